@@ -1,0 +1,1 @@
+//! The Portcullis control process: configuration, secrets, validation, and the command line.

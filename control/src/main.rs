@@ -1,0 +1,3 @@
+//! Starts the control process.
+
+fn main() {}

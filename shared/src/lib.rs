@@ -1,0 +1,1 @@
+//! What control and the data plane share.
