@@ -1,3 +1,4 @@
 //! What control and the data plane share.
 
 pub mod actor;
+pub mod transport;
