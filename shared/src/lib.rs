@@ -1,4 +1,5 @@
 //! What control and the data plane share.
 
 pub mod actor;
+pub mod telemetry;
 pub mod transport;
