@@ -3,3 +3,6 @@
 pub mod actor;
 pub mod telemetry;
 pub mod transport;
+
+pub mod sensitive;
+pub mod version;
