@@ -41,7 +41,7 @@ impl<T: Zeroize> Drop for Sensitive<T> {
 
 impl<T: Zeroize> fmt::Debug for Sensitive<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<sensitive>")
+        f.write_str("[sensitive]")
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         let secret = Sensitive::new(b"hunter2".to_vec());
-        assert_eq!(format!("{secret:?}"), "<sensitive>");
+        assert_eq!(format!("{secret:?}"), "[sensitive]");
         assert_eq!(secret.expose(), b"hunter2");
     }
 }
