@@ -4,6 +4,7 @@
 //! no I/O. The **shell** (everything else) holds the actors and sockets. The core never imports the shell.
 
 // -- core --
+pub mod resource;
 
 // -- shell --
-pub mod topics;
+pub mod store;
