@@ -77,7 +77,8 @@ pub async fn connect(target: &Target) -> Result<Channel, TransportError> {
             endpoint.connect_with_connector(tower::service_fn(connector)).await
         }
     };
-    connected.map_err(|error| TransportError::Connect { address: target.to_string(), reason: root_cause(&error) })
+    connected
+        .map_err(|error| TransportError::Connect { address: target.to_string(), reason: root_cause(&error) })
 }
 
 /// The innermost error says what happened ("no such file"); the outer ones only that something did.
@@ -88,5 +89,3 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     }
     cause.to_string()
 }
-
-

@@ -80,7 +80,12 @@ mod tests {
         let peer = PeerIdentity::of_uri("spiffe://example.org/proxy/gateway-proxy").unwrap();
         assert!(peer.may_be("gateway-proxy"));
         assert!(!peer.may_be("internal-proxy"));
-        for bad in ["https://example.org/proxy/a", "spiffe://example.org", "spiffe://e/proxy/", "spiffe://e/proxy/a/b"] {
+        for bad in [
+            "https://example.org/proxy/a",
+            "spiffe://example.org",
+            "spiffe://e/proxy/",
+            "spiffe://e/proxy/a/b",
+        ] {
             assert_eq!(PeerIdentity::of_uri(bad), None, "{bad}");
         }
     }

@@ -125,7 +125,11 @@ async fn accept_unix(listener: UnixListener, uid: u32, gid: u32, found: mpsc::Se
                 PeerIdentity::Local { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() }
             }
             Ok(cred) => {
-                tracing::warn!(uid = cred.uid(), gid = cred.gid(), "refused a link connection of a foreign user");
+                tracing::warn!(
+                    uid = cred.uid(),
+                    gid = cred.gid(),
+                    "refused a link connection of a foreign user"
+                );
                 continue;
             }
             Err(error) => {

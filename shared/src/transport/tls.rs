@@ -44,10 +44,12 @@ impl TlsFiles {
 
     pub(super) fn server(&self) -> Result<Arc<ServerConfig>, TransportError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
-            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider))
-                .build()
-                .map_err(|e| broken(&self.ca, e))?;
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(self.roots()?),
+            Arc::clone(&provider),
+        )
+        .build()
+        .map_err(|e| broken(&self.ca, e))?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| broken(&self.certificate, e))?
@@ -59,12 +61,13 @@ impl TlsFiles {
     }
 
     pub(super) fn client(&self) -> Result<Arc<ClientConfig>, TransportError> {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|e| broken(&self.certificate, e))?
-            .with_root_certificates(self.roots()?)
-            .with_client_auth_cert(self.chain()?, self.private_key()?)
-            .map_err(|e| broken(&self.certificate, e))?;
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .map_err(|e| broken(&self.certificate, e))?
+                .with_root_certificates(self.roots()?)
+                .with_client_auth_cert(self.chain()?, self.private_key()?)
+                .map_err(|e| broken(&self.certificate, e))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Arc::new(config))
     }
