@@ -54,9 +54,7 @@ impl<T: Clone> Made<T> {
         let mut new = Vec::with_capacity(inputs.size_hint().0);
         for (name, input) in inputs {
             while old.next_if(|(_, key, _)| *key.1 < **name).is_some() {}
-            let kept = old
-                .next_if(|(_, key, _)| *key.1 == **name)
-                .filter(|(was, _, _)| same(was, input));
+            let kept = old.next_if(|(_, key, _)| *key.1 == **name).filter(|(was, _, _)| same(was, input));
             new.push(match kept {
                 Some((_, key, entry)) => (input.clone(), key, entry),
                 None => (input.clone(), (kind as i32, name.clone()), seal(make(input))),
@@ -69,17 +67,14 @@ impl<T: Clone> Made<T> {
 
 impl Memo {
     pub(super) fn upstreams(&mut self, ir: &Ir) -> Vec<(Key, Arc<TableEntry>)> {
-        self.upstreams
-            .update(ir.upstreams.iter(), Kind::Upstream, Arc::ptr_eq, |upstream| {
-                Resource::Upstream(lower::upstream(upstream))
-            })
+        self.upstreams.update(ir.upstreams.iter(), Kind::Upstream, Arc::ptr_eq, |upstream| {
+            Resource::Upstream(lower::upstream(upstream))
+        })
     }
 
     pub(super) fn splits(&mut self, ir: &Ir) -> Vec<(Key, Arc<TableEntry>)> {
         self.splits
-            .update(ir.splits.iter(), Kind::Split, Arc::ptr_eq, |split| {
-                Resource::Split(lower::split(split))
-            })
+            .update(ir.splits.iter(), Kind::Split, Arc::ptr_eq, |split| Resource::Split(lower::split(split)))
     }
 
     pub(super) fn hosts(&mut self, proxy: &Arc<str>, hosts: &[Placement]) -> Vec<(Key, Arc<TableEntry>)> {
@@ -90,7 +85,8 @@ impl Memo {
             |was, is| {
                 Arc::ptr_eq(&was.host, &is.host)
                     && was.require_tls == is.require_tls
-                    && (Arc::ptr_eq(&was.route_configs, &is.route_configs) || was.route_configs == is.route_configs)
+                    && (Arc::ptr_eq(&was.route_configs, &is.route_configs)
+                        || was.route_configs == is.route_configs)
             },
             |placement| Resource::VirtualHost(lower::virtual_host(placement)),
         )
@@ -114,11 +110,7 @@ impl Memo {
         }
         debug_assert_eq!(digest.get(), table_digest(&entries).get());
         memo.digest = digest.clone();
-        memo.table = Arc::new(Table {
-            digest: digest.get(),
-            entries,
-            refused,
-        });
+        memo.table = Arc::new(Table { digest: digest.get(), entries, refused });
         memo.table.clone()
     }
 }

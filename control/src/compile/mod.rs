@@ -7,8 +7,6 @@
 mod decode;
 mod lower;
 mod memo;
-#[cfg(test)]
-mod tests;
 
 pub use decode::{Decoded, decode};
 pub use lower::{matcher as lower_matcher, type_url};
@@ -19,6 +17,7 @@ use std::sync::Arc;
 
 use portcullis_proto::link::v1::upsert::Resource;
 use portcullis_proto::table::v1::Kind;
+use portcullis_shared::table::digest;
 use portcullis_shared::version::{Digest, TableDigest};
 use prost::Message;
 
@@ -74,7 +73,8 @@ pub fn compile(ir: &Ir, secrets: &SecretIndex, memo: &mut Memo) -> BTreeMap<Arc<
     memo.retain_proxies(|name| ir.proxies.contains_key(name));
     let mut tables = BTreeMap::new();
     for (proxy, content) in &ir.proxies {
-        let mut entries: Vec<(Key, Arc<TableEntry>)> = Vec::with_capacity(content.hosts.len() + upstreams.len() + 16);
+        let mut entries: Vec<(Key, Arc<TableEntry>)> =
+            Vec::with_capacity(content.hosts.len() + upstreams.len() + 16);
         let mut sources = shared_sources.clone();
         for listener in &content.listeners {
             sources.extend(listener.chains.iter().filter_map(|chain| Some(&chain.tls.as_ref()?.certificate)));
@@ -84,10 +84,8 @@ pub fn compile(ir: &Ir, secrets: &SecretIndex, memo: &mut Memo) -> BTreeMap<Arc<
         entries.extend(memo.hosts(proxy, &content.hosts));
         entries.extend(upstreams.iter().cloned());
         entries.extend(splits.iter().cloned());
-        let mut certificates: Vec<_> = sources
-            .into_iter()
-            .filter_map(|source| certificate(source, secrets))
-            .collect();
+        let mut certificates: Vec<_> =
+            sources.into_iter().filter_map(|source| certificate(source, secrets)).collect();
         certificates.sort_by(|a, b| a.0.cmp(&b.0));
         entries.extend(certificates);
         tables.insert(proxy.clone(), memo.finish(proxy, entries));
@@ -95,19 +93,9 @@ pub fn compile(ir: &Ir, secrets: &SecretIndex, memo: &mut Memo) -> BTreeMap<Arc<
     tables
 }
 
-/// Encodes a resource once, for its digest and its size.
+/// A resource with its digest.
 fn seal(resource: Resource) -> Arc<TableEntry> {
-    let bytes = match &resource {
-        Resource::Listener(message) => message.encode_to_vec(),
-        Resource::VirtualHost(message) => message.encode_to_vec(),
-        Resource::Upstream(message) => message.encode_to_vec(),
-        Resource::Split(message) => message.encode_to_vec(),
-        Resource::Certificate(message) => message.encode_to_vec(),
-    };
-    Arc::new(TableEntry {
-        digest: Digest::of(&bytes),
-        body: Body::Upsert(resource),
-    })
+    Arc::new(TableEntry { digest: digest(&resource), body: Body::Upsert(resource) })
 }
 
 fn too_large(entry: &TableEntry) -> bool {
@@ -126,10 +114,7 @@ fn certificate(source: &CertificateSource, secrets: &SecretIndex) -> Option<(Key
     if !facts.has_certificate && !facts.has_ca {
         return None;
     }
-    let entry = TableEntry {
-        digest: facts.digest,
-        body: Body::Certificate(source.clone()),
-    };
+    let entry = TableEntry { digest: facts.digest, body: Body::Certificate(source.clone()) };
     Some(((Kind::Certificate as i32, source.name()), Arc::new(entry)))
 }
 

@@ -10,11 +10,11 @@ mod route;
 mod tls;
 mod upstream;
 
-pub use certificate::CertificateSource;
+pub use certificate::{CertificateSource, KeySource};
 pub use listener::{FilterChain, Listener};
 pub use route::{
-    Action, Destination, DirectResponse, HeaderMatch, Matcher, PathMatch, PathRedirect, Policy, QueryMatch, Redirect,
-    RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualHost,
+    Action, Destination, DirectResponse, HeaderMatch, Matcher, PathMatch, PathRedirect, Policy, QueryMatch,
+    Redirect, RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualHost,
 };
 pub use tls::{DownstreamTls, OcspPolicy, TlsParameters, TlsVersion, UpstreamTls};
 pub use upstream::{Balancer, Endpoint, Endpoints, Upstream};

@@ -83,10 +83,7 @@ pub enum PathMatch {
 
 impl Default for PathMatch {
     fn default() -> Self {
-        Self::Prefix {
-            text: "/".into(),
-            ignore_case: false,
-        }
+        Self::Prefix { text: "/".into(), ignore_case: false }
     }
 }
 

@@ -57,8 +57,6 @@ impl SecretIndex {
 
 impl FromIterator<(CertificateSource, SecretFacts)> for SecretIndex {
     fn from_iter<T: IntoIterator<Item = (CertificateSource, SecretFacts)>>(iter: T) -> Self {
-        Self {
-            facts: Arc::new(iter.into_iter().collect()),
-        }
+        Self { facts: Arc::new(iter.into_iter().collect()) }
     }
 }

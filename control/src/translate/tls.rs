@@ -99,10 +99,9 @@ pub fn versions(min: Requested, max: Requested, checked: &mut Checked) -> (TlsVe
         }
     };
     if lowest == TlsVersion::V1_3 && highest == TlsVersion::V1_2 {
-        checked.errors.push((
-            "minimumProtocolVersion",
-            "the minimum TLSv1_3 is above the maximum TLSv1_2".to_owned(),
-        ));
+        checked
+            .errors
+            .push(("minimumProtocolVersion", "the minimum TLSv1_3 is above the maximum TLSv1_2".to_owned()));
     }
     (lowest, highest)
 }
@@ -110,9 +109,7 @@ pub fn versions(min: Requested, max: Requested, checked: &mut Checked) -> (TlsVe
 /// The offered ones of `names`, in their order.
 pub fn cipher_suites(names: &[String], checked: &mut Checked) -> Vec<Arc<str>> {
     // BoringSSL writes suites of equal preference as `[A|B]`.
-    let names = names
-        .iter()
-        .flat_map(|name| name.trim_start_matches('[').trim_end_matches(']').split('|'));
+    let names = names.iter().flat_map(|name| name.trim_start_matches('[').trim_end_matches(']').split('|'));
     choose("cipherSuites", "cipher suite", names, CIPHER_SUITES, OTHER_SUITES, checked)
 }
 
@@ -148,17 +145,15 @@ fn choose<'a>(
             checked.warnings.push((field, format!("{what} {name} is not offered")));
         } else {
             unknown = true;
-            checked.errors.push((
-                field,
-                format!("unknown {what} {name}: the offered ones are {}", offered.join(", ")),
-            ));
+            checked
+                .errors
+                .push((field, format!("unknown {what} {name}: the offered ones are {}", offered.join(", "))));
         }
     }
     if any && chosen.is_empty() && !unknown {
-        checked.errors.push((
-            field,
-            format!("no {what} is left: the offered ones are {}", offered.join(", ")),
-        ));
+        checked
+            .errors
+            .push((field, format!("no {what} is left: the offered ones are {}", offered.join(", "))));
     }
     chosen
 }

@@ -1,12 +1,12 @@
 //! Virtual hosts, routes and splits.
 
 use portcullis_proto::table::v1 as wire;
-use portcullis_proto::table::v1::{forward, header_match, query_match, r#match, redirect, route};
+use portcullis_proto::table::v1::{forward, header_match, r#match, query_match, redirect, route};
 
 use super::{origin, strings, text};
 use crate::ir::{
-    Action, Destination, Matcher, PathMatch, PathRedirect, Placement, Policy, Redirect, RedirectCode, Route, Split,
-    Target, ValueMatch,
+    Action, Destination, Matcher, PathMatch, PathRedirect, Placement, Policy, Redirect, RedirectCode, Route,
+    Split, Target, ValueMatch,
 };
 
 /// A virtual host as it is served by one proxy.

@@ -42,7 +42,9 @@ fn endpoint(endpoint: &Endpoint) -> wire::Endpoint {
 }
 
 fn tls(tls: &UpstreamTls) -> wire::UpstreamTls {
-    let name = |source: &Option<CertificateSource>| source.as_ref().map(|it| it.name().to_string()).unwrap_or_default();
+    let name = |source: &Option<CertificateSource>| {
+        source.as_ref().map(|it| it.name().to_string()).unwrap_or_default()
+    };
     wire::UpstreamTls {
         sni: text(&tls.sni),
         ca_certificate: name(&tls.ca),
