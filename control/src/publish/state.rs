@@ -17,10 +17,8 @@ use std::sync::Arc;
 use portcullis_shared::version::{Digest, TableDigest, Version};
 
 use super::Target;
-use crate::compile::TableEntry;
+use crate::compile::{Key, TableEntry};
 
-/// (kind number, name) of a wire resource.
-pub type Key = (i32, Arc<str>);
 
 /// Why a worker does not run the current form of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
