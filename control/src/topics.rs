@@ -13,8 +13,7 @@ use crate::discovery::Endpoints;
 use crate::ir::CertificateSource;
 use crate::keyring::Keys;
 use crate::publish::Rollout;
-use crate::resource::Entry;
-use crate::source::Set;
+use crate::resource::{Entry, Finding};
 use crate::translate::DynamicUpstream;
 
 /// All topics of control. Cloning clones the handles.
@@ -53,6 +52,17 @@ impl Topics {
             stopping: watch::Sender::new(false),
         }
     }
+}
+
+/// Everything that one source holds.
+#[derive(Default)]
+pub struct Set {
+    /// One per document of a kind that is served.
+    pub entries: Vec<Arc<Entry>>,
+    /// What belongs to no object. A problem with a location says that its file could not be read whole.
+    pub problems: Vec<Finding>,
+    /// Documents of kinds that are not served.
+    pub notices: Vec<Finding>,
 }
 
 /// The newest set of every source.
