@@ -1,1 +1,3 @@
 //! What control and the data plane share.
+
+pub mod format;
