@@ -1,26 +1,21 @@
 //! What is known about a request and its connection, for policies and format operators. Borrowed, never allocated for.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustls_pki_types::CertificateDer;
+
 /// What the handshake with the client settled. One per connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TlsFacts {
     /// "TLSv1.2" or "TLSv1.3".
     pub version: &'static str,
-    /// OpenSSL name of the cipher suite, as Envoy prints it.
+    /// OpenSSL name of the cipher suite.
     pub cipher: &'static str,
-    /// The protocol chosen by ALPN.
-    pub alpn: Option<Arc<str>>,
-    /// Subject of the client's certificate, RFC 2253.
-    pub peer_subject: Option<Arc<str>>,
-    /// Issuer of the client's certificate, RFC 2253.
-    pub peer_issuer: Option<Arc<str>>,
-    /// URI names of the client's certificate.
-    pub peer_uri_sans: Vec<Arc<str>>,
-    /// DNS names of the client's certificate.
-    pub peer_dns_sans: Vec<Arc<str>>,
+    /// ALPN chose HTTP/2.
+    pub http2: bool,
+    /// The client's verified certificate.
+    pub peer_certificate: Option<CertificateDer<'static>>,
 }
 
 /// One request's facts. `method`, `authority` and `path` are those that the client sent, before any rewrite.
