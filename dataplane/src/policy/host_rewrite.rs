@@ -73,7 +73,8 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
     let wire: proto::HostRewrite = registry::decode(bytes)?;
     let source = match wire.rewrite {
         Some(Rewrite::Literal(host)) => HostSource::Literal(
-            HeaderValue::from_str(&host).map_err(|_| Invalid::new("literal", format!("bad host \"{host}\"")))?,
+            HeaderValue::from_str(&host)
+                .map_err(|_| Invalid::new("literal", format!("bad host \"{host}\"")))?,
         ),
         Some(Rewrite::Auto(true)) => HostSource::Endpoint,
         Some(Rewrite::Header(name)) => HostSource::Header(

@@ -164,7 +164,8 @@ impl Retry {
 
 pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Invalid> {
     let wire: proto::Retry = registry::decode(bytes)?;
-    let base = if wire.base_interval_ms == 0 { DEFAULT_BASE } else { Duration::from_millis(wire.base_interval_ms) };
+    let base =
+        if wire.base_interval_ms == 0 { DEFAULT_BASE } else { Duration::from_millis(wire.base_interval_ms) };
     let max = match wire.max_interval_ms {
         0 => base.saturating_mul(10),
         ms => Duration::from_millis(ms),
@@ -176,7 +177,12 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
     for (i, code) in wire.retriable_status_codes.iter().enumerate() {
         match u16::try_from(*code) {
             Ok(code @ 100..=599) => status_codes.push(code),
-            _ => return Err(Invalid::new(format!("retriable_status_codes[{i}]"), format!("bad status {code}"))),
+            _ => {
+                return Err(Invalid::new(
+                    format!("retriable_status_codes[{i}]"),
+                    format!("bad status {code}"),
+                ));
+            }
         }
     }
     let on = wire
@@ -187,7 +193,8 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
     builder.retry(Retry {
         on,
         num_retries: wire.num_retries.max(1),
-        per_try_timeout: (wire.per_try_timeout_ms > 0).then(|| Duration::from_millis(wire.per_try_timeout_ms)),
+        per_try_timeout: (wire.per_try_timeout_ms > 0)
+            .then(|| Duration::from_millis(wire.per_try_timeout_ms)),
         base_interval: base,
         max_interval: max,
         status_codes,

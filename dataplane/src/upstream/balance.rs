@@ -28,7 +28,9 @@ impl Balancer {
             // Workers and threads begin at different places, or all of them would send their first requests to the
             // first endpoint.
             LoadBalancer::RoundRobin => Self::RoundRobin(AtomicU64::new(fastrand::u64(..))),
-            LoadBalancer::LeastRequest { choice_count } => Self::LeastRequest { choices: choice_count.max(1) },
+            LoadBalancer::LeastRequest { choice_count } => {
+                Self::LeastRequest { choices: choice_count.max(1) }
+            }
             LoadBalancer::Random => Self::Random,
         }
     }

@@ -102,10 +102,15 @@ impl Schedule {
             Self::Spread(spread(&weights, total))
         } else {
             let mut sum = 0;
-            Self::Sums(weights.iter().map(|weight| {
-                sum += weight;
-                sum
-            }).collect())
+            Self::Sums(
+                weights
+                    .iter()
+                    .map(|weight| {
+                        sum += weight;
+                        sum
+                    })
+                    .collect(),
+            )
         }
     }
 }

@@ -9,9 +9,6 @@ mod endpoint;
 mod stats;
 pub mod tls;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +47,9 @@ impl Upstream {
     pub fn build(config: &table::Upstream, tls: Option<Arc<Tls>>, previous: Option<&Self>) -> Self {
         let before = previous.map(|upstream| &upstream.lane);
         let lane = match before {
-            _ if !config.dynamic_endpoints => Arc::new(Lane::fixed(&config.endpoints, before.map(|lane| lane.load()))),
+            _ if !config.dynamic_endpoints => {
+                Arc::new(Lane::fixed(&config.endpoints, before.map(|lane| lane.load())))
+            }
             Some(lane) => lane.to_dynamic(),
             None => Arc::new(Lane::waiting()),
         };

@@ -67,7 +67,9 @@ pub struct Stats {
 impl Stats {
     /// Counts a response with this status.
     pub fn response(&self, status: http::StatusCode) {
-        if let Some(counter) = usize::from(status.as_u16() / 100).checked_sub(1).and_then(|i| self.responses.get(i)) {
+        if let Some(counter) =
+            usize::from(status.as_u16() / 100).checked_sub(1).and_then(|i| self.responses.get(i))
+        {
             counter.inc();
         }
     }

@@ -84,7 +84,9 @@ fn a_text_without_operators_is_known_as_constant() {
 
 #[test]
 fn dates_are_right_around_leap_days_and_years() {
-    let day = |seconds: u64| TimeFormat::parse("%F %j").display(UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
+    let day = |seconds: u64| {
+        TimeFormat::parse("%F %j").display(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+    };
     assert_eq!(day(0), "1970-01-01 001");
     assert_eq!(day(951_782_400), "2000-02-29 060");
     assert_eq!(day(1_735_603_200), "2024-12-31 366");
