@@ -1,1 +1,3 @@
 //! The Portcullis control process: configuration, secrets, validation, and the command line.
+
+pub mod resource;

@@ -1,1 +1,7 @@
 //! What control and the data plane share.
+
+pub mod actor;
+pub mod sensitive;
+pub mod telemetry;
+pub mod transport;
+pub mod version;

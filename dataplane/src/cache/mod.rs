@@ -1,0 +1,1 @@
+//! The last good table on disk.

@@ -1,0 +1,1 @@
+//! Listening sockets and what happens on them before the first request byte.

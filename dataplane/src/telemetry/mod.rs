@@ -1,0 +1,1 @@
+//! Metrics of the worker process and the start of tracing.
