@@ -7,4 +7,5 @@
 pub mod resource;
 
 // -- shell --
+pub mod cli;
 pub mod store;

@@ -4,7 +4,7 @@ use super::answer::{Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, 
 use super::request::Request;
 use super::{effect, nearest};
 use crate::compile::Decoded;
-use portcullis_shared::routing::{Domain, DomainIndex};
+use portcullis_shared::routing::{Domain, DomainIndex, Matcher};
 use portcullis_shared::table::{FilterChain, Listener, Route, ServerName, VirtualHost};
 use std::net::SocketAddr;
 
@@ -141,8 +141,19 @@ pub(super) fn route_facts(route: &Route) -> RouteFacts {
         name: route.name.to_string(),
         from: route.origin.to_string(),
         field: route.path.to_string(),
-        matcher: route.matcher.to_string(),
+        matcher: words(&route.matcher),
     }
+}
+
+/// "prefix /api, method GET or HEAD, header x-stage: canary".
+fn words(matcher: &Matcher) -> String {
+    let mut words = vec![matcher.path.to_string()];
+    if !matcher.methods.is_empty() {
+        words.push(format!("method {}", matcher.methods.join(" or ")));
+    }
+    words.extend(matcher.headers.iter().map(|header| format!("header {header}")));
+    words.extend(matcher.query.iter().map(|query| format!("query {query}")));
+    words.join(", ")
 }
 
 fn facts(request: &Request) -> RequestFacts {
