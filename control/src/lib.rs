@@ -4,7 +4,10 @@
 //! no I/O. The **shell** (everything else) holds the actors and sockets. The core never imports the shell.
 
 // -- core --
+pub mod compile;
+pub mod ir;
 pub mod resource;
+pub mod translate;
 
 // -- shell --
 pub mod cli;

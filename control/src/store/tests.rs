@@ -21,7 +21,9 @@ fn records_survive_a_restart_and_forgetting_removes_them() {
     {
         let data = DataDir::lock(dir.path()).unwrap();
         let store = Store::open(&data).unwrap();
-        store.write(vec![Change::Remember(record("a", "{}", 1)), Change::Remember(record("b", "{}", 2))]).unwrap();
+        store
+            .write(vec![Change::Remember(record("a", "{}", 1)), Change::Remember(record("b", "{}", 2))])
+            .unwrap();
     }
     let data = DataDir::lock(dir.path()).unwrap();
     let store = Store::open(&data).unwrap();
