@@ -135,8 +135,8 @@ STATE is Accepted, Warning or Rejected; SERVED says how many workers run the pre
 
 Exit status: 0 found, 1 no resource of that NAME or control is not reachable, 2 wrong usage.")]
 pub struct GetArgs {
-    /// gateways (gw), virtualservices (vs), routetables (rt), upstreams (us), upstreamgroups (ug), workers or all
-    #[arg(value_enum, value_name = "KIND", hide_possible_values = true)]
+    /// What to list; gw, vs, rt, us, ug and the singular forms work too
+    #[arg(value_enum, value_name = "KIND")]
     pub kind: GetKind,
     /// Only the resource of this name
     #[arg(value_name = "NAME")]

@@ -11,7 +11,7 @@ mod args;
 mod client;
 // TMP pub mod check;
 mod console;
-// TMP pub mod explain;
+pub mod explain;
 mod get;
 mod hello;
 // TMP mod offline;
@@ -74,7 +74,7 @@ fn run(cli: Cli, console: &Console) -> Result<(), Failure> {
         Command::Up(args) => runtime()?.block_on(up::run(args, console)),
         Command::Check(_) => Ok(()),
         Command::Get(args) => runtime()?.block_on(get::run(&args, console)),
-        Command::Explain(_) => Ok(()),
+        Command::Explain(args) => explain::run(&args, console),
         Command::Hello(args) => runtime()?.block_on(hello::run(args, console)),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -97,10 +97,10 @@ mod tests {
         let value = json!({
             "kind": "VirtualService",
             "metadata": {"labels": {}, "name": "shop"},
-            "spec": {"domains": ["*", "shop.example.com"], "routes": [{"matchers": [{"prefix": "/"}], "n": 1}, []]},
+            "spec": {"domains": ["*", "shop.example.com"], "routes": [{"matchers": [{"prefix": "/"}], "no": 1}, []]},
         });
         let expected = "kind: VirtualService\nmetadata:\n  labels: {}\n  name: shop\nspec:\n  domains:\n  - \"*\"\n  \
-                        - shop.example.com\n  routes:\n  - matchers:\n    - prefix: /\n    n: 1\n  - []\n";
+                        - shop.example.com\n  routes:\n  - matchers:\n    - prefix: /\n    \"no\": 1\n  - []\n";
         assert_eq!(print(&value), expected);
     }
 

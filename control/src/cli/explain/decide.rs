@@ -36,6 +36,10 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         filter_chain: chain.map(|chain| chain.name.to_string()),
         certificate: chain.and_then(|chain| chain.tls.as_ref()).map(|tls| tls.certificate.to_string()),
     });
+    if speaks_tls(listener) && request.scheme == "http" {
+        let why = format!("{} speaks TLS, a plain request is not understood", address(listener));
+        return not_served(None, "no_listener", why, vec![format!("https on port {}", listener.port)]);
+    }
     let Some(chain) = chain else {
         let served = listener.filter_chains.iter().flat_map(|chain| &chain.server_names).map(ServerName::to_string);
         let why = match &request.sni {
@@ -45,10 +49,6 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         };
         return not_served(None, "no_filter_chain", why, served.collect());
     };
-    if speaks_tls(listener) && request.scheme == "http" {
-        let why = format!("{} speaks TLS, a plain request is not understood", address(listener));
-        return not_served(None, "no_listener", why, vec![format!("https on port {}", listener.port)]);
-    }
     let Some((host, domain)) = virtual_host(table, &chain.route_config, &request.authority) else {
         let (why, nearest) = nearest::domains(table, &chain.route_config, &request.authority);
         return not_served(Some(404), "no_virtual_host", why, nearest);
