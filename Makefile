@@ -20,7 +20,7 @@ demo: tools ## Build, start a gateway with demo upstreams, show what it does
 
 .PHONY: test
 test: tools ## Run all tests
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
 
 .PHONY: lint

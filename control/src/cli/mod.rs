@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, console: &Console) -> Result<(), Failure> {
     match cli.command {
         Command::Up(args) => runtime()?.block_on(up::run(args, console)),
-        Command::Check(_) => Ok(()),
+        Command::Check(_) => Err(Failure::Because("check waits for the file source".into())), // TMP
         Command::Get(args) => runtime()?.block_on(get::run(&args, console)),
         Command::Explain(args) => explain::run(&args, console),
         Command::Hello(args) => runtime()?.block_on(hello::run(args, console)),

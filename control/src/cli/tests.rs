@@ -42,7 +42,18 @@ fn usage_errors_end_with_two() {
 
 #[test]
 fn up_takes_the_documented_arguments() {
-    let line = ["portcullis", "up", "--config", "c", "--workers", "3", "--data-dir", "d", "--admin", "127.0.0.1:29000"];
+    let line = [
+        "portcullis",
+        "up",
+        "--config",
+        "c",
+        "--workers",
+        "3",
+        "--data-dir",
+        "d",
+        "--admin",
+        "127.0.0.1:29000",
+    ];
     let Command::Up(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not up") };
     assert_eq!((args.workers, args.admin.port()), (Some(3), 29000));
 }

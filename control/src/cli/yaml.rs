@@ -84,7 +84,10 @@ fn is_plain(string: &str) -> bool {
     let reserved = ["true", "false", "yes", "no", "on", "off", "y", "n", "null"];
     let starts_well = string.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
     let inner_ok = string.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+ ".contains(c));
-    starts_well && inner_ok && !string.ends_with(' ') && !reserved.contains(&string.to_ascii_lowercase().as_str())
+    starts_well
+        && inner_ok
+        && !string.ends_with(' ')
+        && !reserved.contains(&string.to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]

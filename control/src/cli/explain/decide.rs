@@ -41,9 +41,12 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         return not_served(None, "no_listener", why, vec![format!("https on port {}", listener.port)]);
     }
     let Some(chain) = chain else {
-        let served = listener.filter_chains.iter().flat_map(|chain| &chain.server_names).map(ServerName::to_string);
+        let served =
+            listener.filter_chains.iter().flat_map(|chain| &chain.server_names).map(ServerName::to_string);
         let why = match &request.sni {
-            Some(sni) => format!("no certificate is configured for the server name {sni}: the handshake fails"),
+            Some(sni) => {
+                format!("no certificate is configured for the server name {sni}: the handshake fails")
+            }
             None if listener.filter_chains.is_empty() => "the listener serves no virtual service".to_owned(),
             None => "clients without a server name are not served here: the handshake fails".to_owned(),
         };
@@ -53,8 +56,11 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         let (why, nearest) = nearest::domains(table, &chain.route_config, &request.authority);
         return not_served(Some(404), "no_virtual_host", why, nearest);
     };
-    seen.virtual_host =
-        Some(HostFacts { name: host.name.to_string(), from: host.origin.to_string(), domain: domain.to_string() });
+    seen.virtual_host = Some(HostFacts {
+        name: host.name.to_string(),
+        from: host.origin.to_string(),
+        domain: domain.to_string(),
+    });
     if host.require_tls && chain.tls.is_none() {
         let location = format!("https://{}{}", request.authority, target(request));
         return Outcome::Redirect { status: 301, location };
@@ -66,7 +72,8 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
                 return effect::of(table, route, request);
             }
             Some(mismatch) => {
-                seen.passed_over.push(PassedOver { route: route_facts(route), because: mismatch.to_string() });
+                seen.passed_over
+                    .push(PassedOver { route: route_facts(route), because: mismatch.to_string() });
             }
         }
     }
@@ -87,8 +94,11 @@ fn listener<'t>(table: &'t Decoded, request: &Request) -> Result<&'t Listener, O
     if let (true, Some(found)) = (request.port_given, by_port().next()) {
         return Ok(found);
     }
-    let fitting: Vec<&Listener> =
-        table.listeners.iter().filter(|listener| speaks_tls(listener) == (request.scheme == "https")).collect();
+    let fitting: Vec<&Listener> = table
+        .listeners
+        .iter()
+        .filter(|listener| speaks_tls(listener) == (request.scheme == "https"))
+        .collect();
     let knows_host = |listener: &&&Listener| {
         chain(listener, request.sni.as_deref())
             .is_some_and(|chain| virtual_host(table, &chain.route_config, &request.authority).is_some())
@@ -127,7 +137,8 @@ fn chain<'t>(listener: &'t Listener, sni: Option<&str>) -> Option<&'t FilterChai
 }
 
 fn virtual_host<'t>(table: &'t Decoded, config: &str, host: &str) -> Option<(&'t VirtualHost, &'t Domain)> {
-    let pairs = hosts(table, config).flat_map(|host| host.domains.iter().map(move |d| (d.clone(), (host, d))));
+    let pairs =
+        hosts(table, config).flat_map(|host| host.domains.iter().map(move |d| (d.clone(), (host, d))));
     DomainIndex::build(pairs).find(host).copied()
 }
 

@@ -57,7 +57,9 @@ fn forward(table: &Decoded, route: &Route, target: &Target, request: &Request) -
                 let destination = Destination { upstream: name.into(), weight: 1, policies: Vec::new() };
                 weighted(&[destination], None)
             }
-            _ => unavailable(format!("the header {header} names the upstream, and the request does not carry it")),
+            _ => unavailable(format!(
+                "the header {header} names the upstream, and the request does not carry it"
+            )),
         },
     }
 }
@@ -79,7 +81,9 @@ fn effect(table: &Decoded, route: &Route, to: &Destination, percent: f64, reques
         from: upstream.map(|upstream| upstream.origin.to_string()),
         weight: to.weight,
         percent: (percent * 100.0).round() / 100.0,
-        endpoints: upstream.map(|upstream| upstream.endpoints.iter().map(endpoint).collect()).unwrap_or_default(),
+        endpoints: upstream
+            .map(|upstream| upstream.endpoints.iter().map(endpoint).collect())
+            .unwrap_or_default(),
         resolved_at_run_time: upstream.is_some_and(|upstream| upstream.dynamic_endpoints),
         protocol: upstream.map(protocol).unwrap_or_default(),
         request: Sent { method: request.method.clone(), path, host, headers: changes },
@@ -135,7 +139,12 @@ fn path(policies: &Policies<'_>, route: &Route, request: &Request) -> String {
     }
 }
 
-fn host(policies: &Policies<'_>, to: Option<&Upstream>, request: &Request, changes: &mut Vec<String>) -> String {
+fn host(
+    policies: &Policies<'_>,
+    to: Option<&Upstream>,
+    request: &Request,
+    changes: &mut Vec<String>,
+) -> String {
     use policy::host_rewrite::Rewrite;
     let Some(policy) = policies.get::<policy::HostRewrite>() else {
         return request.authority.clone();

@@ -13,7 +13,9 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Effect, Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, RequestFacts, RouteFacts, Sent};
+pub use answer::{
+    Effect, Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, RequestFacts, RouteFacts, Sent,
+};
 pub use decide::explain;
 pub use request::Request;
 
@@ -48,7 +50,7 @@ fn chosen(tables: &BTreeMap<Arc<str>, Arc<Table>>) -> &Table {
 
 /// Runs the command.
 pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
-    let request = Request::parse(&args.method, &args.url, &args.headers).map_err(Failure::Usage)?;
+    let _request = Request::parse(&args.method, &args.url, &args.headers).map_err(Failure::Usage)?; // TMP
     let explanation = match &args.folder {
         #[cfg(any())] // TMP
         Some(folder) => {
@@ -64,7 +66,8 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
     match args.output {
         TextOrJson::Text => console.data(&render::text(&explanation, console))?,
         TextOrJson::Json => {
-            let json = serde_json::to_string_pretty(&explanation).map_err(|e| Failure::Because(e.to_string()))?;
+            let json =
+                serde_json::to_string_pretty(&explanation).map_err(|e| Failure::Because(e.to_string()))?;
             console.data(&(json + "\n"))?;
         }
     }
@@ -76,6 +79,7 @@ async fn ask(args: &ExplainArgs) -> Result<Explanation, Failure> {
     let request =
         ExplainRequest { method: args.method.clone(), url: args.url.clone(), headers: args.headers.clone() };
     let response = control.explain(request).await.map_err(|status| client::refused(&args.admin, &status))?;
-    serde_json::from_str(&response.into_inner().json)
-        .map_err(|error| Failure::Because(format!("control answered something else than an explanation: {error}")))
+    serde_json::from_str(&response.into_inner().json).map_err(|error| {
+        Failure::Because(format!("control answered something else than an explanation: {error}"))
+    })
 }

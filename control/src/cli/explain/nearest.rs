@@ -45,7 +45,7 @@ pub fn routes(host: &VirtualHost, request: &Request) -> Vec<String> {
         .filter(|(closeness, _)| *closeness > 1)
         .collect();
     // Stable: among equals the earlier route comes first.
-    ranked.sort_by(|a, b| b.0.cmp(&a.0));
+    ranked.sort_by_key(|(closeness, _)| std::cmp::Reverse(*closeness));
     ranked
         .into_iter()
         .take(MOST)

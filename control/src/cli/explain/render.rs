@@ -38,7 +38,13 @@ pub fn text(explanation: &Explanation, console: &Console) -> String {
         let _ = writeln!(out, "{:<13}    {}", "", console.paint(Paint::Dim, &place));
     }
     if let Some(route) = &explanation.route {
-        let _ = writeln!(out, "{} {}. {}", title("route"), routes + 1, console.paint(Paint::Good, &route.matcher));
+        let _ = writeln!(
+            out,
+            "{} {}. {}",
+            title("route"),
+            routes + 1,
+            console.paint(Paint::Good, &route.matcher)
+        );
         let place = format!("{} {}", route.from, route.field);
         let _ = writeln!(out, "{:<13}    {}", "", console.paint(Paint::Dim, &place));
     }
@@ -62,7 +68,12 @@ fn outcome(outcome: &Outcome, title: &impl Fn(&str) -> String, console: &Console
         }
         Outcome::NotServed { status, reason, why, nearest } => {
             let answer = status.map(|status| format!("{status} ")).unwrap_or_default();
-            let _ = writeln!(out, "{} {}", title("not served"), console.paint(Paint::Bad, &format!("{answer}{reason}")));
+            let _ = writeln!(
+                out,
+                "{} {}",
+                title("not served"),
+                console.paint(Paint::Bad, &format!("{answer}{reason}"))
+            );
             let _ = writeln!(out, "{} {why}", title("why"));
             for (index, one) in nearest.iter().enumerate() {
                 let _ = writeln!(out, "{} {one}", title(if index == 0 { "nearest" } else { "" }));
@@ -80,7 +91,14 @@ fn forward(destinations: &[Effect], title: &impl Fn(&str) -> String, console: &C
             (Some(_), false) => format!("{}, {}", to.protocol, to.endpoints.join(", ")),
         };
         let _ = writeln!(out, "{} {share} {} ({place})", title("destination"), to.upstream);
-        let _ = writeln!(out, "{}        {} {}, Host {}", title("  gets"), to.request.method, to.request.path, to.request.host);
+        let _ = writeln!(
+            out,
+            "{}        {} {}, Host {}",
+            title("  gets"),
+            to.request.method,
+            to.request.path,
+            to.request.host
+        );
         for change in &to.request.headers {
             let _ = writeln!(out, "{}        {change}", title(""));
         }

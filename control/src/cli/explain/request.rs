@@ -122,7 +122,10 @@ mod tests {
 
     #[test]
     fn names_are_sent_as_sni_and_addresses_are_not() {
-        assert_eq!(parse("https://Shop.Example.com:8443/", &[]).unwrap().sni.as_deref(), Some("shop.example.com"));
+        assert_eq!(
+            parse("https://Shop.Example.com:8443/", &[]).unwrap().sni.as_deref(),
+            Some("shop.example.com")
+        );
         for url in ["https://127.0.0.1/", "https://[::1]:8443/", "http://shop.example.com/"] {
             assert_eq!(parse(url, &[]).unwrap().sni, None, "{url}");
         }
@@ -130,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_host_header_replaces_the_host_and_keeps_the_address() {
-        let request = parse("http://127.0.0.1:8080/a?b=c", &["Host: shop.example.com", "X-A: 1", "x-a: 2"]).unwrap();
+        let request =
+            parse("http://127.0.0.1:8080/a?b=c", &["Host: shop.example.com", "X-A: 1", "x-a: 2"]).unwrap();
         assert_eq!((request.authority.as_str(), request.port), ("shop.example.com", 8080));
         assert_eq!((request.path.as_str(), request.query.as_deref()), ("/a", Some("b=c")));
         assert_eq!(request.headers.get_all("x-a").iter().count(), 2);

@@ -35,12 +35,19 @@ fn to(weights: &[(&str, u32)]) -> wire::route::Action {
         policies: Vec::new(),
     };
     let destinations = wire::Destinations { destinations: weights.iter().map(one).collect() };
-    wire::route::Action::Forward(wire::Forward { target: Some(wire::forward::Target::Destinations(destinations)) })
+    wire::route::Action::Forward(wire::Forward {
+        target: Some(wire::forward::Target::Destinations(destinations)),
+    })
 }
 
 fn upstream(name: &str, port: u32) -> wire::Upstream {
     let endpoint = wire::Endpoint { address: "127.0.0.1".into(), port, ..Default::default() };
-    wire::Upstream { name: name.into(), origin: origin("Upstream", name), endpoints: vec![endpoint], ..Default::default() }
+    wire::Upstream {
+        name: name.into(),
+        origin: origin("Upstream", name),
+        endpoints: vec![endpoint],
+        ..Default::default()
+    }
 }
 
 fn listener(port: u32, chains: Vec<wire::FilterChain>) -> wire::Listener {
@@ -127,7 +134,8 @@ fn not_served(explanation: &Explanation) -> (Option<u16>, &str, &str, &[String])
 fn the_first_match_wins_and_earlier_ones_say_why_not() {
     let explanation = ask(&shop(|_| ()), "GET", "http://shop.example.com/cart", &[]);
     assert_eq!(explanation.route.as_ref().unwrap().field, "spec.virtualHost.routes[2]");
-    let passed: Vec<_> = explanation.passed_over.iter().map(|one| (&*one.route.field, &*one.because)).collect();
+    let passed: Vec<_> =
+        explanation.passed_over.iter().map(|one| (&*one.route.field, &*one.because)).collect();
     assert_eq!(passed.len(), 2);
     assert!(passed[0].1.contains("header") && passed[0].1.contains("x-stage"), "{passed:?}");
     assert!(passed[1].1.contains("path") && passed[1].1.contains("/api/"), "{passed:?}");
@@ -152,15 +160,28 @@ fn policies_show_in_the_rewritten_request_and_a_destination_replaces_them() {
         remove: vec!["x-old".into()],
         add: vec![policy::HeaderAdd { name: name.into(), value: "1".into(), overwrite: true }],
     };
-    let headers = |name: &str| policy::Headers { request: vec![level(name)], response: vec![level("x-answer")] };
+    let headers =
+        |name: &str| policy::Headers { request: vec![level(name)], response: vec![level("x-answer")] };
     let table = shop(|host| {
-        let rewrite = policy::PathRewrite { rewrite: Some(policy::path_rewrite::Rewrite::Prefix("/".into())) };
+        let rewrite =
+            policy::PathRewrite { rewrite: Some(policy::path_rewrite::Rewrite::Prefix("/".into())) };
         let literal = policy::host_rewrite::Rewrite::Literal("internal".into());
         let host_rewrite = policy::HostRewrite { rewrite: Some(literal), append_x_forwarded_host: true };
-        let retry = policy::Retry { retry_on: vec!["5xx".into()], num_retries: 2, per_try_timeout_ms: 500, ..Default::default() };
+        let retry = policy::Retry {
+            retry_on: vec!["5xx".into()],
+            num_retries: 2,
+            per_try_timeout_ms: 500,
+            ..Default::default()
+        };
         let unknown = prost_types::Any { type_url: "/portcullis.policy.v1.Teapot".into(), value: vec![] };
-        host.routes[1].policies =
-            vec![any(&headers("x-route")), any(&rewrite), any(&host_rewrite), any(&policy::Timeout { total_ms: 0 }), any(&retry), unknown];
+        host.routes[1].policies = vec![
+            any(&headers("x-route")),
+            any(&rewrite),
+            any(&host_rewrite),
+            any(&policy::Timeout { total_ms: 0 }),
+            any(&retry),
+            unknown,
+        ];
         if let Some(wire::route::Action::Forward(forward)) = &mut host.routes[1].action
             && let Some(wire::forward::Target::Destinations(list)) = &mut forward.target
         {
@@ -170,7 +191,10 @@ fn policies_show_in_the_rewritten_request_and_a_destination_replaces_them() {
     let explanation = ask(&table, "GET", "http://shop.example.com/api/x?y=1", &[]);
     let [first, second] = destinations(&explanation) else { panic!("two destinations") };
     assert_eq!((first.request.path.as_str(), first.request.host.as_str()), ("/x?y=1", "internal"));
-    assert_eq!(first.request.headers, ["add x-forwarded-host: shop.example.com", "remove x-old", "set x-route: 1"]);
+    assert_eq!(
+        first.request.headers,
+        ["add x-forwarded-host: shop.example.com", "remove x-old", "set x-route: 1"]
+    );
     assert_eq!(first.response_headers, ["remove x-old", "set x-answer: 1"]);
     assert_eq!(first.timeout, None);
     assert_eq!(first.retries.as_deref(), Some("2 on 5xx, 500ms a try"));
@@ -188,7 +212,11 @@ fn tls_chooses_the_certificate_by_server_name() {
         ("https://a.b.example.com:8443/cart", Some("gloo-system.wildcard")),
     ] {
         let listener = ask(&table, "GET", url, &[]).listener.unwrap();
-        assert_eq!((listener.address.as_str(), listener.certificate.as_deref()), ("[::]:8443", certificate), "{url}");
+        assert_eq!(
+            (listener.address.as_str(), listener.certificate.as_deref()),
+            ("[::]:8443", certificate),
+            "{url}"
+        );
     }
     let stranger = ask(&table, "GET", "https://example.org/cart", &[]);
     let (status, reason, why, _) = not_served(&stranger);

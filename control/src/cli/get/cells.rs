@@ -69,7 +69,8 @@ fn gateway_address(spec: &Value) -> String {
 }
 
 fn domains(value: &Value) -> String {
-    let names: Vec<String> = value.as_array().map(|list| list.iter().map(plain).collect()).unwrap_or_default();
+    let names: Vec<String> =
+        value.as_array().map(|list| list.iter().map(plain).collect()).unwrap_or_default();
     match names.as_slice() {
         [] => "*".to_owned(),
         [one] if one.is_empty() => "*".to_owned(),
@@ -131,7 +132,11 @@ mod tests {
     #[test]
     fn each_kind_shows_what_tells_it_apart() {
         let cases = [
-            ("Gateway", json!({"spec": {"bindAddress": "::", "bindPort": 8443, "ssl": true}}), vec!["[::]:8443", "true"]),
+            (
+                "Gateway",
+                json!({"spec": {"bindAddress": "::", "bindPort": 8443, "ssl": true}}),
+                vec!["[::]:8443", "true"],
+            ),
             ("Gateway", json!({"bindAddress": "0.0.0.0", "bind_port": 80}), vec!["0.0.0.0:80", "false"]),
             (
                 "VirtualService",

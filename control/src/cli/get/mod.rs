@@ -45,13 +45,16 @@ async fn ask(args: &GetArgs) -> Result<Found, Failure> {
             namespace: args.namespace.clone().unwrap_or_default(),
             name: args.name.clone().unwrap_or_default(),
         };
-        let answer = control.list_resources(request).await.map_err(|status| client::refused(&args.admin, &status))?;
+        let answer =
+            control.list_resources(request).await.map_err(|status| client::refused(&args.admin, &status))?;
         found.resources = answer.into_inner().resources;
     }
     // Workers have no namespace; with one given, `all` means resources.
     if args.kind == GetKind::Workers || (args.kind == GetKind::All && args.namespace.is_none()) {
-        let answer =
-            control.list_workers(ListWorkersRequest {}).await.map_err(|status| client::refused(&args.admin, &status))?;
+        let answer = control
+            .list_workers(ListWorkersRequest {})
+            .await
+            .map_err(|status| client::refused(&args.admin, &status))?;
         found.workers = answer.into_inner().workers;
         if let Some(name) = &args.name {
             found.workers.retain(|worker| worker.id == *name);
@@ -71,8 +74,11 @@ fn render(args: &GetArgs, found: &Found, console: &Console) -> String {
 }
 
 fn names(found: &Found) -> String {
-    let resources =
-        found.resources.iter().map(|r| format!("{}/{}\n", r.kind.to_ascii_lowercase(), r.name)).collect::<String>();
+    let resources = found
+        .resources
+        .iter()
+        .map(|r| format!("{}/{}\n", r.kind.to_ascii_lowercase(), r.name))
+        .collect::<String>();
     let workers = found.workers.iter().map(|worker| format!("worker/{}\n", worker.id)).collect::<String>();
     resources + &workers
 }

@@ -28,7 +28,9 @@ fn found() -> Found {
     let blog = ResourceStatus {
         name: "blog".into(),
         state: "Rejected".into(),
-        reason: "1 error occurred:\n\t* spec.virtualHost.routes[0]: route must specify an action and it does not".into(),
+        reason:
+            "1 error occurred:\n\t* spec.virtualHost.routes[0]: route must specify an action and it does not"
+                .into(),
         last_accepted_form: true,
         workers_serving: 1,
         document: String::new(),

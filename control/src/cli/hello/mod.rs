@@ -5,9 +5,9 @@
 
 mod tls;
 
+use super::Failure;
 use super::args::HelloArgs;
 use super::console::{Console, Paint};
-use super::Failure;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::ConnectInfo;
@@ -44,7 +44,8 @@ struct Seen {
 
 /// Listens until SIGINT or SIGTERM.
 pub async fn run(args: HelloArgs, console: &Console) -> Result<(), Failure> {
-    let status = http::StatusCode::from_u16(args.status).map_err(|error| Failure::Usage(error.to_string()))?;
+    let status =
+        http::StatusCode::from_u16(args.status).map_err(|error| Failure::Usage(error.to_string()))?;
     let manner = Arc::new(Manner { name: args.name, status, delay: args.delay });
     let tcp = TcpListener::bind(args.listen)
         .await
@@ -78,7 +79,10 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
 }
 
 fn app(manner: Arc<Manner>) -> Router {
-    Router::new().route("/healthz", axum::routing::get(|| async { "ok\n" })).fallback(answer).with_state(manner)
+    Router::new()
+        .route("/healthz", axum::routing::get(|| async { "ok\n" }))
+        .fallback(answer)
+        .with_state(manner)
 }
 
 async fn answer(State(manner): State<Arc<Manner>>, request: Request) -> Response {

@@ -47,5 +47,7 @@ fn says_what_it_saw() {
 
 #[test]
 fn is_healthy_whatever_its_status_is() {
-    assert!(exchange("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 200"));
+    assert!(
+        exchange("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 200")
+    );
 }

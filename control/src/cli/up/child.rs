@@ -76,7 +76,8 @@ pub async fn supervise(
         let started = Instant::now();
         // Held until the child has ended: its end of the pipe is how it knows that we live.
         let lifeline = child.stdin.take();
-        let log = child.stderr.take().map(|stderr| tokio::spawn(pass_on(program.name.clone(), stderr, console)));
+        let log =
+            child.stderr.take().map(|stderr| tokio::spawn(pass_on(program.name.clone(), stderr, console)));
         let mut is_ready = false;
         let status = loop {
             tokio::select! {
@@ -108,7 +109,10 @@ pub async fn supervise(
         let how = status.map_or_else(|error| error.to_string(), describe);
         failures = if is_ready { 0 } else { failures + 1 };
         if !ever_ready && failures >= HOPELESS {
-            return Outcome::GaveUp(format!("{} ended {failures} times before it was ready: {how}", program.name));
+            return Outcome::GaveUp(format!(
+                "{} ended {failures} times before it was ready: {how}",
+                program.name
+            ));
         }
         if started.elapsed() >= STEADY {
             pause = FIRST_PAUSE;
@@ -141,7 +145,8 @@ fn obey(child: &mut Child, wanted: Phase) {
     match wanted {
         Phase::Run => {}
         Phase::Drain => {
-            let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+            let pid =
+                child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
             if let Some(pid) = pid {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
@@ -200,12 +205,15 @@ mod tests {
         let (ready, _) = watch::channel(0);
         let program = Program { path: "/nonexistent/portcullis-control".into(), ..shell("") };
         let outcome = supervise(program, phase, ready, Console::plain()).await;
-        assert!(matches!(outcome, Outcome::GaveUp(reason) if reason.contains("/nonexistent/portcullis-control")));
+        assert!(
+            matches!(outcome, Outcome::GaveUp(reason) if reason.contains("/nonexistent/portcullis-control"))
+        );
     }
 
     #[tokio::test]
     async fn drain_is_sigterm_and_kill_is_not_negotiable() {
-        for (script, wanted) in [("exec sleep 600", Phase::Drain), ("trap '' TERM; while :; do sleep 1; done", Phase::Kill)]
+        for (script, wanted) in
+            [("exec sleep 600", Phase::Drain), ("trap '' TERM; while :; do sleep 1; done", Phase::Kill)]
         {
             let (phase, receiver) = watch::channel(Phase::Run);
             let (ready, _) = watch::channel(0);

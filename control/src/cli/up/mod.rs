@@ -67,7 +67,12 @@ pub async fn run(args: UpArgs, console: &Console) -> Result<(), Failure> {
 }
 
 /// Drains a group of children; kills what is left after `limit` or when asked once more.
-async fn finish(phase: &watch::Sender<Phase>, group: &mut JoinSet<Outcome>, limit: Duration, stop: &mut Stop) {
+async fn finish(
+    phase: &watch::Sender<Phase>,
+    group: &mut JoinSet<Outcome>,
+    limit: Duration,
+    stop: &mut Stop,
+) {
     let _ = phase.send(Phase::Drain);
     let deadline = tokio::time::Instant::now() + limit;
     loop {

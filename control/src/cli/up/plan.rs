@@ -98,9 +98,10 @@ fn default_data_dir(config: &Path, env: impl Fn(&str) -> Option<OsString>) -> Re
     if let Some(dir) = set("STATE_DIRECTORY") {
         return Ok(dir);
     }
-    let base = set("XDG_STATE_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".local/state")))
-        .ok_or_else(|| Failure::Usage("neither XDG_STATE_HOME nor HOME is set: give --data-dir".to_owned()))?;
+    let base =
+        set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state"))).ok_or_else(
+            || Failure::Usage("neither XDG_STATE_HOME nor HOME is set: give --data-dir".to_owned()),
+        )?;
     let name = config.file_name().map_or_else(|| "config".into(), |name| name.to_string_lossy());
     let hash = blake3::hash(config.as_os_str().as_encoded_bytes()).to_hex();
     let short: String = hash.chars().take(8).collect();
@@ -118,9 +119,12 @@ fn admin_addresses(first: SocketAddr, number: usize) -> Result<Vec<SocketAddr>, 
             .collect()
     };
     if first.port() != 0 {
-        let addresses =
-            range(first.port()).ok_or_else(|| Failure::Usage("--admin: too few ports above this one".to_owned()))?;
-        return match addresses.iter().find_map(|address| TcpListener::bind(address).err().map(|e| (address, e))) {
+        let addresses = range(first.port())
+            .ok_or_else(|| Failure::Usage("--admin: too few ports above this one".to_owned()))?;
+        return match addresses
+            .iter()
+            .find_map(|address| TcpListener::bind(address).err().map(|e| (address, e)))
+        {
             None => Ok(addresses),
             Some((address, error)) => Err(Failure::Because(format!(
                 "admin address {address}: {error}; --admin names another first port, 0 takes a free range"
@@ -153,7 +157,8 @@ fn link_path(data_dir: &Path) -> Result<PathBuf, Failure> {
 /// A folder that only this user can enter: the temporary folder is shared with everybody.
 fn private_dir(dir: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-    let failed = |error: std::io::Error| Failure::Because(format!("cannot create {}: {error}", dir.display()));
+    let failed =
+        |error: std::io::Error| Failure::Because(format!("cannot create {}: {error}", dir.display()));
     match std::fs::DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -162,7 +167,10 @@ fn private_dir(dir: &Path) -> Result<(), Failure> {
             if ours && found.mode() & 0o077 == 0 {
                 Ok(())
             } else {
-                Err(Failure::Because(format!("{} belongs to somebody else: give a shorter --data-dir", dir.display())))
+                Err(Failure::Because(format!(
+                    "{} belongs to somebody else: give a shorter --data-dir",
+                    dir.display()
+                )))
             }
         }
         Err(error) => Err(failed(error)),
@@ -214,7 +222,10 @@ mod tests {
     fn port_zero_takes_a_free_range() {
         let addresses = admin_addresses("127.0.0.1:0".parse().unwrap(), 4).unwrap();
         let first = addresses[0].port();
-        assert_eq!(addresses.iter().map(SocketAddr::port).collect::<Vec<_>>(), (first..first + 4).collect::<Vec<_>>());
+        assert_eq!(
+            addresses.iter().map(SocketAddr::port).collect::<Vec<_>>(),
+            (first..first + 4).collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -235,8 +246,12 @@ mod tests {
     #[test]
     fn a_second_up_is_kept_away() {
         let dir = tempfile::tempdir().unwrap();
-        let program =
-            Program { name: String::new(), path: "/bin/true".into(), args: vec![], admin: ([127, 0, 0, 1], 1).into() };
+        let program = Program {
+            name: String::new(),
+            path: "/bin/true".into(),
+            args: vec![],
+            admin: ([127, 0, 0, 1], 1).into(),
+        };
         let plan = Plan { control: program, workers: vec![], data_dir: dir.path().to_owned() };
         let first = plan.lock().unwrap();
         assert!(matches!(plan.lock(), Err(Failure::Because(reason)) if reason.contains("another")));

@@ -63,7 +63,10 @@ mod tests {
     #[test]
     fn judges_the_status_and_keeps_the_reason() {
         assert_eq!(judge("HTTP/1.1 200 OK\r\n\r\nok\n"), Ok(()));
-        assert_eq!(judge("HTTP/1.1 503 X\r\n\r\nlink: down\ncache: none\n"), Err("link: down; cache: none".into()));
+        assert_eq!(
+            judge("HTTP/1.1 503 X\r\n\r\nlink: down\ncache: none\n"),
+            Err("link: down; cache: none".into())
+        );
         assert_eq!(judge("HTTP/1.1 503 X\r\n\r\n"), Err("/readyz answers 503".into()));
     }
 

@@ -65,7 +65,11 @@ async fn report(plan: &Plan, took: Duration, console: Console) -> Result<(), Fai
     console.note(
         Paint::Good,
         "ready:",
-        &format!("{} after {}, {serving}", count(plan.workers.len(), "worker"), humantime::format_duration(round(took))),
+        &format!(
+            "{} after {}, {serving}",
+            count(plan.workers.len(), "worker"),
+            humantime::format_duration(round(took))
+        ),
     );
     console.say(&format!("       admin http://{admin}; try `portcullis get all`, Ctrl-C stops"));
     Ok(())
@@ -77,7 +81,8 @@ fn round(duration: Duration) -> Duration {
 
 /// One line for each resource that is not plainly accepted, and a last one when there are too many.
 fn troubles(resources: &[ResourceStatus]) -> Vec<String> {
-    let bad: Vec<&ResourceStatus> = resources.iter().filter(|resource| resource.state != "Accepted").collect();
+    let bad: Vec<&ResourceStatus> =
+        resources.iter().filter(|resource| resource.state != "Accepted").collect();
     let mut lines: Vec<String> = bad.iter().take(MOST).map(|resource| trouble(resource)).collect();
     if bad.len() > MOST {
         lines.push(format!("... and {} more; `portcullis get all` lists them", bad.len() - MOST));
