@@ -86,7 +86,7 @@ impl Settings {
         let mut binds = vec![Bind::Unix(socket)];
         let files = (&self.link_tls_cert, &self.link_tls_key, &self.link_tls_ca);
         if let (Some(address), (Some(cert), Some(key), Some(ca))) = (self.link_tcp, files) {
-            let files = TlsFiles { cert: cert.clone(), key: key.clone(), ca: ca.clone() };
+            let files = TlsFiles { certificate: cert.clone(), key: key.clone(), ca: ca.clone() };
             binds.push(Bind::Tls { address, files });
         }
         binds
@@ -106,14 +106,19 @@ mod tests {
     #[test]
     fn the_socket_stands_in_the_data_directory_unless_it_is_named() {
         let settings = Settings::parse_from(["x", "--config", "c", "--data-dir", "/d"]);
-        assert!(matches!(settings.links().as_slice(), [Bind::Unix(path)] if path == &PathBuf::from("/d/link.sock")));
+        assert!(
+            matches!(settings.links().as_slice(), [Bind::Unix(path)] if path == &PathBuf::from("/d/link.sock"))
+        );
         let settings = Settings::parse_from(["x", "--config", "c", "--link", "/run/l.sock"]);
-        assert!(matches!(settings.links().as_slice(), [Bind::Unix(path)] if path == &PathBuf::from("/run/l.sock")));
+        assert!(
+            matches!(settings.links().as_slice(), [Bind::Unix(path)] if path == &PathBuf::from("/run/l.sock"))
+        );
     }
 
     #[test]
     fn tcp_needs_all_three_files() {
-        let error = Settings::try_parse_from(["x", "--config", "c", "--link-tcp", "0.0.0.0:9977"]).unwrap_err();
+        let error =
+            Settings::try_parse_from(["x", "--config", "c", "--link-tcp", "0.0.0.0:9977"]).unwrap_err();
         assert!(error.to_string().contains("--link-tls-cert"), "{error}");
     }
 }

@@ -52,7 +52,9 @@ impl AdminService for Service {
         let resources = aside(move || {
             let served = status::Served::new(&published, rollout);
             let now = SystemTime::now();
-            status::rows(&published, kind, &namespace, &name).map(|row| row.to_wire(&published, &served, now)).collect()
+            status::rows(&published, kind, &namespace, &name)
+                .map(|row| row.to_wire(&published, &served, now))
+                .collect()
         })
         .await?;
         Ok(Response::new(wire::ListResourcesResponse { resources }))

@@ -80,7 +80,8 @@ fn parts(admin: &Admin) -> Vec<Part> {
         Some(published) => Ok(format!("version {}, {} objects", published.version, published.entries.len())),
         None => Err("nothing is built yet".to_owned()),
     };
-    let stopping = if *topics.stopping.borrow() { Err("stopping".to_owned()) } else { Ok("running".to_owned()) };
+    let stopping =
+        if *topics.stopping.borrow() { Err("stopping".to_owned()) } else { Ok("running".to_owned()) };
     let workers = Ok(format!("{} connected", topics.rollout.borrow().len()));
     vec![("sources", sources), ("tables", tables), ("process", stopping), ("workers", workers)]
 }

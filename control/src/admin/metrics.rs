@@ -88,13 +88,21 @@ impl Metrics {
         registry.register("config_epoch", "Epoch of the newest tables", metrics.epoch.clone());
         registry.register("config_seq", "Sequence number of the newest tables", metrics.seq.clone());
         registry.register("objects", "User objects by kind and state", metrics.objects.clone());
-        registry.register("store_failures", "Writes of accepted objects that failed", metrics.store_failures.clone());
+        registry.register(
+            "store_failures",
+            "Writes of accepted objects that failed",
+            metrics.store_failures.clone(),
+        );
         registry.register("sessions", "Workers that are connected", metrics.sessions.clone());
         registry.register("sessions_opened", "Sessions since the start", metrics.sessions_total.clone());
         registry.register("workers", "Connected workers by state", metrics.workers.clone());
         registry.register("nacks", "Answers of workers that refuse something", metrics.nacks.clone());
         registry.register("resets", "Tables sent whole because a worker had drifted", metrics.resets.clone());
-        registry.register("child_restarts", "Restarts of supervised parts since the start", metrics.restarts.clone());
+        registry.register(
+            "child_restarts",
+            "Restarts of supervised parts since the start",
+            metrics.restarts.clone(),
+        );
         Self { registry, ..metrics }
     }
 

@@ -7,8 +7,6 @@
 mod grpc;
 mod http;
 mod metrics;
-#[cfg(test)]
-mod tests;
 
 pub use http::{Admin, serve};
 pub use metrics::Metrics;

@@ -138,7 +138,9 @@ impl Model {
                 match self.attempt(build, builder).await {
                     Some(built) => built,
                     None => {
-                        tracing::error!("the configuration cannot be built; the last tables stay until the next change");
+                        tracing::error!(
+                            "the configuration cannot be built; the last tables stay until the next change"
+                        );
                         self.hold_until = None;
                         return Ok(());
                     }
@@ -180,7 +182,8 @@ impl Model {
         let Built { published, wanted, dynamic, unread, changes } = built;
         let topics = &self.config.topics;
         self.unwritten.extend(changes);
-        publish_if_new(&topics.wanted, Arc::new(wanted));
+        // Sent even if it is equal: equal sources may differ in the text of an inline key.
+        topics.wanted.send_replace(Arc::new(wanted));
         let now = Instant::now();
         if unread && self.hold_until.is_none_or(|until| now < until) {
             self.hold_until.get_or_insert(now + FILES);

@@ -78,10 +78,9 @@ impl Builder {
         self.seq += 1;
         let version = Version { epoch: self.epoch, seq: self.seq };
         self.adopt(version, tables);
-        let unread = translated
-            .wanted
-            .iter()
-            .any(|source| matches!(source, CertificateSource::Files { .. }) && keys.index.lookup(source).is_none());
+        let unread = translated.wanted.iter().any(|source| {
+            matches!(source, CertificateSource::Files { .. }) && keys.index.lookup(source).is_none()
+        });
         let published = Published {
             version,
             proxies: self.proxies.clone(),

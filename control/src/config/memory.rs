@@ -65,7 +65,8 @@ impl Memory {
                 changes.push(Change::Remember(record));
             }
         }
-        let gone: Vec<ObjectRef> = self.accepted.keys().filter(|id| !entries.contains_key(*id)).cloned().collect();
+        let gone: Vec<ObjectRef> =
+            self.accepted.keys().filter(|id| !entries.contains_key(*id)).cloned().collect();
         for id in gone {
             self.accepted.remove(&id);
             self.locations.remove(&id);

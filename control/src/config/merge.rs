@@ -46,8 +46,10 @@ pub(super) fn merge(sources: &Sources, memory: &Memory) -> Merged {
         } else {
             continue;
         };
-        let finding = Finding::error("", format!("{why}; the last accepted form is in use")).at(location.clone());
-        let entry = Entry { id: id.clone(), object: None, findings: vec![finding], location: location.clone() };
+        let finding =
+            Finding::error("", format!("{why}; the last accepted form is in use")).at(location.clone());
+        let entry =
+            Entry { id: id.clone(), object: None, findings: vec![finding], location: location.clone() };
         merged.entries.insert(id.clone(), Arc::new(entry));
     }
     merged

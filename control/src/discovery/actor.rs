@@ -64,9 +64,10 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
         topics.endpoints.send_if_modified(|endpoints| {
             let now = compose(&upstreams, &known, endpoints, sequence);
             let same = now.sets.len() == endpoints.sets.len()
-                && now.sets.iter().all(|(name, set)| {
-                    endpoints.sets.get(name).is_some_and(|known| Arc::ptr_eq(known, set))
-                });
+                && now
+                    .sets
+                    .iter()
+                    .all(|(name, set)| endpoints.sets.get(name).is_some_and(|known| Arc::ptr_eq(known, set)));
             if !same {
                 *endpoints = Arc::new(now);
             }
@@ -77,10 +78,17 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
 
 /// Sequences grow over restarts of this actor and of the process: they begin at the clock.
 fn first_sequence() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0) << 10)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0) << 10)
 }
 
-async fn follow(name: Arc<str>, resolver: Resolver, permits: Arc<Semaphore>, found: mpsc::Sender<(Arc<str>, Known)>) {
+async fn follow(
+    name: Arc<str>,
+    resolver: Resolver,
+    permits: Arc<Semaphore>,
+    found: mpsc::Sender<(Arc<str>, Known)>,
+) {
     let mut life = Life::new(Arc::clone(&name));
     loop {
         // The semaphore is never closed.

@@ -69,7 +69,9 @@ impl Life {
                 }
                 Outcome { news: self.learn(addresses), again: ttl.clamp(TTL_FLOOR, TTL_CAP) }
             }
-            Answer::Addresses(_, ttl) => self.answered(Answer::Absent(format!("no address, for {} s", ttl.as_secs())), now),
+            Answer::Addresses(_, ttl) => {
+                self.answered(Answer::Absent(format!("no address, for {} s", ttl.as_secs())), now)
+            }
             Answer::Absent(reason) => {
                 self.fails(&reason);
                 let since = *self.absent_since.get_or_insert(now);

@@ -87,7 +87,8 @@ impl Resolver {
 }
 
 fn build() -> Result<TokioResolver, String> {
-    let mut builder = TokioResolver::builder_tokio().map_err(|error| format!("system configuration: {error}"))?;
+    let mut builder =
+        TokioResolver::builder_tokio().map_err(|error| format!("system configuration: {error}"))?;
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4Only;
     options.positive_min_ttl = None;

@@ -34,7 +34,10 @@ fn the_ttl_is_honoured_between_a_second_and_half_a_minute() {
 #[test]
 fn the_order_of_an_answer_is_no_news() {
     let mut life = Life::new("a.example".into());
-    assert_eq!(life.answered(Answer::Addresses(vec![B, A], secs(5)), Instant::now()).news, addresses(&[A, B]));
+    assert_eq!(
+        life.answered(Answer::Addresses(vec![B, A], secs(5)), Instant::now()).news,
+        addresses(&[A, B])
+    );
     assert_eq!(life.answered(Answer::Addresses(vec![A, B, A], secs(5)), Instant::now()).news, None);
 }
 
@@ -86,7 +89,8 @@ fn a_set_appears_when_every_name_had_an_outcome_and_mixes_names_with_addresses()
     known.insert("b.example".into(), Known { addresses: vec![] });
     let sets = compose(&upstreams, &known, &Endpoints::default(), 1).sets;
     let set = &sets["u"];
-    let list: Vec<String> = set.endpoints.iter().map(|e| format!("{}:{} {}", e.address, e.port, e.hostname)).collect();
+    let list: Vec<String> =
+        set.endpoints.iter().map(|e| format!("{}:{} {}", e.address, e.port, e.hostname)).collect();
     assert_eq!(list, ["192.0.2.1:80 a.example", "192.0.2.2:80 a.example", "192.0.2.9:81 "]);
 }
 

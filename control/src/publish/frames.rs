@@ -95,7 +95,9 @@ fn upsert(entry: &TableEntry, keys: &Keys) -> Result<wire::Upsert, FrameError> {
     let resource = match &entry.body {
         Body::Upsert(resource) => resource.clone(),
         Body::Certificate(source) => {
-            let material = keys.material(source).ok_or_else(|| FrameError::NoMaterial { name: source.name().to_string() })?;
+            let material = keys
+                .material(source)
+                .ok_or_else(|| FrameError::NoMaterial { name: source.name().to_string() })?;
             wire::upsert::Resource::Certificate(material.to_wire())
         }
     };

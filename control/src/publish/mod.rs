@@ -10,8 +10,6 @@ mod frames;
 mod server;
 mod session;
 pub mod state;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -104,7 +104,6 @@ impl Session {
             Err(_) => End::Protocol(format!("no complete Hello and Have within {} s", GREETING.as_secs())),
             Ok(Err(end)) => end,
             Ok(Ok((hello, held))) => {
-                let link = self.link.clone();
                 let worker = Worker {
                     session: self.number,
                     id: hello.worker_id.into(),
@@ -120,12 +119,9 @@ impl Session {
                     active_connections: 0,
                 };
                 tracing::info!(worker = %worker.id, proxy = %worker.proxy, peer = %self.peer, resources = held.len(), "worker connected");
-                let mut running = Running::new(self, worker, held);
+                let mut running = Running::new(&mut self, worker, held);
                 let end = running.run().await;
                 tracing::info!(worker = %running.worker.id, reason = %end, "worker disconnected");
-                link.metrics.session_ended();
-                running.leave();
-                self = running.session;
                 end
             }
         };
@@ -190,8 +186,8 @@ impl Session {
 }
 
 /// A greeted session.
-struct Running {
-    session: Session,
+struct Running<'a> {
+    session: &'a mut Session,
     worker: Worker,
     state: State,
     /// Sequence of the endpoint set that was sent last, by upstream.
@@ -201,8 +197,9 @@ struct Running {
     synced: bool,
 }
 
-impl Running {
-    fn new(session: Session, worker: Worker, held: Vec<(Key, Digest)>) -> Self {
+impl<'a> Running<'a> {
+    fn new(session: &'a mut Session, worker: Worker, held: Vec<(Key, Digest)>) -> Self {
+        session.link.metrics.session_began();
         Self {
             session,
             worker,
@@ -214,7 +211,6 @@ impl Running {
     }
 
     async fn run(&mut self) -> End {
-        self.session.link.metrics.session_began();
         self.report();
         match self.serve().await {
             Ok(never) => match never {},
@@ -260,7 +256,7 @@ impl Running {
                     self.session.write(Down::Beat(wire::ControlBeat { table_digest })).await?;
                 }
                 () = sleep_until(heard + SILENCE) => return Err(End::Silent),
-                stop = stopping.wait_for(|stop| *stop) => {
+                stop = async { stopping.wait_for(|stop| *stop).await.map(drop) } => {
                     stop?;
                     let goodbye = wire::Goodbye { reason: "control is stopping".to_owned(), retry_after_ms: RETRY_MS };
                     self.session.write(Down::Goodbye(goodbye)).await?;
@@ -326,7 +322,8 @@ impl Running {
                     self.state.mismatch(version)?;
                     self.session.link.metrics.reset();
                 } else {
-                    let refused: Vec<(Key, Refusal)> = nack.rejected.into_iter().filter_map(refusal).collect();
+                    let refused: Vec<(Key, Refusal)> =
+                        nack.rejected.into_iter().filter_map(refusal).collect();
                     for ((_, name), refusal) in &refused {
                         tracing::warn!(worker = %self.worker.id, resource = %name, path = %refusal.path, reason = %refusal.reason, "the worker refused a resource");
                     }
@@ -341,7 +338,8 @@ impl Running {
                     tracing::warn!(worker = %self.worker.id, "the worker's table drifted; sending everything");
                     self.session.link.metrics.reset();
                 }
-                let errors: Vec<_> = beat.listener_errors.into_iter().map(|e| (e.listener, e.reason)).collect();
+                let errors: Vec<_> =
+                    beat.listener_errors.into_iter().map(|e| (e.listener, e.reason)).collect();
                 let same = errors == self.worker.listener_errors
                     && beat.draining == self.worker.draining
                     && beat.active_connections == self.worker.active_connections;
@@ -391,9 +389,10 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     // A session that is cancelled or panics must not be listed for ever.
     fn drop(&mut self) {
+        self.session.link.metrics.session_ended();
         self.leave();
     }
 }
@@ -415,7 +414,9 @@ fn dynamic_upstreams(table: &Table) -> BTreeSet<Arc<str>> {
         .entries
         .range(from..)
         .take_while(|((kind, _), _)| *kind == Kind::Upstream as i32)
-        .filter(|(_, entry)| matches!(&entry.body, Body::Upsert(Resource::Upstream(u)) if u.dynamic_endpoints))
+        .filter(
+            |(_, entry)| matches!(&entry.body, Body::Upsert(Resource::Upstream(u)) if u.dynamic_endpoints),
+        )
         .map(|((_, name), _)| Arc::clone(name))
         .collect()
 }

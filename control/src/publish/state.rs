@@ -19,7 +19,6 @@ use portcullis_shared::version::{Digest, TableDigest, Version};
 use super::Target;
 use crate::compile::{Key, TableEntry};
 
-
 /// Why a worker does not run the current form of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -173,7 +172,8 @@ impl State {
         match self.flight.take() {
             Some(flight) if flight.target.version == version => Ok(flight),
             other => {
-                let expected = other.as_ref().map_or_else(|| "nothing".to_owned(), |f| f.target.version.to_string());
+                let expected =
+                    other.as_ref().map_or_else(|| "nothing".to_owned(), |f| f.target.version.to_string());
                 self.flight = other;
                 Err(AnswerError::Version { got: version, expected })
             }

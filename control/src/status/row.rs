@@ -48,14 +48,21 @@ impl Row<'_> {
             state: self.state().to_string(),
             reason: self.report.map(ObjectReport::reason).unwrap_or_default(),
             findings: findings.iter().map(finding).collect(),
-            age_seconds: first_seen.and_then(|seen| now.duration_since(*seen).ok()).map_or(0, |age| age.as_secs()),
+            age_seconds: first_seen
+                .and_then(|seen| now.duration_since(*seen).ok())
+                .map_or(0, |age| age.as_secs()),
             workers_serving,
             workers_total,
             last_accepted_form: self.report.is_some_and(|report| report.using_last_accepted),
             file: self.entry.location.file.display().to_string(),
             line: self.entry.location.line,
             columns: Vec::new(),
-            document: self.entry.object.as_ref().map(|object| object.document.to_string()).unwrap_or_default(),
+            document: self
+                .entry
+                .object
+                .as_ref()
+                .map(|object| object.document.to_string())
+                .unwrap_or_default(),
         }
     }
 }
@@ -97,10 +104,12 @@ pub fn workers(published: Option<&Published>, rollout: &Rollout, now: SystemTime
             let wanted = published.map(|published| published.target(&worker.proxy).version);
             let acknowledged = worker.acknowledged.as_ref().map(|a| a.version);
             let refused = worker.refused.iter().map(|((_, name), refusal)| {
-                let path = if refusal.path.is_empty() { String::new() } else { format!("{}: ", refusal.path) };
+                let path =
+                    if refusal.path.is_empty() { String::new() } else { format!("{}: ", refusal.path) };
                 format!("{name}: {path}{}", refusal.reason)
             });
-            let listeners = worker.listener_errors.iter().map(|(listener, reason)| format!("{listener}: {reason}"));
+            let listeners =
+                worker.listener_errors.iter().map(|(listener, reason)| format!("{listener}: {reason}"));
             let reason: Vec<String> = refused.chain(listeners).collect();
             let state = if worker.draining {
                 "draining"
@@ -133,7 +142,8 @@ pub fn listeners(published: &Published) -> Vec<String> {
     let mut addresses = BTreeSet::new();
     for entry in published.proxies.values().flat_map(|proxy| proxy.table.entries.values()) {
         let Body::Upsert(Resource::Listener(listener)) = &entry.body else { continue };
-        let scheme = if listener.filter_chains.iter().any(|chain| chain.tls.is_some()) { "https" } else { "http" };
+        let scheme =
+            if listener.filter_chains.iter().any(|chain| chain.tls.is_some()) { "https" } else { "http" };
         let address = match listener.address.as_str() {
             v6 if v6.contains(':') => format!("[{v6}]"),
             v4 => v4.to_owned(),

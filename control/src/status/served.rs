@@ -85,7 +85,10 @@ fn parts(table: &Table) -> BTreeMap<ObjectRef, BTreeSet<Key>> {
 /// Origins of the routes, without the many repetitions in a row.
 fn route_origins(host: &VirtualHost) -> impl Iterator<Item = &Origin> {
     let mut last: Option<&Origin> = None;
-    host.routes.iter().filter_map(|route| route.origin.as_ref()).filter(move |origin| last.replace(origin) != Some(*origin))
+    host.routes
+        .iter()
+        .filter_map(|route| route.origin.as_ref())
+        .filter(move |origin| last.replace(origin) != Some(*origin))
 }
 
 fn object(origin: &Origin) -> Option<ObjectRef> {
