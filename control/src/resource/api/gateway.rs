@@ -1,0 +1,90 @@
+//! Gateway: one listener on one or more proxies.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::reference::Ref;
+use super::selector::Expression;
+
+/// The `spec` of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Gateway {
+    /// Address to listen on; `::` takes IPv4 and IPv6.
+    pub bind_address: String,
+    /// Port to listen on.
+    pub bind_port: u32,
+    /// Serves the VirtualServices with `sslConfig` (true) or those without (false).
+    pub ssl: bool,
+    /// Proxies that get this listener; empty = `gateway-proxy`.
+    pub proxy_names: Vec<String>,
+    /// HTTP routing.
+    pub http_gateway: Option<HttpGateway>,
+    /// Listener options.
+    pub options: Option<ListenerOptions>,
+    /// Options of the listener's route configuration.
+    pub route_options: Option<RouteConfigurationOptions>,
+    /// Deprecated form of an empty `options.proxyProtocol`.
+    pub use_proxy_proto: Option<bool>,
+}
+
+/// `httpGateway`: which VirtualServices the listener serves.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpGateway {
+    /// Explicit list.
+    pub virtual_services: Vec<Ref>,
+    /// Labels that must all match.
+    pub virtual_service_selector: BTreeMap<String, String>,
+    /// Label expressions; win over the selector, which wins over the list.
+    pub virtual_service_expressions: Option<VirtualServiceExpressions>,
+    /// Namespaces for selector and expressions; empty or `*` = all.
+    pub virtual_service_namespaces: Vec<String>,
+    /// Options of the HTTP side.
+    pub options: Option<HttpListenerOptions>,
+}
+
+/// `virtualServiceExpressions`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VirtualServiceExpressions {
+    /// Tests that must all hold.
+    pub expressions: Vec<Expression>,
+}
+
+/// `httpGateway.options`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpListenerOptions {
+    /// HTTP connection settings.
+    pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+}
+
+/// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HttpConnectionManagerSettings {}
+
+/// `options` of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerOptions {
+    /// Connections begin with a PROXY protocol header, version 1 or 2.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// `options.proxyProtocol`: its presence demands the header.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProxyProtocol {}
+
+/// `routeOptions` of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteConfigurationOptions {
+    /// Limit for the body of a direct response; absent = 4096.
+    pub max_direct_response_body_size_bytes: Option<u32>,
+    /// Reverses the order of header manipulation, so that the most specific level has the last word.
+    pub most_specific_header_mutations_wins: Option<bool>,
+}

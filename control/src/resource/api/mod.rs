@@ -1,0 +1,53 @@
+//! The user API as types, with the field names that users write.
+//!
+//! A plain field (`String`, `bool`, number, list, map) is one that cannot tell "absent" from its zero value; an
+//! `Option` is one that can: messages, wrapper values and members of a oneof. Of a oneof at most one member is set
+//! when an object leaves the decoder. Nothing here has defaults beyond zero, resolves references or checks values.
+//!
+//! The struct's name is the key of the field catalogue (`decode::catalogue`), which knows the fields that are not
+//! served yet; a field that becomes supported moves from there to here.
+
+mod gateway;
+mod headers;
+mod option_objects;
+mod options;
+mod reference;
+mod retries;
+mod rewrite;
+mod route;
+mod scalar;
+mod secret;
+mod selector;
+mod settings;
+mod ssl;
+mod upstream;
+mod virtual_service;
+
+pub use gateway::{
+    Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
+};
+pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
+pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
+pub use option_objects::{RouteOption, VirtualHostOption};
+pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+pub use reference::{Empty, Ref};
+pub use retries::{RetryBackOff, RetryPolicy};
+pub use rewrite::{Regex, RegexMatchAndSubstitute, RegexProgram};
+pub use route::{
+    Action, DelegateAction, Destination, DestinationKind, DirectResponseAction, HeaderMatcher, Matcher,
+    MultiDestination, PathSpecifier, QueryParameterMatcher, RedirectAction, RedirectCode, RedirectPath,
+    Route, RouteAction, RouteTarget, WeightedDestination,
+};
+pub use scalar::GoDuration;
+pub use secret::{Secret, TlsSecret};
+pub use selector::{Expression, Operator, RouteTableSelector};
+pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};
+pub use ssl::{
+    InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
+    UpstreamSslConfig,
+};
+pub use upstream::{
+    ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Random, RoundRobin,
+    StaticHost, StaticUpstream, Upstream, UpstreamGroup, UpstreamType,
+};
+pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

@@ -1,0 +1,62 @@
+//! Options of virtual hosts, routes and weighted destinations.
+
+use serde::Deserialize;
+
+use super::headers::HeaderManipulation;
+use super::reference::Ref;
+use super::retries::RetryPolicy;
+use super::rewrite::RegexMatchAndSubstitute;
+use super::scalar::GoDuration;
+
+/// `virtualHost.options`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VirtualHostOptions {
+    /// Retries of routes that have none of their own.
+    pub retries: Option<RetryPolicy>,
+    /// Header manipulation of the virtual host level.
+    pub header_manipulation: Option<HeaderManipulation>,
+}
+
+/// `options` of a route.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteOptions {
+    /// Replaces the matched prefix, or the whole path of an exact or regex matcher.
+    pub prefix_rewrite: Option<String>,
+    /// Replaces every match in the path.
+    pub regex_rewrite: Option<RegexMatchAndSubstitute>,
+    /// Host towards the upstream. One of four host rewrites at most is set.
+    pub host_rewrite: Option<String>,
+    /// Host = the name of the chosen endpoint.
+    pub auto_host_rewrite: Option<bool>,
+    /// Host computed from the path.
+    pub host_rewrite_path_regex: Option<RegexMatchAndSubstitute>,
+    /// Host = the value of that request header.
+    pub host_rewrite_header: Option<String>,
+    /// With a host rewrite, the old Host goes to `x-forwarded-host`.
+    pub append_x_forwarded_host: Option<bool>,
+    /// Limit of the whole exchange with retries; absent = 15 s, 0 = none.
+    pub timeout: Option<GoDuration>,
+    /// Retries.
+    pub retries: Option<RetryPolicy>,
+    /// Header manipulation of the route level.
+    pub header_manipulation: Option<HeaderManipulation>,
+}
+
+/// `options` of a weighted destination.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WeightedDestinationOptions {
+    /// Header manipulation of the destination level.
+    pub header_manipulation: Option<HeaderManipulation>,
+}
+
+/// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and
+/// earlier references win over later ones.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DelegateOptionsRefs {
+    /// The objects.
+    pub delegate_options: Vec<Ref>,
+}

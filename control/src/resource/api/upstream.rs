@@ -1,0 +1,148 @@
+//! Upstream and UpstreamGroup: where traffic goes.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::reference::Empty;
+use super::route::WeightedDestination;
+use super::scalar::GoDuration;
+use super::ssl::UpstreamSslConfig;
+
+/// The `spec` of an Upstream.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Upstream {
+    /// A fixed list of hosts. At most one type is set, see [`Upstream::upstream_type`].
+    #[serde(rename = "static")]
+    pub static_hosts: Option<StaticUpstream>,
+    /// TLS towards the upstream; absent = plain unless the type says otherwise.
+    pub ssl_config: Option<UpstreamSslConfig>,
+    /// How an endpoint is chosen.
+    pub load_balancer_config: Option<LoadBalancerConfig>,
+    /// Connections.
+    pub connection_config: Option<ConnectionConfig>,
+    /// HTTP/2 with prior knowledge, or by ALPN with TLS.
+    pub use_http2: Option<bool>,
+    /// What discovery knew of the Service; information only.
+    pub discovery_metadata: Option<DiscoveryMetadata>,
+}
+
+/// The type of an Upstream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs, reason = "each variant is the field of its name")]
+pub enum UpstreamType<'a> {
+    Static(&'a StaticUpstream),
+}
+
+impl Upstream {
+    /// Its type, if one is set.
+    pub fn upstream_type(&self) -> Option<UpstreamType<'_>> {
+        self.static_hosts.as_ref().map(UpstreamType::Static)
+    }
+}
+
+/// `static`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StaticUpstream {
+    /// The hosts.
+    pub hosts: Vec<StaticHost>,
+    /// TLS without verification; absent = if any host has port 443 and there is no `sslConfig`.
+    pub use_tls: Option<bool>,
+    /// SNI is the host's `sniAddr`, else its `addr`; absent = true.
+    pub auto_sni_rewrite: Option<bool>,
+}
+
+/// One host of a static upstream.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StaticHost {
+    /// IP address or DNS name.
+    pub addr: String,
+    /// Port.
+    pub port: u32,
+    /// Server name to send.
+    pub sni_addr: String,
+    /// Share; absent = 1.
+    pub load_balancing_weight: Option<u32>,
+}
+
+/// `loadBalancerConfig`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancerConfig {
+    /// In turn. At most one is set, see [`LoadBalancerConfig::balancer`].
+    pub round_robin: Option<RoundRobin>,
+    /// The least busy of some.
+    pub least_request: Option<LeastRequest>,
+    /// By chance.
+    pub random: Option<Random>,
+}
+
+/// How an endpoint is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the field of its name")]
+pub enum LoadBalancer {
+    RoundRobin,
+    /// Of `choice_count` endpoints (0 = 2) the one with the fewest active requests.
+    LeastRequest {
+        choice_count: u32,
+    },
+    Random,
+}
+
+impl LoadBalancerConfig {
+    /// How an endpoint is chosen; round robin when nothing is set.
+    pub fn balancer(&self) -> LoadBalancer {
+        if self.random.is_some() {
+            return LoadBalancer::Random;
+        }
+        match &self.least_request {
+            Some(least) => LoadBalancer::LeastRequest { choice_count: least.choice_count },
+            None => LoadBalancer::RoundRobin,
+        }
+    }
+}
+
+/// `roundRobin`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RoundRobin {}
+
+/// `leastRequest`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeastRequest {
+    /// How many endpoints are compared; 0 = 2.
+    pub choice_count: u32,
+}
+
+/// `random`.
+pub type Random = Empty;
+
+/// `connectionConfig`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConnectionConfig {
+    /// 0 = no limit.
+    pub max_requests_per_connection: u32,
+    /// Absent = 5 s.
+    pub connect_timeout: Option<GoDuration>,
+}
+
+/// `discoveryMetadata`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DiscoveryMetadata {
+    /// Labels of the discovered Service.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The `spec` of an UpstreamGroup.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpstreamGroup {
+    /// The weighted list.
+    pub destinations: Vec<WeightedDestination>,
+}

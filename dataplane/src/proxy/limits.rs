@@ -1,0 +1,59 @@
+//! The engine's fixed limits: how long, how large and how many, in one place so that an operator's question has one
+//! answer. Owns constants only; a limit that a user may set comes with the route or the upstream instead.
+
+use std::time::Duration;
+
+/// A downstream connection without a request is closed after this long. One hour, as Envoy: load balancers in front
+/// keep their connections for minutes, and the side that sends requests should be the one that gives up first.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(3600);
+/// A connection that never sends the first byte of its first request is closed after this long.
+pub const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// From the first byte of an HTTP/1 request header to its last; later is 408.
+pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes of a request header, request line included; more is 431. Envoy's `maxRequestHeadersKb` default.
+pub const HEADER_BYTES: usize = 60 * 1024;
+/// Fields of a request header; more is 431. Envoy's `maxHeadersCount` default.
+pub const HEADER_FIELDS: usize = 100;
+/// Longest `content-length` that is believed, in digits: below 2^63 whatever the digits are.
+pub const CONTENT_LENGTH_DIGITS: usize = 18;
+
+/// Nothing in either direction of a request for this long ends it. Envoy's `streamIdleTimeout` default.
+pub const STREAM_IDLE: Duration = Duration::from_secs(300);
+/// Time limit of a route without a `timeout`, retries included.
+pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
+/// After an answer that came before the end of the request, so much time is given to the client to stop sending: a
+/// socket closed over unread bytes would be reset before the client has read its answer.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// Bytes queued for one peer at which the other peer is not read any more.
+pub const QUEUE: usize = 16 * 1024;
+/// Bytes of a request body that are kept for a retry; a request that is longer is not retried. Envoy's
+/// `perConnectionBufferLimitBytes` default.
+pub const REPLAY_BYTES: usize = 1024 * 1024;
+/// First wait before a retry, when the route does not say.
+pub const RETRY_BASE: Duration = Duration::from_millis(25);
+
+/// Time for TCP and TLS to an endpoint when the upstream does not say.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An idle connection to an endpoint is closed after this long. Shorter than what common servers use (60 to 75 s), so
+/// that it is rarely the server that closes first.
+pub const POOL_IDLE: Duration = Duration::from_secs(55);
+/// Idle HTTP/1 connections kept per endpoint and data thread.
+pub const POOL_SIZE: usize = 1024;
+/// How often idle connections are looked at: closed ones are dropped, old ones closed.
+pub const POOL_SWEEP: Duration = Duration::from_secs(5);
+/// Streams on one HTTP/2 connection to an endpoint.
+pub const H2_STREAMS: usize = 128;
+/// Receive window of one such stream. All streams together fit the connection's window, so that a client that does
+/// not read can never stop another client's answer on the same connection.
+pub const H2_STREAM_WINDOW: u32 = 256 * 1024;
+/// Receive window of one HTTP/2 connection to an endpoint.
+pub const H2_CONNECTION_WINDOW: u32 = H2_STREAM_WINDOW * H2_STREAMS as u32;
+/// Bytes queued per downstream HTTP/2 stream inside the protocol library.
+pub const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Concurrent requests on one downstream HTTP/2 connection.
+pub const H2_DOWNSTREAM_STREAMS: u32 = 100;
+
+/// Access log lines waiting for the writer; more are dropped and counted.
+pub const LOG_QUEUE: usize = 8192;
+/// Upstreams with metrics of their own; more share the name `_other`.
+pub const METRIC_UPSTREAMS: usize = 16_384;

@@ -1,0 +1,382 @@
+//! Every answer that the gateway gives by itself: why, with which status, and in which form.
+//!
+//! [`Reason`] is the stable word for it, the same in the access log, the span and the metric. Owns the mapping from
+//! reason to status and text (Envoy's, so that users recognise it) and the gRPC form of it; nothing else in the data
+//! plane picks a status. Must not write to a connection: that is `phases`' doing.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+use pingora_http::ResponseHeader;
+
+/// Why the gateway answered, or ended, a request itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// No virtual host for the request's host.
+    NoVirtualHost,
+    /// The virtual host has no route for the request.
+    NoRoute,
+    /// The route names an upstream that does not exist.
+    NoCluster,
+    /// The upstream has no endpoint to try.
+    UpstreamUnhealthy,
+    /// No connection to an endpoint.
+    ConnectFailed,
+    /// No connection to an endpoint in time.
+    ConnectTimeout,
+    /// The upstream closed or reset before its response header.
+    UpstreamReset,
+    /// The upstream's answer is not valid HTTP.
+    UpstreamProtocol,
+    /// The route's time limit passed.
+    Timeout,
+    /// The last try's time limit passed.
+    PerTryTimeout,
+    /// Nothing moved for too long.
+    IdleTimeout,
+    /// The request is malformed.
+    BadRequest,
+    /// The request header is too large or has too many fields.
+    HeaderTooLarge,
+    /// The request header did not arrive in time.
+    HeaderTimeout,
+    /// A transfer coding that is not served.
+    UnsupportedCoding,
+    /// CONNECT on a route that does not allow it.
+    ConnectNotAllowed,
+    /// The route's configuration was rejected and there is no earlier form of it.
+    ConfigRejected,
+    /// The virtual host wants TLS.
+    TlsRequired,
+    /// The route redirects.
+    Redirect,
+    /// The route answers itself.
+    DirectResponse,
+    /// Too much is going on.
+    Overload,
+    /// A policy answered.
+    Policy,
+    /// The client went away; nobody is left to answer.
+    ClientGone,
+    /// The upstream broke off after its response header: the answer is cut.
+    UpstreamTruncated,
+    /// A fault of the gateway itself.
+    Internal,
+}
+
+impl Reason {
+    /// All of them, in the order of declaration: the rows of the metric.
+    pub const ALL: [Reason; 25] = [
+        Reason::NoVirtualHost,
+        Reason::NoRoute,
+        Reason::NoCluster,
+        Reason::UpstreamUnhealthy,
+        Reason::ConnectFailed,
+        Reason::ConnectTimeout,
+        Reason::UpstreamReset,
+        Reason::UpstreamProtocol,
+        Reason::Timeout,
+        Reason::PerTryTimeout,
+        Reason::IdleTimeout,
+        Reason::BadRequest,
+        Reason::HeaderTooLarge,
+        Reason::HeaderTimeout,
+        Reason::UnsupportedCoding,
+        Reason::ConnectNotAllowed,
+        Reason::ConfigRejected,
+        Reason::TlsRequired,
+        Reason::Redirect,
+        Reason::DirectResponse,
+        Reason::Overload,
+        Reason::Policy,
+        Reason::ClientGone,
+        Reason::UpstreamTruncated,
+        Reason::Internal,
+    ];
+
+    /// The word in logs, spans and metrics. Never changes once released.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::NoVirtualHost => "no_virtual_host",
+            Reason::NoRoute => "no_route",
+            Reason::NoCluster => "no_cluster",
+            Reason::UpstreamUnhealthy => "upstream_unhealthy",
+            Reason::ConnectFailed => "connect_failed",
+            Reason::ConnectTimeout => "connect_timeout",
+            Reason::UpstreamReset => "upstream_reset",
+            Reason::UpstreamProtocol => "upstream_protocol_error",
+            Reason::Timeout => "timeout",
+            Reason::PerTryTimeout => "per_try_timeout",
+            Reason::IdleTimeout => "idle_timeout",
+            Reason::BadRequest => "bad_request",
+            Reason::HeaderTooLarge => "header_too_large",
+            Reason::HeaderTimeout => "header_timeout",
+            Reason::UnsupportedCoding => "unsupported_transfer_coding",
+            Reason::ConnectNotAllowed => "connect_not_allowed",
+            Reason::ConfigRejected => "config_rejected",
+            Reason::TlsRequired => "tls_required",
+            Reason::Redirect => "redirect",
+            Reason::DirectResponse => "direct_response",
+            Reason::Overload => "overload",
+            Reason::Policy => "policy",
+            Reason::ClientGone => "client_disconnect",
+            Reason::UpstreamTruncated => "upstream_truncated",
+            Reason::Internal => "internal",
+        }
+    }
+
+    /// Envoy's response flag for it, or `-`: what dashboards made for Envoy's access logs look for.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Reason::NoVirtualHost | Reason::NoRoute => "NR",
+            Reason::NoCluster => "NC",
+            Reason::UpstreamUnhealthy => "UH",
+            Reason::ConnectFailed | Reason::ConnectTimeout => "UF",
+            Reason::UpstreamReset | Reason::UpstreamTruncated => "UC",
+            Reason::UpstreamProtocol => "UPE",
+            Reason::Timeout | Reason::PerTryTimeout => "UT",
+            Reason::IdleTimeout => "SI",
+            Reason::BadRequest
+            | Reason::HeaderTooLarge
+            | Reason::HeaderTimeout
+            | Reason::UnsupportedCoding
+            | Reason::ConnectNotAllowed => "DPE",
+            Reason::Overload => "OM",
+            Reason::ClientGone => "DC",
+            Reason::ConfigRejected
+            | Reason::TlsRequired
+            | Reason::Redirect
+            | Reason::DirectResponse
+            | Reason::Policy
+            | Reason::Internal => "-",
+        }
+    }
+
+    /// The status, and the text that Envoy sends with it.
+    fn usual(self) -> (StatusCode, &'static str) {
+        match self {
+            Reason::NoVirtualHost | Reason::NoRoute => (StatusCode::NOT_FOUND, ""),
+            Reason::NoCluster => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            Reason::UpstreamUnhealthy => (StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream"),
+            Reason::ConnectFailed => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+            ),
+            Reason::ConnectTimeout => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
+            ),
+            Reason::UpstreamReset | Reason::UpstreamTruncated => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+            ),
+            Reason::UpstreamProtocol => (
+                StatusCode::BAD_GATEWAY,
+                "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+            ),
+            Reason::Timeout | Reason::PerTryTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
+            }
+            Reason::IdleTimeout => (StatusCode::REQUEST_TIMEOUT, "stream timeout"),
+            Reason::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request"),
+            Reason::HeaderTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
+            Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request headers timed out"),
+            Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
+            Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),
+            Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
+            Reason::DirectResponse => (StatusCode::OK, ""),
+            Reason::Overload => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Reason::Policy => (StatusCode::FORBIDDEN, ""),
+            // Nobody reads this one; 499 is what logs of other proxies show.
+            Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
+            Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+        }
+    }
+}
+
+/// The status that only logs and metrics see: the client closed before it was answered.
+pub const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
+
+/// An answer of the gateway's own.
+#[derive(Debug, Clone)]
+pub struct LocalReply {
+    /// Why.
+    pub reason: Reason,
+    /// HTTP status; a gRPC client gets its equivalent.
+    pub status: StatusCode,
+    /// Text, `text/plain` unless [`LocalReply::headers`] say otherwise.
+    pub body: Bytes,
+    /// Further response fields.
+    pub headers: HeaderMap,
+    /// What exactly was wrong, for the log only: a client learns nothing from it.
+    pub detail: Option<Box<str>>,
+}
+
+impl From<Reason> for LocalReply {
+    fn from(reason: Reason) -> Self {
+        LocalReply::new(reason)
+    }
+}
+
+impl LocalReply {
+    /// The usual answer for `reason`.
+    pub fn new(reason: Reason) -> Self {
+        let (status, text) = reason.usual();
+        LocalReply {
+            reason,
+            status,
+            body: Bytes::from_static(text.as_bytes()),
+            headers: HeaderMap::new(),
+            detail: None,
+        }
+    }
+
+    /// A malformed request, with what is wrong about it.
+    pub fn bad_request(detail: impl Into<Box<str>>) -> Self {
+        LocalReply::new(Reason::BadRequest).detail(detail)
+    }
+
+    /// Another status.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Another body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// One more response field.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// What exactly happened, for the log.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The header and body to send. A gRPC client is answered as its protocol wants it: status 200 with `grpc-status`
+    /// and `grpc-message` and no body ("trailers-only").
+    pub fn into_response(self, grpc: bool) -> (http::response::Parts, Bytes) {
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.version = Version::HTTP_11;
+        parts.headers = self.headers;
+        if grpc {
+            parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            parts.headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(self.status)));
+            if let Some(message) = grpc_message(&self.body) {
+                parts.headers.insert(GRPC_MESSAGE, message);
+            }
+            return (parts, Bytes::new());
+        }
+        parts.status = self.status;
+        if self.status != StatusCode::NO_CONTENT && self.status != StatusCode::NOT_MODIFIED {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        }
+        if !self.body.is_empty() {
+            parts.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain"));
+        }
+        (parts, self.body)
+    }
+}
+
+/// Field of a gRPC call's result.
+pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Whether a request is a gRPC call, by its content-type: `application/grpc`, alone or with a suffix after `+`.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+") || rest.starts_with(b";"))
+}
+
+/// The gRPC code for an HTTP status, by the table of gRPC's own HTTP mapping with Envoy's additions.
+fn grpc_status(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+/// gRPC's percent-encoding of a message: printable ASCII but `%` stays. `None` for an empty one.
+fn grpc_message(body: &[u8]) -> Option<HeaderValue> {
+    if body.is_empty() {
+        return None;
+    }
+    let mut text = String::with_capacity(body.len());
+    for byte in body {
+        match byte {
+            b'%' | 0..0x20 | 0x7f.. => text.push_str(&format!("%{byte:02X}")),
+            _ => text.push(char::from(*byte)),
+        }
+    }
+    HeaderValue::try_from(text).ok()
+}
+
+/// The header in the form that Pingora's sessions take.
+pub(super) fn boxed(parts: http::response::Parts) -> Box<ResponseHeader> {
+    Box::new(ResponseHeader::from(parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own() {
+        let mut words: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Reason::ALL.len());
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index, "ALL follows the declaration");
+        }
+    }
+
+    #[test]
+    fn a_grpc_client_is_told_in_its_own_terms() {
+        let (parts, body) = LocalReply::new(Reason::Timeout).into_response(true);
+        assert_eq!(parts.status, 200);
+        assert_eq!(parts.headers["grpc-status"], "14");
+        assert_eq!(parts.headers["grpc-message"], "upstream request timeout");
+        assert!(body.is_empty());
+        let (parts, _) = LocalReply::new(Reason::NoRoute).into_response(true);
+        assert_eq!(parts.headers["grpc-status"], "12");
+        assert!(!parts.headers.contains_key("grpc-message"));
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type_only() {
+        let grpc = |value: &'static str| {
+            is_grpc(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        assert!(grpc("application/grpc"));
+        assert!(grpc("application/grpc+proto"));
+        assert!(!grpc("application/grpc-web"));
+        assert!(!grpc("application/json"));
+    }
+
+    #[test]
+    fn messages_are_percent_encoded() {
+        assert_eq!(grpc_message(b"100% \n").unwrap(), "100%25 %0A");
+    }
+}
