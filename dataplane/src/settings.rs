@@ -55,6 +55,10 @@ pub struct Settings {
     #[arg(long, env = "PORTCULLIS_LINK_KEY", value_name = "FILE")]
     pub link_key: Option<PathBuf>,
 
+    /// Name that control's certificate must have. [default: the host of --link-tcp]
+    #[arg(long, env = "PORTCULLIS_LINK_SERVER_NAME", value_name = "NAME")]
+    pub link_server_name: Option<String>,
+
     /// Name of the proxy that this worker is part of: a Gateway's `proxyNames`.
     #[arg(long, env = "PORTCULLIS_PROXY_NAME", value_name = "NAME", default_value = "gateway-proxy")]
     pub proxy_name: String,

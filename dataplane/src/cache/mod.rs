@@ -23,6 +23,8 @@ mod tests;
 
 /// Changes that arrive within this time are written together.
 const QUIET: Duration = Duration::from_millis(200);
+/// The wait after a write that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// What a resource is known by: its kind's number and its name.
 pub type Key = (i32, Arc<str>);
@@ -78,13 +80,24 @@ impl Changes {
 /// What waits to be written. It survives restarts of the writer.
 #[derive(Debug, Default)]
 pub struct Journal {
+    /// Nobody will ever write.
+    idle: bool,
     changes: std::sync::Mutex<Changes>,
     wake: Notify,
 }
 
 impl Journal {
+    /// A journal without a cache behind it: it forgets what is noted.
+    #[must_use]
+    pub fn idle() -> Self {
+        Self { idle: true, ..Self::default() }
+    }
+
     /// Notes `changes` to be written soon. Never waits.
     pub fn record(&self, changes: Changes) {
+        if self.idle {
+            return;
+        }
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).merge(changes);
         self.wake.notify_one();
     }
@@ -122,14 +135,19 @@ impl Drop for Batch {
     }
 }
 
-/// The actor: writes what the journal collects, until it is dropped.
+/// The actor: writes what the journal collects, until it is dropped. A full disk costs the cache's freshness and log
+/// lines, not traffic.
 ///
 /// # Errors
-/// The store cannot be written to. What was not written stays in the journal.
+/// None: the supervisor's signature asks for the type.
 pub async fn write_behind(journal: Arc<Journal>, store: Arc<store::Store>) -> Result<(), BoxError> {
     loop {
         // Before waiting: an earlier run may have left something behind.
-        flush(&journal, &store).await?;
+        if let Err(error) = flush(&journal, &store).await {
+            tracing::warn!(%error, "cannot write the cache; trying again");
+            tokio::time::sleep(AFTER_FAILURE).await;
+            continue;
+        }
         journal.changed().await;
         tokio::time::sleep(QUIET).await;
     }
@@ -138,7 +156,7 @@ pub async fn write_behind(journal: Arc<Journal>, store: Arc<store::Store>) -> Re
 /// Writes what is pending now.
 ///
 /// # Errors
-/// As [`write_behind`].
+/// The store cannot be written to. What was not written stays in the journal.
 pub async fn flush(journal: &Arc<Journal>, store: &Arc<store::Store>) -> Result<(), BoxError> {
     let batch = journal.take();
     if batch.changes.as_ref().is_none_or(Changes::is_empty) {

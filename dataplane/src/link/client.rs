@@ -48,7 +48,7 @@ pub struct Link {
     /// Takes endpoints.
     pub endpoints: Arc<Endpoints>,
     /// What runs.
-    pub loaded: watch::Receiver<Loaded>,
+    pub loaded: Arc<watch::Sender<Loaded>>,
     /// State of the listeners.
     pub board: Arc<Board>,
     /// Whether the worker is going down.
@@ -152,6 +152,7 @@ impl Link {
                 Step::Welcome { session_id, beat } => {
                     tracing::info!(control = %self.target, session = session_id, "linked to control");
                     backoff.reset();
+                    self.endpoints.begin_session();
                     patience = beat * MISSED;
                     let mut interval = interval_at(Instant::now() + beat, beat);
                     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -167,6 +168,10 @@ impl Link {
                 Step::Endpoints(set) => self.endpoints.give(set),
                 Step::Synced => {
                     self.status.send_modify(|status| status.synced = true);
+                    self.loaded.send_modify(|loaded| {
+                        loaded.complete = true;
+                        loaded.confirmed = true;
+                    });
                 }
                 Step::Goodbye { reason, retry_after } => return Err(Ended::Goodbye { reason, retry_after }),
             }
@@ -190,7 +195,8 @@ impl Link {
                 () = tick(ticks) => self.beat(out),
             }
         };
-        match timeout(SEND, out.send(session::answer(version, outcome))).await {
+        let answer = session::answer(version, outcome).map_err(Ended::Failed)?;
+        match timeout(SEND, out.send(answer)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Failed("control closed the link".to_owned())),
             Err(_) => Err(Ended::Failed("control does not read".to_owned())),
@@ -203,7 +209,7 @@ impl Link {
             proxy_name: self.proxy_name.clone(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             protocol_minor: PROTOCOL_MINOR,
-            policy_types: crate::policy::registry::type_urls(),
+            policy_types: crate::policy::registry::type_urls().map(str::to_owned).collect(),
             pid: std::process::id(),
             admin_address: self.admin.borrow().map(|address| address.to_string()).unwrap_or_default(),
         }

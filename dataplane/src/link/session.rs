@@ -65,6 +65,8 @@ pub enum Outcome {
     },
     /// Nothing was applied: the result would not be the table that control means.
     Mismatch,
+    /// Nothing was applied, because it does not make sense. The session ends: asking again would give the same.
+    Refused(String),
 }
 
 /// One connection's worth of protocol.
@@ -103,10 +105,13 @@ impl Session {
 }
 
 /// The answer to a transaction.
-#[must_use]
-pub fn answer(version: Version, outcome: Outcome) -> pb::WorkerFrame {
+///
+/// # Errors
+/// It was refused: the reason.
+pub fn answer(version: Version, outcome: Outcome) -> Result<pb::WorkerFrame, String> {
     let version = Some(version.into());
-    frame(match outcome {
+    Ok(frame(match outcome {
+        Outcome::Refused(reason) => return Err(format!("control sent a Delta that makes no sense: {reason}")),
         Outcome::Applied { rejected } if rejected.is_empty() => WorkerFrame::Ack(pb::Ack { version }),
         Outcome::Applied { rejected } => {
             WorkerFrame::Nack(pb::Nack { version, rejected, table_digest_mismatch: false })
@@ -114,7 +119,7 @@ pub fn answer(version: Version, outcome: Outcome) -> pb::WorkerFrame {
         Outcome::Mismatch => {
             WorkerFrame::Nack(pb::Nack { version, rejected: Vec::new(), table_digest_mismatch: true })
         }
-    })
+    }))
 }
 
 /// The first frames of a session: who we are, and what we run.
@@ -252,16 +257,17 @@ mod tests {
     #[test]
     fn the_answer_names_what_was_rejected() {
         let version = Version { epoch: 1, seq: 2 };
-        let ack = answer(version, Outcome::Applied { rejected: Vec::new() });
+        let ack = answer(version, Outcome::Applied { rejected: Vec::new() }).unwrap();
         assert!(matches!(ack.frame, Some(WorkerFrame::Ack(_))));
         let rejected = vec![pb::Rejected { reason: "r".into(), ..Default::default() }];
-        let Some(WorkerFrame::Nack(nack)) = answer(version, Outcome::Applied { rejected }).frame else {
+        let Some(WorkerFrame::Nack(nack)) = answer(version, Outcome::Applied { rejected }).unwrap().frame else {
             panic!("not a Nack")
         };
         assert_eq!((nack.rejected.len(), nack.table_digest_mismatch), (1, false));
-        let Some(WorkerFrame::Nack(nack)) = answer(version, Outcome::Mismatch).frame else {
+        let Some(WorkerFrame::Nack(nack)) = answer(version, Outcome::Mismatch).unwrap().frame else {
             panic!("not a Nack")
         };
         assert!(nack.table_digest_mismatch);
+        assert!(answer(version, Outcome::Refused("r".into())).is_err());
     }
 }
