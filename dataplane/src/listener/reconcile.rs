@@ -56,7 +56,7 @@ impl Sockets {
     /// Binds what `runtime` has and is not bound yet, retires what it has no more. Every other listener is left alone.
     pub fn reconcile(&mut self, runtime: &Runtime) {
         let wanted: BTreeMap<SocketAddr, &Arc<Listener>> =
-            runtime.listeners().iter().map(|l| (SocketAddr::new(l.address, l.port), l)).collect();
+            runtime.listeners().iter().map(|listener| (listener.address, listener)).collect();
         let gone: Vec<SocketAddr> = self.bound.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
         for address in gone {
             if let Some(bound) = self.bound.remove(&address) {

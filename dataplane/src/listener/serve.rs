@@ -29,7 +29,7 @@ pub async fn serve(
     // A client that is gone already answers by an error on the first read.
     let _ = tcp.set_nodelay(true);
     let direct = canonical(peer);
-    let local = tcp.local_addr().map_or_else(|_| SocketAddr::new(listener.address, listener.port), canonical);
+    let local = tcp.local_addr().map_or(listener.address, canonical);
     let (mut client, mut put_back) = (direct, Vec::new());
     if listener.proxy_protocol {
         match timeout(PROXY_HEADER, proxy_protocol::read(&mut tcp)).await {
@@ -58,7 +58,7 @@ pub async fn serve(
         sni,
         tls: None,
     };
-    let conn = if listener.is_tls() {
+    let conn = if listener.tls {
         match tls::handshake(Socket::new(tcp, put_back), listener).await {
             Ok(accepted) => Conn::tls(accepted.stream, info(&accepted.chain.route_config, accepted.sni)),
             Err(error) => {
@@ -67,7 +67,7 @@ pub async fn serve(
             }
         }
     } else {
-        match listener.select(None) {
+        match listener.plain() {
             Some(chain) => Conn::plain(tcp, put_back, info(&chain.route_config, None)),
             None => return metrics.refused(&listener.name, "no_filter_chain"),
         }

@@ -43,8 +43,7 @@ impl Context {
     /// The listener of `address` in the current runtime.
     pub fn listener(&self, address: SocketAddr) -> Option<Arc<Listener>> {
         let runtime = self.runtime.load();
-        let listeners = runtime.listeners().iter();
-        listeners.clone().find(|l| l.port == address.port() && l.address == address.ip()).cloned()
+        runtime.listeners().iter().find(|listener| listener.address == address).cloned()
     }
 }
 

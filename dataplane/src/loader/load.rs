@@ -1,12 +1,13 @@
 //! Applies transactions and restores the cache. Plain and synchronous: it is called on a blocking thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use portcullis_proto::link::v1 as pb;
 use portcullis_proto::link::v1::upsert::Resource as Wire;
 use portcullis_shared::table::{Kind, encode_upsert, identity};
+use portcullis_shared::version::Version;
 use tokio::sync::watch;
 
 use super::{Endpoints, Loaded, Origin, Published};
@@ -31,7 +32,9 @@ pub struct Topics {
 pub struct Loader {
     topics: Topics,
     held: Held,
-    /// Rejected resources as they came: they go to the cache when what they lacked has arrived.
+    /// What the runtime does not have in the form that control sent.
+    rejected: HashSet<Key>,
+    /// Rejected resources whose previous form is in the cache: they go there when what they lacked has arrived.
     deferred: HashMap<Key, Entry>,
     /// Nothing is known of what is on disk.
     cold: bool,
@@ -41,7 +44,13 @@ impl Loader {
     /// A loader that holds nothing. What is served stays until the first transaction.
     #[must_use]
     pub fn new(topics: Topics) -> Self {
-        Self { topics, held: Held::default(), deferred: HashMap::new(), cold: true }
+        Self {
+            topics,
+            held: Held::default(),
+            rejected: HashSet::new(),
+            deferred: HashMap::new(),
+            cold: true,
+        }
     }
 
     /// Another one that holds nothing and publishes to the same topics.
@@ -67,6 +76,7 @@ impl Loader {
             return false;
         }
         let Some((runtime, rejected)) = self.build() else { return false };
+        self.rejected = rejected.iter().map(key).collect();
         for Rejection { kind, name, path, reason } in &rejected {
             tracing::warn!(%kind, %name, path, reason, "cached resource is not usable");
         }
@@ -84,7 +94,7 @@ impl Loader {
     #[must_use]
     pub fn have(&self) -> Vec<pb::ResourceDigest> {
         let runs = self.held.resources().filter(|(kind, name, _)| {
-            self.deferred.is_empty() || !self.deferred.contains_key(&(kind.wire(), Arc::clone(name)))
+            self.rejected.is_empty() || !self.rejected.contains(&(kind.wire(), Arc::clone(name)))
         });
         runs.map(|(kind, name, digest)| pb::ResourceDigest {
             kind: kind.wire(),
@@ -115,15 +125,17 @@ impl Loader {
             tracing::warn!(%version, "the table's digest is not control's; asking for all of it");
             return Outcome::Mismatch;
         }
-        self.held = next;
-        let (runtime, rejected) = match self.build() {
-            Some(built) => built,
-            None => return Outcome::Applied { rejected: all_rejected(&arrived) },
+        let former = std::mem::replace(&mut self.held, next);
+        let Some((runtime, rejected)) = self.build() else {
+            self.rejected.extend(arrived.iter().map(|(key, _)| key.clone()));
+            return Outcome::Applied { rejected: all_rejected(&arrived) };
         };
+        self.rejected = rejected.iter().map(key).collect();
         for Rejection { kind, name, path, reason } in &rejected {
             tracing::warn!(%version, %kind, %name, path, reason, "resource rejected");
         }
-        self.record(reset, &removes, arrived, &rejected, version);
+        let former = if reset { Held::default() } else { former };
+        self.record(reset, &removes, arrived, &former, version);
         self.publish(runtime, Origin::Control { version }, rejected.len());
         let gone = removes.iter().filter(|id| id.kind == Kind::Upstream.wire());
         self.topics.endpoints.forget(gone.map(|id| id.name.as_str()));
@@ -157,19 +169,19 @@ impl Loader {
         tracing::info!(table = %*self.topics.loaded.borrow(), "table applied");
     }
 
-    /// Tells the cache. A rejected resource is not cached: its previous form is what the worker serves, and should
-    /// serve again after a restart.
+    /// Tells the cache. Where a rejected resource has a previous form there, that one stays: it is what the worker
+    /// serves, and should serve again after a restart. Listeners are rejected chain by chain, so that the new form is
+    /// the better one.
     fn record(
         &mut self,
         reset: bool,
         removes: &[pb::ResourceId],
         arrived: Vec<(Key, Entry)>,
-        rejected: &[Rejection],
-        version: portcullis_shared::version::Version,
+        former: &Held,
+        version: Version,
     ) {
-        let mut changes =
-            Changes { reset: reset || self.cold, version: Some(version), ..Changes::default() };
-        self.cold = false;
+        let reset = reset || std::mem::replace(&mut self.cold, false);
+        let mut changes = Changes { reset, version: Some(version), ..Changes::default() };
         if reset {
             self.deferred.clear();
         }
@@ -178,10 +190,20 @@ impl Loader {
             self.deferred.remove(&key);
             changes.entries.insert(key, None);
         }
-        self.deferred.extend(arrived);
-        let fine = |key: &Key| !rejected.iter().any(|r| r.kind.wire() == key.0 && r.name == key.1);
-        let now: Vec<Key> = self.deferred.keys().filter(|key| fine(key)).cloned().collect();
-        for key in now {
+        let kept = |key: &Key| match Kind::try_from(key.0) {
+            Ok(Kind::Listener) | Err(_) => false,
+            Ok(kind) => !reset && former.digest_of(kind, &key.1).is_some(),
+        };
+        for (key, entry) in arrived {
+            if self.rejected.contains(&key) && kept(&key) {
+                self.deferred.insert(key, entry);
+            } else {
+                self.deferred.remove(&key);
+                changes.entries.insert(key, Some(entry));
+            }
+        }
+        let fine: Vec<Key> = self.deferred.keys().filter(|key| !self.rejected.contains(key)).cloned().collect();
+        for key in fine {
             let entry = self.deferred.remove(&key);
             changes.entries.insert(key, entry);
         }
@@ -200,6 +222,10 @@ fn entry(resource: &Wire) -> (Key, Entry) {
     let (digest, body) = encode_upsert(resource);
     let secret = matches!(resource, Wire::Certificate(certificate) if !certificate.key_der.is_empty());
     ((kind.wire(), name.into()), Entry { digest, body, secret })
+}
+
+fn key(rejection: &Rejection) -> Key {
+    (rejection.kind.wire(), Arc::clone(&rejection.name))
 }
 
 fn wire(rejection: Rejection) -> pb::Rejected {
