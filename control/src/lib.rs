@@ -11,4 +11,5 @@ pub mod translate;
 
 // -- shell --
 pub mod cli;
+pub mod source;
 pub mod store;
