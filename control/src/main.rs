@@ -1,3 +1,36 @@
-//! Starts the control process.
+//! `portcullis-control`: reads the settings, sets up logging, and runs the root until a signal.
 
-fn main() {}
+use anyhow::Context;
+use clap::Parser;
+use portcullis_control::root;
+use portcullis_control::settings::Settings;
+use portcullis_shared::telemetry::Telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> anyhow::Result<()> {
+    let settings = Settings::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4))
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(run(settings));
+    // A build that is under way has nothing to say any more.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    outcome
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let _telemetry = Telemetry::init("portcullis-control", settings.log_format)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping");
+    };
+    root::run(settings, stop).await?;
+    Ok(())
+}
