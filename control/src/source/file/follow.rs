@@ -168,7 +168,8 @@ impl Watch {
     /// Waits until something has to be looked at.
     async fn batch(&mut self, pace: &Pace) -> Batch {
         // Without a watch, looking often is all that is left.
-        let every = if self.watcher.is_some() { pace.rescan } else { pace.rescan.min(Duration::from_secs(1)) };
+        let every =
+            if self.watcher.is_some() { pace.rescan } else { pace.rescan.min(Duration::from_secs(1)) };
         let rescan_at = *self.next_rescan.get_or_insert_with(|| Instant::now() + every);
         let mut first: Option<Instant> = None;
         let mut last = Instant::now();
@@ -206,7 +207,10 @@ impl Watch {
 
     /// When the first of the files that are being written is not waited for any longer.
     fn held_until(&self, pace: &Pace) -> Option<Instant> {
-        self.changed.values().map(|(writing, since)| if *writing { *since + pace.writing } else { *since }).min()
+        self.changed
+            .values()
+            .map(|(writing, since)| if *writing { *since + pace.writing } else { *since })
+            .min()
     }
 
     /// Takes an event in. Tells whether it matters.

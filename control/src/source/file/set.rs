@@ -77,7 +77,11 @@ impl FileSet {
                 let device = self.present_device();
                 let moved = self.device.is_some() && device != self.device;
                 if moved && found.files.is_empty() && !self.files.is_empty() {
-                    (None, "the folder is empty and on another device than before: is it still mounted?".to_owned())
+                    (
+                        None,
+                        "the folder is empty and on another device than before: is it still mounted?"
+                            .to_owned(),
+                    )
                 } else {
                     self.device = device;
                     (Some(found), String::new())
@@ -231,12 +235,15 @@ impl FileSet {
 }
 
 fn kept(path: &Path, reason: &str) -> Finding {
-    Finding::error("", format!("{reason}; what was read from there before stays in use")).at(Location::file(path))
+    Finding::error("", format!("{reason}; what was read from there before stays in use"))
+        .at(Location::file(path))
 }
 
 fn twice(entry: &Entry, first: &Location) -> Finding {
-    let message =
-        format!("{} is defined twice: at {first}, which counts, and at {}, which is left out", entry.id, entry.location);
+    let message = format!(
+        "{} is defined twice: at {first}, which counts, and at {}, which is left out",
+        entry.id, entry.location
+    );
     Finding::error("", message).at(entry.location.clone())
 }
 
