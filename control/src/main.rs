@@ -28,9 +28,25 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            () = parent_gone() => "parent gone",
         };
         tracing::info!(signal, "stopping");
     };
     root::run(settings, stop).await?;
     Ok(())
+}
+
+/// Completes when the parent that started us is gone, if it asked for that: `portcullis up` holds the other end of our
+/// standard input, so that not even a `kill -9` of it leaves us behind.
+async fn parent_gone() {
+    if std::env::var_os("PORTCULLIS_SUPERVISED").is_none_or(|value| value != "1") {
+        std::future::pending::<()>().await;
+    }
+    let (gone, ended) = tokio::sync::oneshot::channel();
+    // A thread, because a read of standard input cannot be given up and would keep the runtime from ending.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = gone.send(());
+    });
+    let _ = ended.await;
 }
