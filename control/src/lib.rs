@@ -18,6 +18,7 @@ pub mod keyring;
 pub mod publish;
 pub mod root;
 pub mod settings;
+pub mod source;
 pub mod status;
 pub mod store;
 pub mod topics;

@@ -17,8 +17,9 @@ use crate::admin::{self, Admin, Metrics};
 use crate::config::{self, Config};
 use crate::publish::{self, Link};
 use crate::settings::Settings;
+use crate::source::file::{self, Loaded};
 use crate::store::{DataDir, LockError, Store, StoreError};
-use crate::topics::Topics;
+use crate::topics::{Set, Topics};
 use crate::{discovery, keyring, status};
 
 /// Name of the file source on the sources' topic.
@@ -136,6 +137,18 @@ fn children(
 }
 
 fn file_source(settings: &Settings, topics: &Topics) -> ChildSpec {
-    let (_folder, _topics) = (settings.config.clone(), topics.clone());
-    ChildSpec::body("source/file", move || async move { std::future::pending().await })
+    let (folder, namespace) = (settings.config.clone(), settings.namespace.clone());
+    let topics = topics.clone();
+    ChildSpec::body("source/file", move || {
+        let (folder, namespace, topics) = (folder.clone(), namespace.to_string(), topics.clone());
+        async move {
+            file::follow(folder, namespace, file::Pace::default(), |loaded| {
+                let Loaded { entries, problems, notices } = loaded;
+                let set = Arc::new(Set { entries, problems, notices });
+                topics.sources.send_modify(|sources| sources.put(FILE, set));
+            })
+            .await;
+            Ok(())
+        }
+    })
 }
