@@ -134,7 +134,11 @@ impl FileSet {
         let mut loaded = Loaded::default();
         let mut first: HashMap<&ObjectRef, &Location> = HashMap::new();
         loaded.problems.extend(self.folders.values().cloned());
-        for held in self.files.values() {
+        loaded.incomplete.extend(self.folders.keys().cloned());
+        for (path, held) in &self.files {
+            if held.problem.is_some() || !held.parsed.problems.is_empty() {
+                loaded.incomplete.push(path.clone());
+            }
             loaded.problems.extend(held.problem.iter().cloned());
             loaded.problems.extend(held.parsed.problems.iter().cloned());
             loaded.notices.extend(held.parsed.notices.iter().cloned());
