@@ -5,10 +5,20 @@
 //! pinned runtime, policies, tries, bodies, replies, spans, the access log and the request metrics. Must not lock,
 //! await an actor or read configuration in a request's path: a request reads one pointer and works on what it got.
 
+mod body;
+mod clock;
 pub mod conn;
+mod connect;
+mod downstream;
+mod failure;
 mod lazy;
 pub mod limits;
+mod outbox;
+mod pool;
+mod pump;
 pub mod reply;
+mod upstream;
+mod wire;
 
 use std::sync::Arc;
 
