@@ -1,7 +1,17 @@
-//! What control and the data plane share.
+//! What control and the data plane share: the validated tables, the executable routing model, small value types, and
+//! the kits for actors, transport and telemetry.
+//!
+//! Nothing here knows the user's vocabulary (control) or Pingora (data plane).
 
 pub mod actor;
+pub mod invalid;
+pub mod routing;
 pub mod sensitive;
+pub mod table;
 pub mod telemetry;
 pub mod transport;
 pub mod version;
+
+pub use invalid::Invalid;
+pub use sensitive::Sensitive;
+pub use version::{Digest, TableDigest, Version};

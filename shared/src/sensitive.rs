@@ -1,21 +1,35 @@
-//! A value that must not be seen: no Debug content, no Display, no Serialize, wiped when it is dropped.
+//! A wrapper for secret bytes that cannot be printed, compared or serialised by accident.
+//!
+//! Reading is explicit and easy to find: every use of a secret is a call of [`Sensitive::expose`].
 
 use std::fmt;
 
 use zeroize::Zeroize;
 
-/// Holds a secret. Its content is reached by [`Sensitive::expose`] only, so that every use can be found by name.
+/// A secret value: no `Display`, no `Serialize`, a `Debug` without content, wiped when dropped.
 pub struct Sensitive<T: Zeroize>(T);
 
 impl<T: Zeroize> Sensitive<T> {
-    /// Takes the secret.
-    pub fn new(value: T) -> Sensitive<T> {
-        Sensitive(value)
+    /// Takes the secret over.
+    pub fn new(value: T) -> Self {
+        Self(value)
     }
 
-    /// The secret.
+    /// The secret itself. Must not be logged, stored in clear text or put in an error.
     pub fn expose(&self) -> &T {
         &self.0
+    }
+}
+
+impl<T: Zeroize> From<T> for Sensitive<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: Zeroize + Clone> Clone for Sensitive<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
@@ -31,18 +45,14 @@ impl<T: Zeroize> fmt::Debug for Sensitive<T> {
     }
 }
 
-impl<T: Zeroize> From<T> for Sensitive<T> {
-    fn from(value: T) -> Sensitive<T> {
-        Sensitive(value)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(format!("{:?}", Sensitive::new("key".to_owned())), "[sensitive]");
+        let secret = Sensitive::new(b"hunter2".to_vec());
+        assert_eq!(format!("{secret:?}"), "[sensitive]");
+        assert_eq!(secret.expose(), b"hunter2");
     }
 }

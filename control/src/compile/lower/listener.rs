@@ -1,0 +1,48 @@
+//! Listeners and downstream TLS.
+
+use portcullis_proto::table::v1 as wire;
+
+use super::{millis, origin, strings, tls_version};
+use crate::ir::{DownstreamTls, Listener, OcspPolicy};
+
+/// A listener with its filter chains.
+pub fn listener(listener: &Listener) -> wire::Listener {
+    wire::Listener {
+        name: listener.name.to_string(),
+        origin: origin(&listener.origin),
+        address: listener.address.to_string(),
+        port: u32::from(listener.port),
+        proxy_protocol: listener.proxy_protocol,
+        filter_chains: listener
+            .chains
+            .iter()
+            .map(|chain| wire::FilterChain {
+                name: chain.name.to_string(),
+                server_names: strings(&chain.server_names),
+                tls: chain.tls.as_ref().map(tls),
+                route_config: chain.route_config.to_string(),
+            })
+            .collect(),
+    }
+}
+
+fn tls(tls: &DownstreamTls) -> wire::DownstreamTls {
+    let ocsp = match tls.ocsp_policy {
+        OcspPolicy::Lenient => wire::OcspPolicy::Lenient,
+        OcspPolicy::Strict => wire::OcspPolicy::Strict,
+        OcspPolicy::Must => wire::OcspPolicy::Must,
+    };
+    wire::DownstreamTls {
+        certificate: tls.certificate.name().to_string(),
+        require_client_certificate: tls.require_client_certificate,
+        verify_subject_alt_names: strings(&tls.verify_subject_alt_names),
+        min_version: tls_version(tls.parameters.min),
+        max_version: tls_version(tls.parameters.max),
+        cipher_suites: strings(&tls.parameters.cipher_suites),
+        curves: strings(&tls.parameters.curves),
+        alpn: strings(&tls.alpn),
+        disable_session_resumption: tls.disable_session_resumption,
+        handshake_timeout_ms: millis(tls.handshake_timeout),
+        ocsp_policy: ocsp as i32,
+    }
+}

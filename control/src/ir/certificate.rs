@@ -1,0 +1,113 @@
+//! Where key material comes from. A name for it; the bytes stay with the keyring.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use portcullis_shared::sensitive::Sensitive;
+use portcullis_shared::version::Digest;
+
+/// One set of key material that a listener or an upstream uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CertificateSource {
+    /// A TLS Secret.
+    Secret {
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// Files of the machine that control runs on; the text of each may also stand in place of its path.
+    Files {
+        /// Certificate chain.
+        cert: Option<Arc<str>>,
+        /// Private key.
+        key: Option<KeySource>,
+        /// Certificate authorities.
+        root_ca: Option<Arc<str>>,
+        /// DER of an OCSP response.
+        ocsp: Option<Arc<str>>,
+    },
+}
+
+impl CertificateSource {
+    /// The name of the wire resource: `<namespace>.<name>`, or `file:<hash>` over the paths.
+    pub fn name(&self) -> Arc<str> {
+        match self {
+            Self::Secret { namespace, name } => format!("{namespace}.{name}").into(),
+            Self::Files { cert, key, root_ca, ocsp } => {
+                let key = key.as_ref().map(|key| match key {
+                    KeySource::Path(path) => Arc::clone(path),
+                    KeySource::Inline { digest, .. } => digest.to_string().into(),
+                });
+                let mut hasher = blake3::Hasher::new();
+                for part in [cert, &key, root_ca, ocsp] {
+                    let text = part.as_deref().unwrap_or_default();
+                    hasher.update(&(text.len() as u64).to_le_bytes());
+                    hasher.update(text.as_bytes());
+                }
+                let hex = hasher.finalize().to_hex();
+                format!("file:{}", hex.get(..16).unwrap_or_default()).into()
+            }
+        }
+    }
+}
+
+/// A private key: its file, or a key that stands in the resource. Compares by path or digest and never shows the key.
+#[derive(Clone)]
+pub enum KeySource {
+    /// Path of the file.
+    Path(Arc<str>),
+    /// The key itself.
+    Inline {
+        /// Over its text.
+        digest: Digest,
+        /// Its text; `None` when the resource was made again from a stored form, which holds no keys.
+        pem: Option<Arc<Sensitive<String>>>,
+    },
+}
+
+impl KeySource {
+    fn identity(&self) -> Result<&str, &Digest> {
+        match self {
+            Self::Path(path) => Ok(path),
+            Self::Inline { digest, .. } => Err(digest),
+        }
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{path:?}"),
+            Self::Inline { digest, .. } => write!(f, "inline:{digest}"),
+        }
+    }
+}
+
+impl PartialEq for KeySource {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for KeySource {}
+
+impl PartialOrd for KeySource {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for KeySource {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for KeySource {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}

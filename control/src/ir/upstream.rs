@@ -1,0 +1,65 @@
+//! A group of endpoints and how to talk to them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Origin, UpstreamTls};
+
+/// What a route's destination refers to by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// `<name>_<namespace>`.
+    pub name: Arc<str>,
+    /// The user's resource.
+    pub origin: Origin,
+    /// Where requests go.
+    pub endpoints: Endpoints,
+    /// `None` = plain text.
+    pub tls: Option<UpstreamTls>,
+    /// HTTP/2 with prior knowledge, or by ALPN with TLS.
+    pub http2: bool,
+    /// `None` = the worker's default, 5 s.
+    pub connect_timeout: Option<Duration>,
+    /// 0 = unlimited.
+    pub max_requests_per_connection: u32,
+    /// How an endpoint is chosen.
+    pub balancer: Balancer,
+}
+
+/// Where the endpoints of an upstream come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Endpoints {
+    /// Known from the resource.
+    Fixed(Vec<Endpoint>),
+    /// Found by discovery; they travel on the endpoint lane.
+    Discovered,
+}
+
+/// One address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// At least 1.
+    pub weight: u32,
+    /// Server name of this endpoint.
+    pub sni: Option<Arc<str>>,
+}
+
+/// How an endpoint is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balancer {
+    /// One after the other, by weight.
+    #[default]
+    RoundRobin,
+    /// The least loaded of `choices` random ones.
+    LeastRequest {
+        /// At least 2.
+        choices: u32,
+    },
+    /// Any.
+    Random,
+}

@@ -1,0 +1,58 @@
+//! The keyring's actor: topics in, [`Keys`](super::Keys) out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_shared::actor::BoxError;
+
+use super::Ring;
+use super::expiry::Expiry;
+use crate::topics::Topics;
+
+/// How often the files of `sslFiles` are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the ends of certificates are looked at.
+const EXPIRY: Duration = Duration::from_secs(3600);
+
+/// Runs until the process ends. A restart reads everything that is wanted again; the topic keeps its last value.
+///
+/// # Errors
+/// A reading panicked, or the process ends.
+pub async fn run(topics: Topics) -> Result<(), BoxError> {
+    let (mut sources, mut wanted) = (topics.sources.subscribe(), topics.wanted.subscribe());
+    sources.mark_changed();
+    wanted.mark_changed();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut look_at_ends = tokio::time::interval(EXPIRY);
+    let (mut ring, mut expiry) = (Ring::default(), Expiry::default());
+    loop {
+        tokio::select! {
+            changed = sources.changed() => changed?,
+            changed = wanted.changed() => changed?,
+            _ = look.tick(), if !ring.files.is_empty() => {}
+            _ = look_at_ends.tick() => {
+                let keys = topics.keys.borrow().clone();
+                expiry.look(&keys);
+                continue;
+            }
+        }
+        let sets = sources.borrow_and_update().clone();
+        let files = wanted.borrow_and_update().clone();
+        // Reading files and checking keys against certificates takes its time.
+        let (back, changed) = tokio::task::spawn_blocking(move || {
+            let secrets = sets.listed() && ring.read_secrets(sets.entries());
+            let unwanted = ring.want(&files);
+            let files = ring.read_files();
+            ((ring, sets.seq), secrets || unwanted || files)
+        })
+        .await?;
+        ring = back.0;
+        let known = topics.keys.borrow().sources;
+        if changed || known != back.1 {
+            let keys = Arc::new(ring.keys(back.1));
+            expiry.look(&keys);
+            topics.keys.send_replace(keys);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What control remembers over restarts: the last accepted document of every object, in sled.
+//!
+//! Owns `<data-dir>/control-store` and the lock of the data directory. Everything here may be rebuilt from the user's
+//! files; what it buys is that an object which is broken *at a restart* still serves its last accepted form, and that
+//! of two virtual services with one domain the one that was accepted first keeps it.
+//!
+//! All functions block: call them in `spawn_blocking`. Values of Secrets must never be handed in.
+
+mod lock;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use lock::{DataDir, LockError};
+pub use record::{Past, Record};
+
+/// Folder of the database below the data directory.
+const FOLDER: &str = "control-store";
+/// Tree that holds the records. A change of the format gets a new name, and the old tree is dropped.
+const TREE: &str = "accepted.v1";
+/// Earlier documents kept per object.
+const HISTORY: usize = 3;
+
+/// Why nothing could be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refuses.
+    #[error("store: {0}")]
+    Database(#[from] sled::Error),
+    /// A record cannot be written down.
+    #[error("store: record of {key}: {source}")]
+    Encode {
+        /// The record's key.
+        key: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The folder can neither be opened nor set aside.
+    #[error("store: {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The open store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    db: sled::Db,
+    records: sled::Tree,
+}
+
+/// One change to the store.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// This form of the object was accepted.
+    Remember(Record),
+    /// The object is really gone (not merely unreadable).
+    Forget(String),
+}
+
+impl Store {
+    /// Opens the store of `data`, which this process has locked.
+    ///
+    /// A store that cannot be opened is set aside as `control-store.corrupt-<unix seconds>` and a new one begins: its
+    /// content is a convenience, and a gateway that does not start is not.
+    ///
+    /// # Errors
+    /// The folder cannot be created, or a broken one cannot be set aside.
+    pub fn open(data: &DataDir) -> Result<Self, StoreError> {
+        let path = data.path().join(FOLDER);
+        let error = match Self::try_open(&path) {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        let aside = set_aside(&path).map_err(|source| StoreError::Folder { path: path.clone(), source })?;
+        tracing::error!(%error, set_aside = %aside.display(),
+            "the store of last accepted resources cannot be read; it was set aside and a new one begins");
+        Self::try_open(&path)
+    }
+
+    fn try_open(path: &Path) -> Result<Self, StoreError> {
+        // sled checks some of its invariants with panics, and a damaged file breaks invariants.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let db = sled::Config::new().path(path).cache_capacity(16 << 20).flush_every_ms(None).open()?;
+            let records = db.open_tree(TREE)?;
+            // Reading everything once shows damage now, not in the middle of a build.
+            for entry in &records {
+                entry?;
+            }
+            Ok::<_, sled::Error>(Self { db, records })
+        }));
+        match opened {
+            Ok(store) => Ok(store?),
+            Err(_) => Err(StoreError::Folder {
+                path: path.to_owned(),
+                source: io::Error::new(io::ErrorKind::InvalidData, "the database is damaged"),
+            }),
+        }
+    }
+
+    /// Every record that can be read, by key. One that cannot is reported in the log and left out.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn load(&self) -> Result<Vec<Record>, StoreError> {
+        let mut records = Vec::new();
+        for entry in &self.records {
+            let (key, value) = entry?;
+            match serde_json::from_slice::<Record>(&value) {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    tracing::warn!(key = %String::from_utf8_lossy(&key), %error, "a stored record cannot be read");
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Applies `changes` as one transaction and waits until they are on disk.
+    ///
+    /// # Errors
+    /// The database refuses, for example because the disk is full; then nothing was changed.
+    pub fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for change in changes {
+            match change {
+                Change::Remember(mut record) => {
+                    let key = record.key();
+                    record.history = self.history(&key, &record)?;
+                    let value = serde_json::to_vec(&record)
+                        .map_err(|source| StoreError::Encode { key: key.clone(), source })?;
+                    batch.insert(key.as_bytes(), value);
+                }
+                Change::Forget(key) => batch.remove(key.as_bytes()),
+            }
+        }
+        self.records.apply_batch(batch)?;
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// The history that `record` gets: its predecessor and the predecessor's history, cut to [`HISTORY`].
+    fn history(&self, key: &str, record: &Record) -> Result<Vec<Past>, StoreError> {
+        let Some(previous) = self.records.get(key)? else { return Ok(Vec::new()) };
+        let Ok(previous) = serde_json::from_slice::<Record>(&previous) else { return Ok(Vec::new()) };
+        if previous.document == record.document {
+            return Ok(previous.history);
+        }
+        let mut history = vec![Past { accepted_at_ms: previous.accepted_at_ms, document: previous.document }];
+        history.extend(previous.history);
+        history.truncate(HISTORY);
+        Ok(history)
+    }
+}
+
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let aside = path.with_file_name(format!("{FOLDER}.corrupt-{now}"));
+    std::fs::rename(path, &aside)?;
+    Ok(aside)
+}

@@ -1,0 +1,103 @@
+//! Snapshot -> Ir + Report. Pure: no I/O, no clock, cannot fail.
+//!
+//! The unit of work is one VirtualService with everything that it reaches. `cx` is the only way to read a snapshot and
+//! records each read; `memo` reuses a unit while every recorded read still gives the same. A full build is the same
+//! code with an empty memo.
+
+mod path;
+mod report;
+mod secret;
+mod tls;
+
+pub use report::{ObjectReport, Report, State};
+pub use secret::{SecretFacts, SecretIndex};
+
+pub use crate::ir::CertificateSource;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::ir::Ir;
+use crate::resource::{Entry, Object, ObjectRef};
+
+/// All resources at one instant.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What the sources say, one per resource, also those that do not decode.
+    pub entries: BTreeMap<ObjectRef, Arc<Entry>>,
+    /// The form of each resource that was accepted last.
+    pub accepted: BTreeMap<ObjectRef, Accepted>,
+    /// Facts of key material.
+    pub secrets: SecretIndex,
+    /// The namespace that Gateways and Settings are read from.
+    pub own_namespace: Arc<str>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            secrets: SecretIndex::default(),
+            own_namespace: "gloo-system".into(),
+        }
+    }
+}
+
+/// A form of a resource that was accepted.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The form.
+    pub object: Arc<Object>,
+    /// When the resource was accepted first, as a count; of two that claim one domain the lower keeps it.
+    pub order: u64,
+}
+
+/// What translation gives.
+#[derive(Debug, Clone, Default)]
+pub struct Translated {
+    /// The validated model.
+    pub ir: Arc<Ir>,
+    /// One entry per resource of the snapshot.
+    pub report: Report,
+    /// Key material that is referred to, found or not.
+    pub wanted: BTreeSet<CertificateSource>,
+    /// Upstreams whose endpoints have to be looked up, in order of name.
+    pub dynamic: Vec<DynamicUpstream>,
+}
+
+/// An upstream whose endpoints discovery finds. All of its hosts are here, also those that are addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DynamicUpstream {
+    /// Wire name of the upstream.
+    pub name: Arc<str>,
+    /// In the order of the resource.
+    pub hosts: Vec<DnsHost>,
+}
+
+/// One host to look up. DNS names are resolved to IPv4 addresses only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsHost {
+    /// DNS name, or an IP literal that needs no lookup.
+    pub host: Arc<str>,
+    /// Port of all its endpoints.
+    pub port: u16,
+    /// At least 1; each endpoint gets it.
+    pub weight: u32,
+    /// Server name of its endpoints.
+    pub sni: Option<Arc<str>>,
+}
+
+/// Results of the last translation. An empty one gives the same result, more slowly.
+#[derive(Debug, Default)]
+pub struct Memo {}
+
+/// Translates a snapshot.
+pub fn translate(snapshot: &Snapshot, _memo: &mut Memo) -> Translated {
+    let mut translated = Translated::default();
+    for (id, entry) in &snapshot.entries {
+        let report = ObjectReport { findings: entry.findings.clone(), using_last_accepted: false };
+        translated.report.objects.insert(id.clone(), report);
+    }
+    translated
+}

@@ -1,0 +1,26 @@
+//! The executable routing model: virtual host by domain, route by matcher, destination by weight.
+//!
+//! The data plane routes with it, and `check` and `explain` call the same code, so they cannot drift. It knows nothing
+//! of actions, policies or I/O. The indexes answer exactly what a scan in order would.
+
+#[cfg(test)]
+mod arbitrary;
+mod bucket;
+mod domain;
+mod header;
+mod matcher;
+mod path;
+pub mod pattern;
+mod query;
+mod radix;
+mod request;
+mod routes;
+pub mod split;
+
+pub use domain::{Domain, DomainIndex};
+pub use header::{FieldName, HeaderMatcher};
+pub use matcher::{Matcher, Mismatch};
+pub use path::PathMatcher;
+pub use query::{QueryMatcher, ValueMatcher};
+pub use request::RequestView;
+pub use routes::RouteIndex;

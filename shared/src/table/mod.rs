@@ -1,0 +1,31 @@
+//! The validated form of each wire resource: what control compiles and a worker runs.
+//!
+//! One file per kind holds the type, its invariants and the conversion from the wire, whose error names the field.
+//! A value of these types is valid; nobody checks again. Users, their field names and defaults are not known here.
+
+mod certificate;
+mod digest;
+mod endpoint;
+mod field;
+mod listener;
+mod origin;
+mod redirect;
+mod resource;
+mod route;
+mod split;
+mod substitution;
+mod upstream;
+mod virtual_host;
+
+pub use certificate::Certificate;
+pub use digest::{digest, encode_upsert, upsert};
+pub use endpoint::{Endpoint, EndpointSet};
+pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, ServerName, TlsVersion};
+pub use origin::Origin;
+pub use redirect::{Redirect, RedirectPath, rewrite_prefix};
+pub use resource::{Kind, Resource, identity};
+pub use route::{Action, Destination, DirectResponse, Route, Target};
+pub use split::Split;
+pub use substitution::RegexSubstitution;
+pub use upstream::{LoadBalancer, Upstream, UpstreamTls};
+pub use virtual_host::VirtualHost;

@@ -1,0 +1,62 @@
+//! Domains and their ordered routes.
+
+use std::sync::Arc;
+
+use portcullis_proto::table::v1 as wire;
+
+use super::{
+    Origin, Route,
+    field::{each, required, texts},
+};
+use crate::{Invalid, routing::Domain};
+
+/// Domains and their ordered routes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VirtualHost {
+    /// `<namespace>_<name>`, dots as underscores.
+    pub name: Arc<str>,
+    /// The user's resource.
+    pub origin: Arc<Origin>,
+    /// The route configurations that serve it.
+    pub route_configs: Vec<Arc<str>>,
+    /// At least one.
+    pub domains: Vec<Domain>,
+    /// The first match wins. May be empty: then its domains answer 404.
+    pub routes: Vec<Route>,
+    /// A plain request is redirected (301) to https.
+    pub require_tls: bool,
+}
+
+impl TryFrom<wire::VirtualHost> for VirtualHost {
+    type Error = Invalid;
+
+    fn try_from(wire: wire::VirtualHost) -> Result<Self, Invalid> {
+        if wire.domains.is_empty() {
+            return Err(Invalid::new("domains", "must not be empty"));
+        }
+        let domain =
+            |(i, text): (usize, &String)| Domain::parse(text).map_err(|e| e.under(format!("domains[{i}]")));
+        let origin = Arc::new(Origin::try_from(wire.origin).map_err(|e| e.under("origin"))?);
+        let mut routes: Vec<Route> = each("routes", wire.routes)?;
+        share_origins(&origin, &mut routes);
+        Ok(Self {
+            name: required("name", wire.name)?,
+            route_configs: texts("route_configs", wire.route_configs)?,
+            domains: wire.domains.iter().enumerate().map(domain).collect::<Result<_, _>>()?,
+            routes,
+            require_tls: wire.require_tls,
+            origin,
+        })
+    }
+}
+
+/// Neighbouring routes mostly come from one resource: one allocation serves them all.
+fn share_origins(first: &Arc<Origin>, routes: &mut [Route]) {
+    let mut last = first;
+    for route in routes {
+        match route.origin == *last {
+            true => route.origin = Arc::clone(last),
+            false => last = &route.origin,
+        }
+    }
+}
