@@ -5,18 +5,22 @@
 //! pinned runtime, policies, tries, bodies, replies, spans, the access log and the request metrics. Must not lock,
 //! await an actor or read configuration in a request's path: a request reads one pointer and works on what it got.
 
+mod authority;
 mod body;
 mod clock;
 pub mod conn;
 mod connect;
 mod downstream;
 mod failure;
+mod forward;
 mod lazy;
 pub mod limits;
 mod outbox;
+mod path;
 mod pool;
 mod pump;
 pub mod reply;
+mod strict;
 mod upstream;
 mod wire;
 

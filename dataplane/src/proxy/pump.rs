@@ -109,7 +109,7 @@ impl<'a> Pump<'a> {
     }
 
     fn poll_until_header(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<ResponseHeader>, Stop>> {
-        self.poll_upload(cx)?;
+        let _ = self.poll_upload(cx)?;
         while let Poll::Ready(header) = self.up.poll_header(cx) {
             let header = header.map_err(Stop::Upstream)?;
             self.clock.touch();
