@@ -83,15 +83,16 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     drain.on_parent_gone().map_err(|error| Error::System("cannot start a thread", error))?;
 
     // What every part of the worker sees of the others.
-    let mut registry = Registry::with_prefix("portcullis");
-    let metrics = Metrics::new(&mut registry);
+    // Without a prefix: the request metrics have Envoy's names.
+    let mut registry = Registry::default();
+    let own = registry.sub_registry_with_prefix("portcullis");
+    let metrics = Metrics::new(own);
     let restarts = Restarts::default();
     let current = Arc::new(ArcSwap::from_pointee(Runtime::default()));
     let store = open_cache(&settings)?;
     let journal = Arc::new(if store.is_some() { Journal::default() } else { Journal::idle() });
     let endpoints = Endpoints::new(Arc::clone(&current), Arc::clone(&journal));
-    let published =
-        Arc::new(watch::Sender::new(Published { runtime: current.load_full(), generation: 0 }));
+    let published = Arc::new(watch::Sender::new(Published { runtime: current.load_full(), generation: 0 }));
     let loaded = Arc::new(watch::Sender::new(Loaded::default()));
     let topics = Topics {
         endpoints: Arc::clone(&endpoints),
@@ -104,13 +105,13 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let slots = Slots::new(fit_to_open_files(settings.max_connections));
     let board = Board::new(usize::from(settings.threads), Arc::clone(&slots));
 
-    let state = State {
-        loaded: loaded.subscribe(),
-        link: link_status.subscribe(),
-        restarts: restarts.clone(),
-    };
-    registry.register_collector(Box::new(state));
-    let shared = proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry);
+    let state =
+        State { loaded: loaded.subscribe(), link: link_status.subscribe(), restarts: restarts.clone() };
+    registry.sub_registry_with_prefix("portcullis").register_collector(Box::new(state));
+    let access_log = proxy::AccessLog::open(&settings.access_log)
+        .map_err(|error| Error::System("cannot open the access log", error))?;
+    let shared =
+        proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry).with_access_log(access_log);
 
     let context = Arc::new(thread::Context {
         runtime: current,

@@ -92,6 +92,10 @@ pub struct Settings {
     /// limit of open files allows (two per connection, one of them towards the upstream, and 256 spare).
     #[arg(long, env = "PORTCULLIS_MAX_CONNECTIONS", value_name = "N", default_value_t = 65_536)]
     pub max_connections: usize,
+
+    /// Where the access log goes, one JSON object per request: a file, "-" for standard output, or "off".
+    #[arg(long, env = "PORTCULLIS_ACCESS_LOG", value_name = "FILE", default_value = "-")]
+    pub access_log: String,
 }
 
 impl Settings {

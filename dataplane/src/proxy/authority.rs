@@ -7,12 +7,15 @@ use std::net::Ipv6Addr;
 /// Whether `text` is `host [":" port]` with a host that is not empty.
 pub(super) fn is_valid(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix('[') {
-        return rest
-            .split_once(']')
-            .is_some_and(|(address, port)| address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port)));
+        return rest.split_once(']').is_some_and(|(address, port)| {
+            address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port))
+        });
     }
     let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-    !host.is_empty() && host.len() <= 255 && host.bytes().all(is_host_byte) && (port.is_empty() || is_port(port))
+    !host.is_empty()
+        && host.len() <= 255
+        && host.bytes().all(is_host_byte)
+        && (port.is_empty() || is_port(port))
 }
 
 /// What a registered name holds in practice: no percent-encoding, no sub-delims. An underscore is common.
@@ -23,7 +26,9 @@ fn is_host_byte(byte: u8) -> bool {
 /// `:` and a number from 0 to 65535.
 fn is_port(text: &str) -> bool {
     text.strip_prefix(':').is_some_and(|digits| {
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        !digits.is_empty()
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits.parse::<u16>().is_ok()
     })
 }
 
@@ -33,9 +38,17 @@ mod tests {
 
     #[test]
     fn hosts_and_ports_are_taken() {
-        for good in
-            ["a", "a.test", "A-1.Test", "my_svc", "a.test:80", "127.0.0.1:8080", "[::1]", "[::1]:443", "a.:65535"]
-        {
+        for good in [
+            "a",
+            "a.test",
+            "A-1.Test",
+            "my_svc",
+            "a.test:80",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:443",
+            "a.:65535",
+        ] {
             assert!(is_valid(good), "{good}");
         }
     }
@@ -43,8 +56,8 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         for bad in [
-            "", ":80", "a:", "a:b", "a:80:80", "a:65536", "a:+8", "a b", "a/b", "a?b", "a#b", "a,b", "a\\b", "u@a",
-            "http://a", "[::1", "[::1]x", "[::g]", "[]", "::1", "a%2fb", "ä", "a\tb", "*",
+            "", ":80", "a:", "a:b", "a:80:80", "a:65536", "a:+8", "a b", "a/b", "a?b", "a#b", "a,b", "a\\b",
+            "u@a", "http://a", "[::1", "[::1]x", "[::g]", "[]", "::1", "a%2fb", "ä", "a\tb", "*",
         ] {
             assert!(!is_valid(bad), "{bad}");
         }

@@ -153,7 +153,10 @@ mod tests {
         assert!(expired == Expired::Try && close(elapsed, Duration::from_secs(1)), "{expired:?} {elapsed:?}");
         clock.start_try(Some(Duration::from_secs(30)));
         let (expired, elapsed) = expires(&mut clock).await;
-        assert!(expired == Expired::Total && close(elapsed, Duration::from_secs(1)), "{expired:?} {elapsed:?}");
+        assert!(
+            expired == Expired::Total && close(elapsed, Duration::from_secs(1)),
+            "{expired:?} {elapsed:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

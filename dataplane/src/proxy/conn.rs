@@ -22,7 +22,6 @@ use pingora_core::protocols::{
     UniqueID, UniqueIDType,
 };
 use pingora_core::server::ShutdownWatch;
-use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -30,6 +29,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::lazy::Queue;
 use super::limits;
+use crate::policy::TlsFacts;
 
 /// What is known about a connection before its first request; shared by all its requests.
 #[derive(Debug)]
@@ -48,19 +48,6 @@ pub struct ConnInfo {
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
-}
-
-/// What the TLS handshake settled.
-#[derive(Debug)]
-pub struct TlsFacts {
-    /// `TLSv1.3`, as rustls names it.
-    pub version: &'static str,
-    /// Suite name.
-    pub cipher: &'static str,
-    /// ALPN chose HTTP/2.
-    pub http2: bool,
-    /// The client's verified certificate.
-    pub peer_certificate: Option<CertificateDer<'static>>,
 }
 
 /// A TCP socket with bytes that were read from it too early.

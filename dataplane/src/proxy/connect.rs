@@ -60,7 +60,9 @@ impl Target {
 pub(super) async fn dial(target: &Target) -> Result<Wire, Failure> {
     match tokio::time::timeout(target.timeout, open(target)).await {
         Ok(opened) => opened,
-        Err(_) => Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout))),
+        Err(_) => {
+            Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout)))
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, Version};
 use pingora_core::apps::{HttpPersistentSettings, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::ErrorType;
 use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::io::AsyncReadExt;
 
 use super::conn::{Conn, ConnInfo};
 use super::limits;
@@ -264,13 +265,20 @@ impl Downstream {
         self.session.set_keepalive(keep.then_some(0));
     }
 
-    /// Asked for by `Connection: keep-alive`, which an HTTP/1.0 client must do.
-    pub(super) fn asks_keepalive(&self) -> bool {
-        self.session.get_keepalive().is_some()
-    }
-
-    pub(super) fn is_head(&self) -> bool {
-        self.header().method == Method::HEAD
+    /// Answers a request whose header could not be read, and closes.
+    pub(super) async fn refuse(self, reply: LocalReply) {
+        let ServerSession::H1(mut session) = self.session else { return };
+        if reply.reason == Reason::ClientGone {
+            return;
+        }
+        let (mut parts, body) = reply.into_response(false);
+        super::forward::sign(&mut parts.headers);
+        let sent = now(session.write_response_header(super::reply::boxed(parts)))
+            .and_then(|()| now(session.write_body(&body)))
+            .and_then(|_| now(session.finish_body()));
+        if sent.is_ok() {
+            linger(session.into_inner()).await;
+        }
     }
 
     /// Breaks off: an HTTP/1 connection is closed in mid-body, an HTTP/2 stream reset.
@@ -301,6 +309,16 @@ impl Downstream {
     }
 }
 
+/// Closes without losing the answer: a close over bytes that were not read is a reset, which can overtake it.
+async fn linger(mut stream: pingora_core::protocols::Stream) {
+    let close = async {
+        stream.shutdown().await;
+        let mut unread = [0; 1024];
+        while matches!(stream.read(&mut unread).await, Ok(1..)) {}
+    };
+    let _ = tokio::time::timeout(limits::LINGER, close).await;
+}
+
 /// The answer to a header that the session did not take.
 fn refused(error: &pingora_error::Error) -> LocalReply {
     let detail = error.to_string();
@@ -312,7 +330,9 @@ fn refused(error: &pingora_error::Error) -> LocalReply {
         _ if timed_out => Reason::HeaderTimeout,
         ErrorType::ConnectionClosed | ErrorType::ReadError => Reason::ClientGone,
         // The session tells these apart in its text only.
-        _ if detail.contains("header larger than") || detail.contains("too many headers") => Reason::HeaderTooLarge,
+        _ if detail.contains("header larger than") || detail.contains("too many headers") => {
+            Reason::HeaderTooLarge
+        }
         _ => Reason::BadRequest,
     };
     LocalReply::new(reason).detail(detail)

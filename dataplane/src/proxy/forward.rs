@@ -5,6 +5,7 @@
 //! `x-forwarded-for` and `-proto` are believed and the former is not appended to), and the framing for the version that
 //! the other side speaks. Must not apply what users configure: that is policies' and the plan's.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{
@@ -20,6 +21,7 @@ use super::strict::Head;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The request's id, for logs on both sides.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -117,9 +119,22 @@ fn strip_nominated(headers: &mut HeaderMap, keep_upgrade: bool) -> Result<(), Lo
 /// `te` says something about this hop only, but gRPC servers insist on `trailers`.
 fn keep_te_trailers(headers: &mut HeaderMap) {
     let Some(te) = headers.remove(TE) else { return };
-    let trailers = te.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+    let trailers = te
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"));
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// The client as `%DOWNSTREAM_REMOTE_ADDRESS%` means it: whom the hop before says that it serves, else that hop.
+pub(super) fn client_address(headers: &HeaderMap, hop: SocketAddr) -> SocketAddr {
+    let last = headers.get_all(X_FORWARDED_FOR).iter().next_back();
+    let address = last.and_then(|value| value.to_str().ok()).and_then(|list| list.rsplit(',').next());
+    match address.map(|text| text.trim().parse::<IpAddr>()) {
+        Some(Ok(address)) => SocketAddr::new(address, 0),
+        _ => hop,
     }
 }
 
@@ -269,7 +284,12 @@ pub(super) fn sign(headers: &mut HeaderMap) {
 }
 
 /// Frames an answer for a client that speaks `version`. `end` says that no body follows.
-pub(super) fn frame_response(parts: &mut http::response::Parts, version: Version, head_request: bool, end: bool) {
+pub(super) fn frame_response(
+    parts: &mut http::response::Parts,
+    version: Version,
+    head_request: bool,
+    end: bool,
+) {
     let status = parts.status;
     let bodyless = head_request
         || status.is_informational()
@@ -295,6 +315,19 @@ pub(super) fn frame_response(parts: &mut http::response::Parts, version: Version
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     // An HTTP/1.0 client reads until the connection closes.
+}
+
+/// The client can tell the end of the answer only by the end of the connection.
+pub(super) fn is_close_delimited(
+    parts: &http::response::Parts,
+    version: Version,
+    head_request: bool,
+) -> bool {
+    version == Version::HTTP_10
+        && !head_request
+        && parts.status != StatusCode::NO_CONTENT
+        && parts.status != StatusCode::NOT_MODIFIED
+        && !parts.headers.contains_key(CONTENT_LENGTH)
 }
 
 #[cfg(test)]

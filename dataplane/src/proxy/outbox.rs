@@ -33,11 +33,6 @@ impl Outbox {
         self.waiting.is_empty() && !matches!(self.end, End::Data | End::Trailers(_))
     }
 
-    /// END_STREAM has left.
-    pub(super) fn is_ended(&self) -> bool {
-        matches!(self.end, End::Sent)
-    }
-
     /// Queues `bytes`.
     pub(super) fn push(&mut self, bytes: Bytes) {
         if self.waiting.is_empty() {

@@ -59,16 +59,21 @@ pub(super) enum Lease {
 }
 
 impl Pool {
-    /// A lease, and whether its connection was used before.
-    pub(super) async fn acquire(self: &Arc<Self>, target: &Target) -> Result<(Lease, bool), Failure> {
+    /// A lease, and whether its connection was used before. `fresh` asks for one that was not: a connection that looks
+    /// alive may be dead, and the next one with it.
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        target: &Target,
+        fresh: bool,
+    ) -> Result<(Lease, bool), Failure> {
         if !self.swept.swap(true, Relaxed) {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
-        if target.http2 { self.acquire_h2(target).await } else { self.acquire_h1(target).await }
+        if target.http2 { self.acquire_h2(target, fresh).await } else { self.acquire_h1(target, fresh).await }
     }
 
-    async fn acquire_h1(&self, target: &Target) -> Result<(Lease, bool), Failure> {
-        if let Some(wire) = self.take_idle(&target.key()) {
+    async fn acquire_h1(&self, target: &Target, fresh: bool) -> Result<(Lease, bool), Failure> {
+        if !fresh && let Some(wire) = self.take_idle(&target.key()) {
             return Ok((h1(wire), true));
         }
         dial(target).await.map(|wire| (h1(Box::new(wire)), false))
@@ -99,9 +104,12 @@ impl Pool {
         }
     }
 
-    async fn acquire_h2(&self, target: &Target) -> Result<(Lease, bool), Failure> {
+    async fn acquire_h2(&self, target: &Target, fresh: bool) -> Result<(Lease, bool), Failure> {
         let group = self.h2.lock().entry(target.key()).or_default().clone();
         let asked = Instant::now();
+        if fresh {
+            group.distrust();
+        }
         if let Some(stream) = group.stream(target).await? {
             return Ok((Lease::H2(Box::new(stream)), true));
         }
@@ -162,6 +170,11 @@ impl Group {
             }
             shared.conn.mark_shutdown();
         }
+    }
+
+    /// Connections that served before are not used for new requests any more.
+    fn distrust(&self) {
+        self.conns.lock().iter().for_each(|one| one.conn.mark_shutdown());
     }
 
     fn used(&self, shared: &Arc<Shared>, target: &Target) {

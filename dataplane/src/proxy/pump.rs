@@ -48,6 +48,12 @@ enum Download {
     Done,
 }
 
+/// How far a try's request got.
+pub(super) struct Progress {
+    upload: Upload,
+    refused: Option<Failure>,
+}
+
 /// See the module.
 pub(super) struct Pump<'a> {
     pub(super) down: &'a mut Downstream,
@@ -71,6 +77,23 @@ impl<'a> Pump<'a> {
     ) -> Self {
         let upload = if body.expected { Upload::Body } else { Upload::Flush };
         Pump { down, up, body, clock, upload, download: Download::Body, refused: None, tunnel: false }
+    }
+
+    /// Lets go of both sides, for the moment in which the answer's header is worked on.
+    pub(super) fn suspend(self) -> Progress {
+        Progress { upload: self.upload, refused: self.refused }
+    }
+
+    /// Goes on after [`Pump::suspend`].
+    pub(super) fn resume(
+        down: &'a mut Downstream,
+        up: &'a mut Upstream,
+        body: &'a mut Body,
+        clock: &'a mut Clock,
+        progress: Progress,
+    ) -> Self {
+        let Progress { upload, refused } = progress;
+        Pump { down, up, body, clock, upload, download: Download::Body, refused, tunnel: false }
     }
 
     /// Runs until a response header that is not merely informational.
@@ -100,7 +123,10 @@ impl<'a> Pump<'a> {
 
     /// Request and answer are complete, and the connection has carried nothing else.
     pub(super) fn is_clean(&self) -> bool {
-        self.upload == Upload::Done && self.download == Download::Done && self.refused.is_none() && !self.tunnel
+        self.upload == Upload::Done
+            && self.download == Download::Done
+            && self.refused.is_none()
+            && !self.tunnel
     }
 
     /// What the upstream said when it stopped taking the request.

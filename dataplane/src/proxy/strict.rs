@@ -84,7 +84,8 @@ fn check_raw(raw: &Bytes, coded: bool) -> Result<(), LocalReply> {
 }
 
 fn has_line(raw: &[u8], name: &[u8]) -> bool {
-    raw.split(|byte| *byte == b'\n').any(|line| line.get(..name.len()).is_some_and(|got| got.eq_ignore_ascii_case(name)))
+    raw.split(|byte| *byte == b'\n')
+        .any(|line| line.get(..name.len()).is_some_and(|got| got.eq_ignore_ascii_case(name)))
 }
 
 fn too_large(detail: &'static str) -> LocalReply {
@@ -153,7 +154,10 @@ fn check_framing(parts: &Parts, body: bool) -> Result<(), LocalReply> {
         return Err(bad("more than one content-length"));
     }
     let digits = length.as_bytes();
-    if digits.is_empty() || digits.len() > limits::CONTENT_LENGTH_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty()
+        || digits.len() > limits::CONTENT_LENGTH_DIGITS
+        || !digits.iter().all(u8::is_ascii_digit)
+    {
         return Err(bad("content-length is not a number"));
     }
     if !body && parts.version == Version::HTTP_2 && digits.iter().any(|digit| *digit != b'0') {
@@ -207,7 +211,9 @@ fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
     let Some(came) = parts.uri.path_and_query() else { return Ok(PathAndQuery::from_static("/")) };
     match path::normalize(came.as_str()) {
         Ok(std::borrow::Cow::Borrowed(_)) => Ok(came.clone()),
-        Ok(std::borrow::Cow::Owned(normal)) => PathAndQuery::try_from(normal).map_err(|_| bad("the path is malformed")),
+        Ok(std::borrow::Cow::Owned(normal)) => {
+            PathAndQuery::try_from(normal).map_err(|_| bad("the path is malformed"))
+        }
         Err(error) => Err(LocalReply::bad_request(error.to_string())),
     }
 }
@@ -228,7 +234,10 @@ fn join_cookies(headers: &mut HeaderMap) {
 fn wants_upgrade(headers: &HeaderMap) -> bool {
     let Some(protocol) = headers.get(UPGRADE) else { return false };
     let named = headers.get_all(CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
     named && !protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2c")
 }

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use pingora_core::protocols::http::v1::client::HttpSession as H1;
 use pingora_core::protocols::http::v2::client::Http2Session as H2;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -193,8 +193,11 @@ impl Upstream {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(Failure::of_h1(&error).into())),
                     Poll::Ready(Ok(None)) => Poll::Ready(Ok(false)),
                     Poll::Ready(Ok(Some(piece))) => {
-                        let pushed =
-                            if http2 { down.push(Bytes::copy_from_slice(piece)) } else { down.push_slice(piece) };
+                        let pushed = if http2 {
+                            down.push(Bytes::copy_from_slice(piece))
+                        } else {
+                            down.push_slice(piece)
+                        };
                         Poll::Ready(pushed.map(|()| true).map_err(Broken::from))
                     }
                 }
@@ -221,14 +224,6 @@ impl Upstream {
     pub(super) fn begin_tunnel(&mut self) {
         if let Upstream::H1(session) = self {
             session.maybe_upgrade_body_writer();
-        }
-    }
-
-    /// The status of the final header, for checks after it was taken.
-    pub(super) fn status(&self) -> Option<StatusCode> {
-        match self {
-            Upstream::H1(session) => session.resp_header().map(|header| header.status),
-            Upstream::H2 { session, .. } => session.response_header().map(|header| header.status),
         }
     }
 
