@@ -80,7 +80,8 @@ async fn readyz(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> R
     };
     let verdict = readiness.verdict();
     let status = if verdict.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let verbose = query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
     let mut text = match verdict {
         Ok(()) => "ready\n".to_owned(),
         Err(reason) => format!("not ready: {reason}\n"),
@@ -96,7 +97,8 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     if prometheus_client::encoding::text::encode(&mut text, &admin.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        .into_response()
 }
 
 /// What readiness is judged by.
@@ -163,7 +165,12 @@ mod tests {
                 ..Loaded::default()
             },
             link: link::Status::default(),
-            listeners: vec![Listening { name, address: "[::]:80".parse().unwrap(), threads: 1, problem: None }],
+            listeners: vec![Listening {
+                name,
+                address: "[::]:80".parse().unwrap(),
+                threads: 1,
+                problem: None,
+            }],
             draining: false,
         }
     }
@@ -171,7 +178,8 @@ mod tests {
     #[test]
     fn ready_means_a_table_and_a_bound_listener() {
         assert_eq!(ready().verdict(), Ok(()));
-        let changes: [(fn(&mut Readiness), &str); 4] = [
+        type Change = fn(&mut Readiness);
+        let changes: [(Change, &str); 4] = [
             (|r| r.draining = true, "draining"),
             (|r| r.loaded.complete = false, "no table yet"),
             (|r| r.loaded.listeners = 0, "the table has no listeners"),

@@ -225,7 +225,9 @@ fn open_db(folder: &Path) -> Result<sled::Db, Error> {
     }));
     match opened {
         Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_)))
+        Ok(Err(
+            sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_),
+        ))
         | Err(_) => Err(Error::Damaged),
         Ok(Err(other)) => Err(other.into()),
     }

@@ -26,10 +26,16 @@ fn what_is_written_comes_back_after_opening_again() {
     let path = folder.path().join("cache");
     {
         let store = Store::open(&path, None).unwrap();
-        store.write(&upserts([(key(1, "l"), entry(b"listener", false)), (key(2, "v"), entry(b"vhost", false))])).unwrap();
+        store
+            .write(&upserts([
+                (key(1, "l"), entry(b"listener", false)),
+                (key(2, "v"), entry(b"vhost", false)),
+            ]))
+            .unwrap();
         let mut next = Changes::default();
         next.entries.insert(key(2, "v"), None);
-        next.endpoints.insert("u".into(), Some(EndpointSet { upstream: "u".into(), sequence: 9, endpoints: vec![] }));
+        next.endpoints
+            .insert("u".into(), Some(EndpointSet { upstream: "u".into(), sequence: 9, endpoints: vec![] }));
         next.version = Some(Version { epoch: 3, seq: 5 });
         store.write(&next).unwrap();
     }
@@ -90,7 +96,9 @@ fn a_damaged_folder_is_set_aside() {
 fn a_reset_forgets_what_was_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("cache"), None).unwrap();
-    store.write(&upserts([(key(1, "old"), entry(b"old", false)), (key(1, "kept"), entry(b"1", false))])).unwrap();
+    store
+        .write(&upserts([(key(1, "old"), entry(b"old", false)), (key(1, "kept"), entry(b"1", false))]))
+        .unwrap();
     let mut reset = upserts([(key(1, "kept"), entry(b"2", false))]);
     reset.reset = true;
     store.write(&reset).unwrap();

@@ -88,7 +88,7 @@ pub async fn run(link: Arc<Link>) -> Result<(), BoxError> {
     let mut backoff = Backoff::standard();
     let mut last = String::new();
     loop {
-        let Err(ended) = link.session(&mut backoff).await else { continue };
+        let Err(ended) = link.session(&mut backoff).await;
         let was_connected = link.status.borrow().connected;
         let reason = ended.to_string();
         // A control that is away for an hour is one line, not seven hundred.
@@ -126,7 +126,8 @@ impl Link {
         let (out, rest) = mpsc::channel(QUEUE);
         let frames = futures::stream::iter(opening).chain(ReceiverStream::new(rest));
         let answered = timeout(WELCOME, client.stream(frames)).await;
-        let mut frames = answered.map_err(|_| Ended::Failed("control does not answer".to_owned()))??.into_inner();
+        let mut frames =
+            answered.map_err(|_| Ended::Failed("control does not answer".to_owned()))??.into_inner();
 
         let mut drain = self.drain.clone();
         let mut session = Session::default();
@@ -147,7 +148,10 @@ impl Link {
                 }
             };
             let frame = received.ok_or_else(|| Ended::Failed("control closed the link".to_owned()))?;
-            match session.receive(frame).map_err(|violation: Violation| Ended::Failed(violation.to_string()))? {
+            match session
+                .receive(frame)
+                .map_err(|violation: Violation| Ended::Failed(violation.to_string()))?
+            {
                 Step::Nothing => {}
                 Step::Welcome { session_id, beat } => {
                     tracing::info!(control = %self.target, session = session_id, "linked to control");

@@ -111,7 +111,9 @@ impl Session {
 pub fn answer(version: Version, outcome: Outcome) -> Result<pb::WorkerFrame, String> {
     let version = Some(version.into());
     Ok(frame(match outcome {
-        Outcome::Refused(reason) => return Err(format!("control sent a Delta that makes no sense: {reason}")),
+        Outcome::Refused(reason) => {
+            return Err(format!("control sent a Delta that makes no sense: {reason}"));
+        }
         Outcome::Applied { rejected } if rejected.is_empty() => WorkerFrame::Ack(pb::Ack { version }),
         Outcome::Applied { rejected } => {
             WorkerFrame::Nack(pb::Nack { version, rejected, table_digest_mismatch: false })
@@ -169,7 +171,10 @@ mod tests {
 
     fn upsert(name: &str) -> pb::Upsert {
         let split = table::Split { name: name.into(), ..Default::default() };
-        pb::Upsert { digest: Bytes::from_static(&[0; 16]), resource: Some(pb::upsert::Resource::Split(split)) }
+        pb::Upsert {
+            digest: Bytes::from_static(&[0; 16]),
+            resource: Some(pb::upsert::Resource::Split(split)),
+        }
     }
 
     fn commit() -> pb::Commit {
@@ -260,7 +265,8 @@ mod tests {
         let ack = answer(version, Outcome::Applied { rejected: Vec::new() }).unwrap();
         assert!(matches!(ack.frame, Some(WorkerFrame::Ack(_))));
         let rejected = vec![pb::Rejected { reason: "r".into(), ..Default::default() }];
-        let Some(WorkerFrame::Nack(nack)) = answer(version, Outcome::Applied { rejected }).unwrap().frame else {
+        let Some(WorkerFrame::Nack(nack)) = answer(version, Outcome::Applied { rejected }).unwrap().frame
+        else {
             panic!("not a Nack")
         };
         assert_eq!((nack.rejected.len(), nack.table_digest_mismatch), (1, false));

@@ -70,7 +70,8 @@ mod tests {
     async fn what_the_kernel_accepted_before_the_stop_is_served() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let clients =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let stop = CancellationToken::new();
         stop.cancel();
         let mut served = Vec::new();

@@ -23,10 +23,13 @@ pub struct Listening {
     pub problem: Option<String>,
 }
 
+/// A listener's name, and what came of binding it.
+type Socket = (Arc<str>, Result<(), String>);
+
 #[derive(Debug, Default)]
 struct State {
-    /// (address, thread) to the listener's name and what came of binding.
-    sockets: BTreeMap<(SocketAddr, usize), (Arc<str>, Result<(), String>)>,
+    /// By address and thread.
+    sockets: BTreeMap<(SocketAddr, usize), Socket>,
     /// Which publication each thread has reconciled.
     reconciled: Vec<u64>,
 }

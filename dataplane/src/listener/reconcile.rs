@@ -57,14 +57,16 @@ impl Sockets {
     pub fn reconcile(&mut self, runtime: &Runtime) {
         let wanted: BTreeMap<SocketAddr, &Arc<Listener>> =
             runtime.listeners().iter().map(|listener| (listener.address, listener)).collect();
-        let gone: Vec<SocketAddr> = self.bound.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
+        let gone: Vec<SocketAddr> =
+            self.bound.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
         for address in gone {
             if let Some(bound) = self.bound.remove(&address) {
                 self.context.board.forget(self.thread, address);
                 bound.retire(self.context.drain_timeout);
             }
         }
-        let gone: Vec<SocketAddr> = self.failed.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
+        let gone: Vec<SocketAddr> =
+            self.failed.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
         for address in gone {
             self.failed.remove(&address);
             self.context.board.forget(self.thread, address);
@@ -102,10 +104,10 @@ impl Sockets {
                 if first {
                     tracing::error!(listener = %listener.name, reason, "cannot listen; trying again");
                 }
-                let failed = self.failed.entry(address).or_insert_with(|| Failed {
-                    again: now,
-                    backoff: Backoff::new(RETRY.0, RETRY.1),
-                });
+                let failed = self
+                    .failed
+                    .entry(address)
+                    .or_insert_with(|| Failed { again: now, backoff: Backoff::new(RETRY.0, RETRY.1) });
                 failed.again = now + failed.backoff.next();
                 board.report(self.thread, address, &listener.name, Err(reason));
             }

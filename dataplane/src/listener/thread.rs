@@ -72,10 +72,8 @@ impl DataThread {
 }
 
 fn run(index: usize, context: Arc<Context>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .event_interval(EVENT_INTERVAL)
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build()?;
     runtime.block_on(follow(index, context));
     // Whatever still runs had its time.
     runtime.shutdown_background();

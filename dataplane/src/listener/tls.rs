@@ -54,7 +54,11 @@ impl Error {
 
     fn of(error: std::io::Error) -> Self {
         // rustls puts its own errors into this kind; everything else is the socket's.
-        if error.kind() == std::io::ErrorKind::InvalidData { Self::Handshake(error) } else { Self::Gone(error) }
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            Self::Handshake(error)
+        } else {
+            Self::Gone(error)
+        }
     }
 }
 
@@ -75,7 +79,8 @@ pub struct Accepted {
 pub async fn handshake(socket: Socket, listener: &Listener) -> Result<Accepted, Error> {
     let begun = Instant::now();
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
-    let mut start = timeout_at(begun + HANDSHAKE, hello).await.map_err(|_| Error::Timeout)?.map_err(Error::of)?;
+    let mut start =
+        timeout_at(begun + HANDSHAKE, hello).await.map_err(|_| Error::Timeout)?.map_err(Error::of)?;
     let sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
     let Some(chain) = listener.select(sni.as_deref()) else {
         let _ = timeout_at(begun + HANDSHAKE, start.io.write_all(&UNRECOGNIZED_NAME)).await;
@@ -88,8 +93,10 @@ pub async fn handshake(socket: Socket, listener: &Listener) -> Result<Accepted, 
     };
     let config = lenient_alpn(config, start.client_hello().alpn());
     let deadline = begun + chain.handshake_timeout.unwrap_or(HANDSHAKE);
-    let stream =
-        timeout_at(deadline, start.into_stream(config)).await.map_err(|_| Error::Timeout)?.map_err(Error::of)?;
+    let stream = timeout_at(deadline, start.into_stream(config))
+        .await
+        .map_err(|_| Error::Timeout)?
+        .map_err(Error::of)?;
     Ok(Accepted { stream, chain: Arc::clone(chain), sni: sni.map(Arc::from) })
 }
 

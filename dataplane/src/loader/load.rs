@@ -44,13 +44,7 @@ impl Loader {
     /// A loader that holds nothing. What is served stays until the first transaction.
     #[must_use]
     pub fn new(topics: Topics) -> Self {
-        Self {
-            topics,
-            held: Held::default(),
-            rejected: HashSet::new(),
-            deferred: HashMap::new(),
-            cold: true,
-        }
+        Self { topics, held: Held::default(), rejected: HashSet::new(), deferred: HashMap::new(), cold: true }
     }
 
     /// Another one that holds nothing and publishes to the same topics.
@@ -202,7 +196,8 @@ impl Loader {
                 changes.entries.insert(key, Some(entry));
             }
         }
-        let fine: Vec<Key> = self.deferred.keys().filter(|key| !self.rejected.contains(key)).cloned().collect();
+        let fine: Vec<Key> =
+            self.deferred.keys().filter(|key| !self.rejected.contains(key)).cloned().collect();
         for key in fine {
             let entry = self.deferred.remove(&key);
             changes.entries.insert(key, entry);

@@ -27,9 +27,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
+use crate::policy::TlsFacts;
+
 use super::lazy::Queue;
 use super::limits;
-use crate::policy::TlsFacts;
 
 /// What is known about a connection before its first request; shared by all its requests.
 #[derive(Debug)]
@@ -265,18 +266,7 @@ impl Conn {
     pub fn tls(stream: TlsStream<Socket>, mut info: ConnInfo) -> io::Result<Self> {
         let (socket, session) = stream.get_ref();
         let fd = socket.tcp.as_raw_fd();
-        let facts = TlsFacts {
-            version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default(),
-            cipher: session
-                .negotiated_cipher_suite()
-                .and_then(|suite| suite.suite().as_str())
-                .unwrap_or_default(),
-            http2: session.alpn_protocol() == Some(b"h2"),
-            peer_certificate: session
-                .peer_certificates()
-                .and_then(|chain| chain.first())
-                .map(|leaf| leaf.clone().into_owned()),
-        };
+        let facts = crate::tls::server::facts(session);
         let digest = SslDigest::new(facts.cipher, facts.version, None, None, Vec::new());
         let http2 = facts.http2;
         info.tls = Some(facts);

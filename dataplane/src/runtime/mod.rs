@@ -12,6 +12,9 @@ mod held;
 mod listener;
 mod virtual_host;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

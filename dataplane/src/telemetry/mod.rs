@@ -157,7 +157,12 @@ mod tests {
         };
         let now = text(&registry);
         assert!(now.contains("portcullis_downstream_connections_active{listener=\"l\"} 1"), "{now}");
-        assert!(now.contains("portcullis_downstream_connections_refused_total{listener=\"l\",reason=\"proxy_protocol\"} 1"), "{now}");
+        assert!(
+            now.contains(
+                "portcullis_downstream_connections_refused_total{listener=\"l\",reason=\"proxy_protocol\"} 1"
+            ),
+            "{now}"
+        );
         drop(open);
         assert!(text(&registry).contains("portcullis_downstream_connections_active{listener=\"l\"} 0"));
     }

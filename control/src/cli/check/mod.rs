@@ -7,10 +7,10 @@ mod render;
 #[cfg(test)]
 mod tests;
 
+use super::Failure;
 use super::args::{CheckArgs, TextOrJson};
 use super::console::Console;
 use super::offline::{self, Checked};
-use super::Failure;
 
 /// Runs the command. `Err(Silent)` when something is rejected or unreadable: the output has said what.
 pub fn run(args: &CheckArgs, console: &Console) -> Result<(), Failure> {

@@ -144,7 +144,9 @@ fn v1_line(line: &str) -> Result<Proxied, Error> {
 /// A decimal port without sign or leading zeros, as the format demands.
 fn port(text: &str) -> Option<u16> {
     let plain = text == "0" || !text.starts_with('0');
-    (plain && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+    (plain && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 fn v2(input: &[u8]) -> Result<Option<Header>, Error> {
@@ -211,9 +213,9 @@ fn pair(source: IpAddr, destination: IpAddr, [sh, sl, dh, dl]: [u8; 4]) -> Proxi
 /// The extensions have no meaning here, but a block that does not add up is not one we understood.
 fn skip_tlvs(mut rest: &[u8]) -> Result<(), Error> {
     while !rest.is_empty() {
-        let value = rest.split_first_chunk::<3>().and_then(|(&[_, high, low], tail)| {
-            tail.get(usize::from(u16::from_be_bytes([high, low]))..)
-        });
+        let value = rest
+            .split_first_chunk::<3>()
+            .and_then(|(&[_, high, low], tail)| tail.get(usize::from(u16::from_be_bytes([high, low]))..));
         rest = value.ok_or(Error::Malformed("extension longer than the header"))?;
     }
     Ok(())

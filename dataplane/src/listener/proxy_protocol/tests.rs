@@ -116,7 +116,9 @@ fn version_2_is_strict() {
 
 #[test]
 fn a_connection_without_header_is_told_at_its_first_wrong_byte() {
-    for input in [&b"G"[..], b"GET / HTTP/1.1\r\n", b"\x16\x03\x01", b"PROXX", b"\r\n\r\nGET", b"PRI * HTTP/2.0"] {
+    for input in
+        [&b"G"[..], b"GET / HTTP/1.1\r\n", b"\x16\x03\x01", b"PROXX", b"\r\n\r\nGET", b"PRI * HTTP/2.0"]
+    {
         assert!(matches!(parse(input), Err(Error::Missing)), "{input:?}");
     }
     assert!(parse(b"").unwrap().is_none());
