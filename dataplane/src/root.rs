@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portcullis_shared::actor::{self, BoxError, ChildSpec, Restarts};
-use portcullis_shared::telemetry::{LogFormat, Telemetry, TracesError};
+use portcullis_shared::telemetry::{Telemetry, TracesError};
 use portcullis_shared::transport::{Target, TlsFiles};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -70,7 +70,7 @@ pub fn run(settings: Settings) -> Result<(), Error> {
 }
 
 async fn worker(settings: Settings) -> Result<(), Error> {
-    let telemetry = Telemetry::init("portcullis-dataplane", LogFormat::Json)?;
+    let telemetry = Telemetry::init("portcullis-dataplane", settings.log_format)?;
     tracing::info!(
         worker = settings.worker_id,
         proxy = settings.proxy_name,
