@@ -111,12 +111,10 @@ impl<'a> Build<'a> {
     fn listeners(&mut self) -> Vec<Arc<Listener>> {
         let (held, prev) = (self.held, self.prev);
         let wanted = held.of_kind(Kind::Listener);
-        let unsettled =
-            prev.is_none_or(|prev| prev.unsettled.iter().any(|(kind, _)| *kind == Kind::Listener));
-        if let Some(prev) = prev.filter(|prev| !unsettled && prev.held.of_kind(Kind::Listener).same(wanted)) {
-            if !self.certificates_changed() {
-                return prev.listeners.clone();
-            }
+        let settled = |prev: &Runtime| !prev.unsettled.iter().any(|(kind, _)| *kind == Kind::Listener);
+        let same = |prev: &Runtime| settled(prev) && prev.held.of_kind(Kind::Listener).same(wanted);
+        if let Some(prev) = prev.filter(|prev| same(prev) && !self.certificates_changed()) {
+            return prev.listeners.clone();
         }
         let mut listeners = Vec::new();
         for (name, entry) in wanted.iter() {
