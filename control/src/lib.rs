@@ -10,4 +10,5 @@ pub mod resource;
 pub mod translate;
 
 // -- shell --
+pub mod cli;
 pub mod store;

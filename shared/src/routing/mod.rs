@@ -3,12 +3,16 @@
 //! The data plane routes with it, and `check` and `explain` call the same code, so they cannot drift. It knows nothing
 //! of actions, policies or I/O. The indexes answer exactly what a scan in order would.
 
+#[cfg(test)]
+mod arbitrary;
+mod bucket;
 mod domain;
 mod header;
 mod matcher;
 mod path;
 pub mod pattern;
 mod query;
+mod radix;
 mod request;
 mod routes;
 pub mod split;

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_field() {
-        let path = |wire| Endpoint::try_from(wire).unwrap_err().path;
+        let path = |wire: wire::Endpoint| Endpoint::try_from(wire).unwrap_err().path;
         assert_eq!(path(wire::Endpoint { address: "host".into(), ..wire() }), "address");
         assert_eq!(path(wire::Endpoint { port: 0, ..wire() }), "port");
         assert_eq!(path(wire::Endpoint { port: 65536, ..wire() }), "port");

@@ -1,0 +1,28 @@
+//! `portcullis check`: is this folder valid?
+//!
+//! Owns how the verdict is printed, and the exit code. The verdict itself comes from `offline`, which is what control
+//! would say.
+
+mod render;
+#[cfg(test)]
+mod tests;
+
+use super::args::{CheckArgs, TextOrJson};
+use super::console::Console;
+use super::offline::{self, Checked};
+use super::Failure;
+
+/// Runs the command. `Err(Silent)` when something is rejected or unreadable: the output has said what.
+pub fn run(args: &CheckArgs, console: &Console) -> Result<(), Failure> {
+    let checked = offline::check(&args.folder, &args.namespace)?;
+    match args.output {
+        TextOrJson::Text => console.data(&render::text(&checked, console))?,
+        TextOrJson::Json => console.data(&format!("{:#}\n", render::json(&checked)))?,
+    }
+    if accepted(&checked) { Ok(()) } else { Err(Failure::Silent) }
+}
+
+/// Warnings and notices are allowed.
+fn accepted(checked: &Checked) -> bool {
+    checked.problems.is_empty() && checked.defects.is_empty() && checked.rejected().next().is_none()
+}
