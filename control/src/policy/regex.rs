@@ -25,8 +25,5 @@ pub fn lower<T>(
         );
         return None;
     }
-    Some(wire::RegexSubstitution {
-        pattern: pattern.regex.clone(),
-        substitution: value.substitution.clone(),
-    })
+    Some(wire::RegexSubstitution { pattern: pattern.regex.clone(), substitution: value.substitution.clone() })
 }

@@ -115,7 +115,8 @@ impl<'s> Cx<'s> {
         let Some((id, entry)) = self.snapshot.entries.get_key_value(id) else {
             return Lookup::Missing;
         };
-        if let Some(object) = entry.object.as_deref().filter(|_| !entry.rejected() && !self.overrides.contains(id))
+        if let Some(object) =
+            entry.object.as_deref().filter(|_| !entry.rejected() && !self.overrides.contains(id))
         {
             return Lookup::Found(object);
         }

@@ -41,7 +41,8 @@ pub struct TableSelector {
 impl Labels {
     /// Checks expressions; the error says what is wrong with which.
     pub fn expressions(list: &[Expression]) -> Result<Self, (usize, String)> {
-        let checked = list.iter().enumerate().map(|(at, it)| requirement(it).map_err(|problem| (at, problem)));
+        let checked =
+            list.iter().enumerate().map(|(at, it)| requirement(it).map_err(|problem| (at, problem)));
         checked.collect::<Result<_, _>>().map(Self::Expressions)
     }
 

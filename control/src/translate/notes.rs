@@ -80,6 +80,13 @@ impl Notes {
         }
     }
 
+    /// Adds copies of these.
+    pub fn add_all(&mut self, notes: &[Note]) {
+        for note in notes {
+            self.add(note.clone());
+        }
+    }
+
     /// In order of appearance.
     pub fn iter(&self) -> impl Iterator<Item = &Note> {
         self.list.iter()

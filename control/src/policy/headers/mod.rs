@@ -5,6 +5,7 @@
 
 use http::{HeaderName, HeaderValue};
 use portcullis_proto::policy::v1 as wire;
+use portcullis_shared::format::Format;
 
 use super::{Found, Levels, Policy};
 use crate::ir;
@@ -89,6 +90,10 @@ fn one(
         if HeaderValue::from_str(&header.value).is_err() {
             let field = format!("{add_field}[{at}].header.value");
             level.error(notes, &field, "the value has characters that a header cannot have");
+            continue;
+        }
+        if let Err(problem) = Format::parse(&header.value) {
+            level.error(notes, &format!("{add_field}[{at}].header.value"), problem.to_string());
             continue;
         }
         match checked(&header.key) {

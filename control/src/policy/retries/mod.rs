@@ -74,8 +74,10 @@ fn conditions(retries: &Found<'_, RetryPolicy>, notes: &mut Notes) -> Vec<String
         if CONDITIONS.contains(&word) {
             known.push(word.to_owned());
         } else {
-            let message =
-                format!("unknown condition [{word}] is ignored: the known ones are {}", CONDITIONS.join(", "));
+            let message = format!(
+                "unknown condition [{word}] is ignored: the known ones are {}",
+                CONDITIONS.join(", ")
+            );
             retries.warning(notes, ".retryOn", message);
         }
     }

@@ -8,13 +8,13 @@ use super::super::cx::{Cx, UpstreamFact};
 use super::super::globals::Globals;
 use super::super::notes::Notes;
 use super::super::path;
-use super::flatten::{FlatRoute, object_ref};
 use super::Context;
+use super::flatten::{FlatRoute, object_ref};
 use crate::ir::{self, PathRedirect, RedirectCode, Target};
 use crate::policy::{self, Layer, Levels};
 use crate::resource::{
-    self, Action, Destination, DirectResponseAction, Kind, ObjectRef, RedirectAction, RedirectPath, Ref, RouteTarget,
-    Spec, WeightedDestination,
+    self, Action, Destination, DirectResponseAction, Kind, ObjectRef, RedirectAction, RedirectPath, Ref,
+    RouteTarget, Spec, WeightedDestination,
 };
 
 /// The action of a route; `None` when `notes` say why there is none.
@@ -77,7 +77,8 @@ fn target_of<'s>(
         }
         RouteTarget::Multi(multi) => {
             let list = &multi.destinations;
-            let members = weighted(owner, &format!("{path}.multi.destinations"), list, levels, context, notes)?;
+            let members =
+                weighted(owner, &format!("{path}.multi.destinations"), list, levels, context, notes)?;
             Some(ir::Action::Forward(Target::Destinations(members)))
         }
         RouteTarget::UpstreamGroup(reference) => {
@@ -210,7 +211,11 @@ impl<'a, 's> Destinations<'a, 's> {
         let fact = self.cx.upstream(&id);
         if fact != Some(UpstreamFact::Served) {
             let state = if fact.is_some() { "is rejected" } else { "not found" };
-            self.notes.warning(self.owner, format!("{path}.upstream"), missing_destination("v1.Upstream", &id, state));
+            self.notes.warning(
+                self.owner,
+                format!("{path}.upstream"),
+                missing_destination("v1.Upstream", &id, state),
+            );
             self.missing += 1;
             policies.extend(self.globals.replacement.as_ref().map(policy::answer));
         }

@@ -8,7 +8,8 @@ use super::super::label::{Labels, TableSelector};
 use super::flatten::{FlatRoute, Parent, Walk, not_found, object_ref};
 use super::sort;
 use crate::resource::{
-    DelegateAction, Kind, Matcher, Object, ObjectRef, PathSpecifier, Ref, RouteTable, RouteTableSelector, Spec,
+    DelegateAction, Kind, Matcher, Object, ObjectRef, PathSpecifier, Ref, RouteTable, RouteTableSelector,
+    Spec,
 };
 
 /// Deeper nesting is a mistake; the walk is recursive.
@@ -46,7 +47,8 @@ pub(super) fn follow<'s>(
     }
     let mut child = Parent {
         matcher,
-        inherit_matchers: item.route.inheritable_matchers.or(parent.map(|it| it.inherit_matchers)) == Some(true),
+        inherit_matchers: item.route.inheritable_matchers.or(parent.map(|it| it.inherit_matchers))
+            == Some(true),
         inherit_path: item.route.inheritable_path_matchers.or(parent.map(|it| it.inherit_path)) == Some(true),
         layers: item.layers,
         name: item.name,
@@ -79,7 +81,9 @@ pub(super) fn follow<'s>(
 /// A delegating route has one matcher at most, with a prefix.
 fn delegating_matcher<'s>(matchers: &[Cow<'s, Matcher>]) -> Result<Cow<'s, Matcher>, String> {
     let [matcher] = matchers else {
-        return Err("invalid route: routes with delegate actions must omit or specify a single matcher".to_owned());
+        return Err(
+            "invalid route: routes with delegate actions must omit or specify a single matcher".to_owned()
+        );
     };
     match matcher.path() {
         Some(PathSpecifier::Prefix(_)) => Ok(matcher.clone()),
@@ -103,7 +107,8 @@ fn choose(
         let id = object_ref(Kind::RouteTable, &reference);
         return match walk.cx.object(&id) {
             Lookup::Missing => {
-                let hint = if reference.namespace.is_empty() { ": this reference needs a namespace" } else { "" };
+                let hint =
+                    if reference.namespace.is_empty() { ": this reference needs a namespace" } else { "" };
                 Err(("", format!("route table {}.{} missing{hint}", reference.namespace, reference.name)))
             }
             Lookup::Found(_) | Lookup::Broken => Ok(vec![id]),

@@ -37,11 +37,7 @@ impl FlatRoute<'_> {
 
 /// A reference to a resource in the model's terms.
 pub fn origin(id: &ObjectRef) -> Origin {
-    Origin {
-        kind: id.kind.as_str(),
-        namespace: Arc::clone(&id.namespace),
-        name: Arc::clone(&id.name),
-    }
+    Origin { kind: id.kind.as_str(), namespace: Arc::clone(&id.namespace), name: Arc::clone(&id.name) }
 }
 
 /// Reports on the resource that has the problem, and on the VirtualService that uses it.
@@ -204,13 +200,7 @@ impl<'s> Walk<'_, 's> {
         self.reporter.notes.complaint(root, via, message);
     }
 
-    fn name(
-        &self,
-        owner: &Object,
-        at: usize,
-        route: &Route,
-        parent: Option<&Parent<'s>>,
-    ) -> (String, bool) {
+    fn name(&self, owner: &Object, at: usize, route: &Route, parent: Option<&Parent<'s>>) -> (String, bool) {
         let (kind, prefix) = match parent {
             None => ("vs", format!("vs:{}_{}", self.variant.gateway, self.variant.proxy)),
             Some(parent) => ("rt", format!("{}_rt:", parent.name)),

@@ -8,8 +8,8 @@ mod merge;
 mod reach;
 mod sort;
 
-pub use action::Destinations;
-pub use flatten::{FlatRoute, Reporter, flatten};
+pub use action::{Destinations, wire_name};
+pub use flatten::{FlatRoute, Reporter, flatten, not_found, object_ref, origin};
 
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::merge::path_text;
 use super::flatten::FlatRoute;
+use super::merge::path_text;
 use crate::resource::{Matcher, PathSpecifier};
 
 /// Stable: more methods first; then no path, exact, regex, prefix; then the path text, descending. A route counts by the
