@@ -9,6 +9,7 @@ pub mod cache;
 pub mod drain;
 pub mod link;
 pub mod listener;
+pub mod loader;
 pub mod policy;
 pub mod proxy;
 pub mod root;
