@@ -47,6 +47,8 @@ pub fn config(tls: &DownstreamTls, certificate: &Certificate) -> Result<Arc<Serv
         builder.with_client_cert_verifier(WebPkiClientVerifier::no_client_auth())
     };
     let mut config = builder.with_cert_resolver(Arc::new(resolver));
+    // Who lists suites wants them in this order; otherwise a client knows best what its hardware is quick at.
+    config.ignore_client_order = !tls.cipher_suites.is_empty();
     config.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     if tls.disable_session_resumption {
         config.session_storage = Arc::new(NoServerSessionStorage {});
