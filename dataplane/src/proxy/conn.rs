@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-pub use crate::policy::TlsFacts;
+use crate::policy::TlsFacts;
 
 use super::lazy::Queue;
 use super::limits;

@@ -19,7 +19,7 @@ use portcullis_shared::table;
 
 pub use balance::Balancer;
 pub use endpoint::{Endpoint, Endpoints, Lane, Picked};
-pub use stats::Stats;
+pub use stats::{Codes, Counter, Gauge, Histogram, Stats};
 pub use tls::Tls;
 
 /// A group of endpoints and how to talk to them.
