@@ -88,12 +88,9 @@ impl Values for RequestValues<'_> {
             Fact::RouteName => Some(facts.route_name.into()),
             Fact::Hostname => HOSTNAME.as_deref().map(Cow::Borrowed),
             // Known only when the exchange is over, which a header cannot wait for.
-            Fact::ResponseCode
-            | Fact::ResponseCodeDetails
-            | Fact::ResponseFlags
-            | Fact::BytesReceived
-            | Fact::BytesSent
-            | Fact::Duration => None,
+            Fact::BytesReceived | Fact::BytesSent | Fact::Duration => None,
+            // Known only when there is a response.
+            Fact::ResponseCode | Fact::ResponseCodeDetails | Fact::ResponseFlags => None,
         }
     }
 
@@ -120,6 +117,8 @@ impl Values for ResponseValues<'_> {
     fn fact(&self, fact: Fact) -> Option<Cow<'_, str>> {
         match fact {
             Fact::ResponseCode => shown(self.status.as_u16()),
+            Fact::ResponseCodeDetails => Some(self.request.facts.reason.unwrap_or("via_upstream").into()),
+            Fact::ResponseFlags => Some(self.request.facts.flags.into()),
             fact => self.request.fact(fact),
         }
     }
