@@ -6,8 +6,21 @@
 // -- core --
 pub mod compile;
 pub mod ir;
+pub mod policy;
 pub mod resource;
 pub mod translate;
+pub mod upstream;
 
 // -- shell --
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod discovery;
+pub mod keyring;
+pub mod publish;
+pub mod root;
+pub mod settings;
+pub mod source;
+pub mod status;
 pub mod store;
+pub mod topics;

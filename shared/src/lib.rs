@@ -4,11 +4,13 @@
 //! Nothing here knows the user's vocabulary (control) or Pingora (data plane).
 
 pub mod actor;
+pub mod format;
 pub mod invalid;
 pub mod routing;
 pub mod sensitive;
 pub mod table;
 pub mod telemetry;
+pub mod tls;
 pub mod transport;
 pub mod version;
 

@@ -1,3 +1,5 @@
-//! The command line.
+//! Starts the command line that a person uses; everything is in [`portcullis_control::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    portcullis_control::cli::main()
+}

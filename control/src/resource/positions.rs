@@ -16,6 +16,11 @@ impl Builder {
         self.0.push((hash(path), line, column));
     }
 
+    /// Takes over what another part of the document has.
+    pub fn extend(&mut self, other: Builder) {
+        self.0.extend(other.0);
+    }
+
     /// The finished list.
     pub fn build(mut self) -> Positions {
         self.0.sort_by_key(|entry| entry.0);

@@ -1,0 +1,72 @@
+# One vocabulary for everything that is done in this repository. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+.PHONY: help
+help: ## List the targets
+	@echo "Portcullis $(VERSION). Targets:"
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: tools ## Build, start a gateway with demo upstreams, show what it does
+	@echo "Building (the first time takes some minutes) ..." >&2
+	$(CARGO) build --package portcullis-control --package portcullis-dataplane
+	@deploy/demo/run.sh
+
+.PHONY: test
+test: tools ## Run all tests
+	$(CARGO) build --workspace --bins --tests
+	$(CARGO) test --workspace
+
+.PHONY: lint
+lint: tools ## Formatting, clippy and rustdoc, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+.PHONY: bench
+bench: tools ## Run the benchmarks
+	$(CARGO) bench --package portcullis-bench
+
+.PHONY: golden
+golden: tools ## Rewrite the expected files of the golden cases; look at the difference before you commit it
+	UPDATE_GOLDEN=1 $(CARGO) test --package portcullis-control --test golden
+	@git --no-pager diff --stat -- tests/golden
+
+.PHONY: build
+build: tools ## Build the three programs in release mode
+	$(CARGO) build --release --package portcullis-control --package portcullis-dataplane
+	@ls -lh target/release/portcullis target/release/portcullis-control target/release/portcullis-dataplane
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: install
+install: build ## Install programs, systemd units and completions under PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/systemd/system $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 755 target/release/portcullis target/release/portcullis-control target/release/portcullis-dataplane $(DESTDIR)$(PREFIX)/bin/
+	for unit in deploy/systemd/*.service; do \
+	  sed 's#/usr/local/bin/#$(PREFIX)/bin/#' $$unit > $(DESTDIR)/etc/systemd/system/$$(basename $$unit); \
+	done
+	target/release/portcullis completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portcullis
+
+.PHONY: deps
+deps: ## Install what the build needs beside Rust and a C compiler (cmake), with apt or pip
+	@if command -v cmake > /dev/null; then echo "cmake is there" >&2; \
+	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq cmake; \
+	elif command -v apt-get > /dev/null && command -v sudo > /dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq cmake; \
+	elif command -v pip > /dev/null; then pip install --user cmake; \
+	else echo "install cmake by hand: neither apt-get nor pip is there" >&2; exit 1; fi
+
+# A dependency compiles C code with cmake; its own error message does not say so.
+.PHONY: tools
+tools:
+	@command -v $(CARGO) > /dev/null || { echo "cargo is missing: see https://rustup.rs" >&2; exit 1; }
+	@command -v cc > /dev/null || { echo "a C compiler is missing (Debian: apt install build-essential)" >&2; exit 1; }
+	@command -v cmake > /dev/null || { echo "cmake is missing: run 'make deps', which installs it with apt or pip" >&2; exit 1; }

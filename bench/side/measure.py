@@ -1,0 +1,47 @@
+"""CPU time and memory of a process tree, from /proc: they hold on a noisy machine where throughput does not."""
+
+import os
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def tree(pid):
+    """The process and all its descendants."""
+    found, queue = [], [pid]
+    while queue:
+        one = queue.pop()
+        found.append(one)
+        try:
+            for task in os.listdir(f"/proc/{one}/task"):
+                with open(f"/proc/{one}/task/{task}/children") as file:
+                    queue.extend(int(child) for child in file.read().split())
+        except OSError:
+            pass
+    return sorted(set(found))
+
+
+def cpu_seconds(pid):
+    """User and system time of the tree."""
+    total = 0
+    for one in tree(pid):
+        try:
+            with open(f"/proc/{one}/stat") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        except OSError:
+            pass
+    return total / TICK
+
+
+def pss_mib(pid):
+    """Proportional set size of the tree in MiB."""
+    total = 0
+    for one in tree(pid):
+        try:
+            with open(f"/proc/{one}/smaps_rollup") as file:
+                for line in file:
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1])
+        except OSError:
+            pass
+    return total / 1024

@@ -1,0 +1,191 @@
+//! From listener to route: the decisions that a worker takes for a request, with their reasons.
+
+use super::answer::{Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, RequestFacts, RouteFacts};
+use super::request::Request;
+use super::{effect, nearest};
+use crate::compile::Decoded;
+use portcullis_shared::routing::{Domain, DomainIndex, Matcher};
+use portcullis_shared::table::{FilterChain, Listener, Route, ServerName, VirtualHost};
+use std::net::SocketAddr;
+
+/// Says what a worker with this table does with `request`.
+pub fn explain(table: &Decoded, request: &Request) -> Explanation {
+    let mut explanation = Explanation {
+        request: facts(request),
+        listener: None,
+        virtual_host: None,
+        passed_over: Vec::new(),
+        route: None,
+        outcome: not_served(None, "no_listener", String::new(), Vec::new()),
+    };
+    explanation.outcome = follow(table, request, &mut explanation);
+    explanation
+}
+
+fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome {
+    let listener = match listener(table, request) {
+        Ok(listener) => listener,
+        Err(outcome) => return outcome,
+    };
+    let chain = chain(listener, request.sni.as_deref());
+    seen.listener = Some(ListenerFacts {
+        name: listener.name.to_string(),
+        address: address(listener),
+        from: listener.origin.to_string(),
+        tls: speaks_tls(listener),
+        filter_chain: chain.map(|chain| chain.name.to_string()),
+        certificate: chain.and_then(|chain| chain.tls.as_ref()).map(|tls| tls.certificate.to_string()),
+    });
+    if speaks_tls(listener) && request.scheme == "http" {
+        let why = format!("{} speaks TLS, a plain request is not understood", address(listener));
+        return not_served(None, "no_listener", why, vec![format!("https on port {}", listener.port)]);
+    }
+    let Some(chain) = chain else {
+        let served =
+            listener.filter_chains.iter().flat_map(|chain| &chain.server_names).map(ServerName::to_string);
+        let why = match &request.sni {
+            Some(sni) => {
+                format!("no certificate is configured for the server name {sni}: the handshake fails")
+            }
+            None if listener.filter_chains.is_empty() => "the listener serves no virtual service".to_owned(),
+            None => "clients without a server name are not served here: the handshake fails".to_owned(),
+        };
+        return not_served(None, "no_filter_chain", why, served.collect());
+    };
+    let Some((host, domain)) = virtual_host(table, &chain.route_config, &request.authority) else {
+        let (why, nearest) = nearest::domains(table, &chain.route_config, &request.authority);
+        return not_served(Some(404), "no_virtual_host", why, nearest);
+    };
+    seen.virtual_host = Some(HostFacts {
+        name: host.name.to_string(),
+        from: host.origin.to_string(),
+        domain: domain.to_string(),
+    });
+    if host.require_tls && chain.tls.is_none() {
+        let location = format!("https://{}{}", request.authority, target(request));
+        return Outcome::Redirect { status: 301, location };
+    }
+    for route in &host.routes {
+        match route.matcher.mismatch(&request.view()) {
+            None => {
+                seen.route = Some(route_facts(route));
+                return effect::of(table, route, request);
+            }
+            Some(mismatch) => {
+                seen.passed_over
+                    .push(PassedOver { route: route_facts(route), because: mismatch.to_string() });
+            }
+        }
+    }
+    let why = match host.routes.is_empty() {
+        true => format!("{} has no routes", host.origin),
+        false => format!("none of the {} routes of {} matches", host.routes.len(), host.origin),
+    };
+    not_served(Some(404), "no_route", why, nearest::routes(host, request))
+}
+
+/// The listener that a client with this URL reaches: by port when the port belongs to one, else by scheme, and then
+/// the first that knows the host. The port of a URL often is the one of a load balancer in front.
+fn listener<'t>(table: &'t Decoded, request: &Request) -> Result<&'t Listener, Outcome> {
+    let by_port = || table.listeners.iter().filter(|listener| listener.port == request.port);
+    if let Some(found) = by_port().find(|listener| speaks_tls(listener) == (request.scheme == "https")) {
+        return Ok(found);
+    }
+    if let (true, Some(found)) = (request.port_given, by_port().next()) {
+        return Ok(found);
+    }
+    let fitting: Vec<&Listener> = table
+        .listeners
+        .iter()
+        .filter(|listener| speaks_tls(listener) == (request.scheme == "https"))
+        .collect();
+    let knows_host = |listener: &&&Listener| {
+        chain(listener, request.sni.as_deref())
+            .is_some_and(|chain| virtual_host(table, &chain.route_config, &request.authority).is_some())
+    };
+    if let Some(found) = fitting.iter().find(knows_host).or(fitting.first()) {
+        return Ok(found);
+    }
+    let there = table.listeners.iter().map(|listener| {
+        let scheme = if speaks_tls(listener) { "https" } else { "http" };
+        format!("{scheme} on {}", address(listener))
+    });
+    Err(not_served(None, "no_listener", format!("no listener serves {}", request.scheme), there.collect()))
+}
+
+fn speaks_tls(listener: &Listener) -> bool {
+    listener.filter_chains.first().is_some_and(|chain| chain.tls.is_some())
+}
+
+fn address(listener: &Listener) -> String {
+    SocketAddr::new(listener.address, listener.port).to_string()
+}
+
+/// Exact name, then the longest suffix, then the chain without names.
+fn chain<'t>(listener: &'t Listener, sni: Option<&str>) -> Option<&'t FilterChain> {
+    let rank = |name: &ServerName, sni: &str| match name {
+        ServerName::Exact(_) if name.matches(sni) => Some(usize::MAX),
+        ServerName::Suffix(suffix) if name.matches(sni) => Some(suffix.len()),
+        _ => None,
+    };
+    let named = sni.and_then(|sni| {
+        let best = |chain: &FilterChain| chain.server_names.iter().filter_map(|name| rank(name, sni)).max();
+        let ranked = listener.filter_chains.iter().filter_map(|chain| Some((best(chain)?, chain)));
+        ranked.max_by_key(|(rank, _)| *rank).map(|(_, chain)| chain)
+    });
+    named.or_else(|| listener.filter_chains.iter().find(|chain| chain.server_names.is_empty()))
+}
+
+fn virtual_host<'t>(table: &'t Decoded, config: &str, host: &str) -> Option<(&'t VirtualHost, &'t Domain)> {
+    let pairs =
+        hosts(table, config).flat_map(|host| host.domains.iter().map(move |d| (d.clone(), (host, d))));
+    DomainIndex::build(pairs).find(host).copied()
+}
+
+/// The virtual hosts of one route configuration.
+pub(super) fn hosts<'t>(table: &'t Decoded, config: &str) -> impl Iterator<Item = &'t VirtualHost> {
+    table.virtual_hosts.iter().filter(move |host| host.route_configs.iter().any(|name| **name == *config))
+}
+
+pub(super) fn route_facts(route: &Route) -> RouteFacts {
+    RouteFacts {
+        name: route.name.to_string(),
+        from: route.origin.to_string(),
+        field: route.path.to_string(),
+        matcher: words(&route.matcher),
+    }
+}
+
+/// "prefix /api, method GET or HEAD, header x-stage: canary".
+fn words(matcher: &Matcher) -> String {
+    let mut words = vec![matcher.path.to_string()];
+    if !matcher.methods.is_empty() {
+        words.push(format!("method {}", matcher.methods.join(" or ")));
+    }
+    words.extend(matcher.headers.iter().map(|header| format!("header {header}")));
+    words.extend(matcher.query.iter().map(|query| format!("query {query}")));
+    words.join(", ")
+}
+
+fn facts(request: &Request) -> RequestFacts {
+    RequestFacts {
+        method: request.method.clone(),
+        scheme: request.scheme.clone(),
+        host: request.authority.clone(),
+        path: request.path.clone(),
+        query: request.query.clone(),
+        sni: request.sni.clone(),
+    }
+}
+
+/// Path with query.
+fn target(request: &Request) -> String {
+    match &request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.clone(),
+    }
+}
+
+fn not_served(status: Option<u16>, reason: &str, why: String, nearest: Vec<String>) -> Outcome {
+    Outcome::NotServed { status, reason: reason.to_owned(), why, nearest }
+}

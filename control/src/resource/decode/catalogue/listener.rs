@@ -1,0 +1,132 @@
+//! Gateway and its options.
+
+use super::{Entry, PLAIN, enterprise, reject, warn};
+
+const TO_OPTIONS: &str = "options";
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "Gateway",
+        oneofs: &[&["httpGateway", "tcpGateway", "hybridGateway"]],
+        later: &[reject("tcpGateway"), reject("hybridGateway")],
+        deeper: &[
+            ("virtualServices", "httpGateway"),
+            ("virtualServiceSelector", "httpGateway"),
+            ("virtualServiceExpressions", "httpGateway"),
+            ("virtualServiceNamespaces", "httpGateway"),
+            ("accessLoggingService", TO_OPTIONS),
+            ("proxyProtocol", TO_OPTIONS),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "HttpGateway",
+        deeper: &[
+            ("httpConnectionManagerSettings", TO_OPTIONS),
+            ("healthCheck", TO_OPTIONS),
+            ("waf", TO_OPTIONS),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "ListenerOptions",
+        later: &[
+            warn("accessLoggingService").note("every request is logged as one line of JSON"),
+            warn("listenerAccessLoggingService"),
+            reject("perConnectionBufferLimitBytes"),
+            reject("socketOptions"),
+            warn("connectionBalanceConfig"),
+            warn("tcpStats"),
+            warn("extensions"),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "ProxyProtocol",
+        later: &[warn("rules"), enterprise("allowRequestsWithoutProxyProtocol")],
+        ..PLAIN
+    },
+    Entry {
+        name: "HttpListenerOptions",
+        later: &[
+            warn("grpcWeb"),
+            reject("healthCheck"),
+            reject("buffer"),
+            reject("csrf"),
+            reject("gzip"),
+            reject("grpcJsonTranscoder"),
+            reject("connectionLimit"),
+            reject("networkLocalRatelimit"),
+            reject("httpLocalRatelimit"),
+            reject("extauth"),
+            reject("ratelimitServer"),
+            reject("dynamicForwardProxy"),
+            reject("router"),
+            reject("headerValidationSettings"),
+            enterprise("waf"),
+            enterprise("dlp"),
+            enterprise("caching"),
+            enterprise("tap"),
+            enterprise("proxyLatency"),
+            enterprise("extProcEarly"),
+            enterprise("extProc"),
+            enterprise("extProcLate"),
+            enterprise("disableExtProcEarly"),
+            enterprise("disableExtProc"),
+            enterprise("disableExtProcLate"),
+            enterprise("statefulSession"),
+            enterprise("wasm"),
+            enterprise("sanitizeClusterHeader"),
+            enterprise("leftmostXffAddress"),
+            warn("extensions"),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "HttpConnectionManagerSettings",
+        later: &[
+            warn("tracing").note("traces go out by OTLP, set up with the OTEL_ environment variables"),
+            reject("useRemoteAddress"),
+            reject("xffNumTrustedHops"),
+            reject("skipXffAppend"),
+            reject("appendXForwardedPort"),
+            reject("via"),
+            reject("generateRequestId"),
+            reject("preserveExternalRequestId"),
+            warn("uuidRequestIdConfig"),
+            reject("streamIdleTimeout"),
+            reject("idleTimeout"),
+            reject("requestTimeout"),
+            reject("requestHeadersTimeout"),
+            reject("drainTimeout"),
+            reject("delayedCloseTimeout"),
+            reject("maxConnectionDuration"),
+            reject("maxStreamDuration"),
+            reject("maxRequestHeadersKb"),
+            reject("maxHeadersCount"),
+            reject("maxRequestsPerConnection"),
+            reject("headersWithUnderscoresAction"),
+            reject("serverName"),
+            reject("serverHeaderTransformation"),
+            reject("acceptHttp10"),
+            reject("defaultHostForHttp10"),
+            reject("proxy100Continue"),
+            reject("allowChunkedLength"),
+            reject("enableTrailers"),
+            reject("properCaseHeaderKeyFormat"),
+            reject("preserveCaseHeaderKeyFormat"),
+            reject("stripAnyHostPort"),
+            reject("normalizePath"),
+            reject("mergeSlashes"),
+            reject("pathWithEscapedSlashesAction"),
+            reject("codecType"),
+            reject("http2ProtocolOptions"),
+            reject("forwardClientCertDetails"),
+            reject("setCurrentClientCertDetails"),
+            reject("upgrades"),
+            reject("internalAddressConfig"),
+            reject("earlyHeaderManipulation"),
+        ],
+        ..PLAIN
+    },
+];

@@ -1,0 +1,120 @@
+//! Options of virtual hosts, routes and weighted destinations, and the objects that share them.
+
+use super::{Entry, PLAIN, enterprise, reject, warn};
+
+const KUBERNETES_GATEWAY: &str = "only Gloo's Kubernetes Gateway API mode uses it";
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "VirtualHostOptions",
+        later: &[
+            reject("includeRequestAttemptCount"),
+            reject("includeAttemptCountInResponse"),
+            reject("cors"),
+            reject("corsPolicyMergeSettings"),
+            reject("csrf"),
+            warn("stats"),
+            reject("bufferPerRoute"),
+            reject("stagedTransformations"),
+            reject("transformations"),
+            reject("ratelimit"),
+            reject("ratelimitEarly"),
+            reject("ratelimitRegular"),
+            enterprise("rateLimitConfigs"),
+            enterprise("rateLimitEarlyConfigs"),
+            enterprise("rateLimitRegularConfigs"),
+            enterprise("ratelimitBasic"),
+            reject("extauth"),
+            enterprise("jwt"),
+            enterprise("jwtStaged"),
+            enterprise("rbac"),
+            enterprise("waf"),
+            enterprise("dlp"),
+            enterprise("extProcEarly"),
+            enterprise("extProc"),
+            enterprise("extProcLate"),
+            warn("extensions"),
+        ],
+        oneofs: &[
+            &["ratelimit", "rateLimitConfigs"],
+            &["ratelimitEarly", "rateLimitEarlyConfigs"],
+            &["ratelimitRegular", "rateLimitRegularConfigs"],
+            &["jwt", "jwtStaged"],
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "RouteOptions",
+        later: &[
+            reject("idleTimeout"),
+            reject("maxStreamDuration"),
+            reject("cors"),
+            reject("csrf"),
+            reject("faults"),
+            reject("shadowing"),
+            reject("upgrades"),
+            reject("lbHash"),
+            warn("tracing"),
+            warn("envoyMetadata"),
+            reject("bufferPerRoute"),
+            reject("stagedTransformations"),
+            reject("transformations"),
+            reject("ratelimit"),
+            reject("ratelimitEarly"),
+            reject("ratelimitRegular"),
+            enterprise("rateLimitConfigs"),
+            enterprise("rateLimitEarlyConfigs"),
+            enterprise("rateLimitRegularConfigs"),
+            enterprise("ratelimitBasic"),
+            reject("extauth"),
+            enterprise("jwt"),
+            enterprise("jwtStaged"),
+            enterprise("jwtProvidersStaged"),
+            enterprise("rbac"),
+            enterprise("waf"),
+            enterprise("dlp"),
+            enterprise("extProcEarly"),
+            enterprise("extProc"),
+            enterprise("extProcLate"),
+            enterprise("ai"),
+            warn("extensions"),
+        ],
+        oneofs: &[
+            &["hostRewrite", "autoHostRewrite", "hostRewritePathRegex", "hostRewriteHeader"],
+            &["ratelimit", "rateLimitConfigs"],
+            &["ratelimitEarly", "rateLimitEarlyConfigs"],
+            &["ratelimitRegular", "rateLimitRegularConfigs"],
+            &["jwt", "jwtStaged", "jwtProvidersStaged"],
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "WeightedDestinationOptions",
+        later: &[
+            reject("csrf"),
+            reject("bufferPerRoute"),
+            reject("stagedTransformations"),
+            reject("transformations"),
+            reject("extauth"),
+            warn("extensions"),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "HeaderValueOption",
+        oneofs: &[&["header", "headerSecretRef"]],
+        later: &[reject("headerSecretRef")],
+        deeper: &[("key", "header"), ("value", "header"), ("name", "header")],
+        ..PLAIN
+    },
+    Entry {
+        name: "RetryPolicy",
+        later: &[
+            reject("rateLimitedRetryBackOff"),
+            warn("previousPriorities").note("there are no priorities of endpoints"),
+        ],
+        ..PLAIN
+    },
+    Entry { name: "VirtualHostOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
+    Entry { name: "RouteOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
+];

@@ -1,0 +1,131 @@
+//! The journal and the store together, on real folders.
+
+use super::seal::Sealer;
+use super::store::Store;
+use super::*;
+
+fn entry(body: &'static [u8], secret: bool) -> Entry {
+    Entry { digest: Digest::of(body), body: Bytes::from_static(body), secret }
+}
+
+fn key(kind: i32, name: &str) -> Key {
+    (kind, name.into())
+}
+
+fn upserts<const N: usize>(entries: [(Key, Entry); N]) -> Changes {
+    Changes {
+        entries: entries.into_iter().map(|(k, e)| (k, Some(e))).collect(),
+        version: Some(Version { epoch: 3, seq: 4 }),
+        ..Changes::default()
+    }
+}
+
+#[test]
+fn what_is_written_comes_back_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    {
+        let store = Store::open(&path, None).unwrap();
+        store
+            .write(&upserts([
+                (key(1, "l"), entry(b"listener", false)),
+                (key(2, "v"), entry(b"vhost", false)),
+            ]))
+            .unwrap();
+        let mut next = Changes::default();
+        next.entries.insert(key(2, "v"), None);
+        next.endpoints
+            .insert("u".into(), Some(EndpointSet { upstream: "u".into(), sequence: 9, endpoints: vec![] }));
+        next.version = Some(Version { epoch: 3, seq: 5 });
+        store.write(&next).unwrap();
+    }
+    let loaded = Store::open(&path, None).unwrap().load();
+    assert_eq!(loaded.entries, [(key(1, "l"), entry(b"listener", false))]);
+    assert_eq!(loaded.endpoints.len(), 1);
+    assert_eq!(loaded.saved.unwrap().version, Version { epoch: 3, seq: 5 });
+    assert_eq!(loaded.unusable, 0);
+}
+
+#[test]
+fn private_keys_are_left_out_without_a_sealing_key_and_sealed_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    let secret = upserts([(key(5, "c"), entry(b"PRIVATE-KEY-BYTES", true))]);
+    {
+        let store = Store::open(&path, None).unwrap();
+        store.write(&secret).unwrap();
+        assert_eq!(store.load().entries, []);
+    }
+    {
+        let store = Store::open(&path, Sealer::new(&[1; 32])).unwrap();
+        store.write(&secret).unwrap();
+        assert_eq!(store.load().entries, [(key(5, "c"), entry(b"PRIVATE-KEY-BYTES", true))]);
+    }
+    for file in walk(&path) {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(11).any(|w| w == b"PRIVATE-KEY"), "{file:?}");
+    }
+    let other = Store::open(&path, Sealer::new(&[2; 32])).unwrap().load();
+    assert_eq!((other.entries.len(), other.unusable), (0, 1));
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for item in std::fs::read_dir(folder).unwrap() {
+        let path = item.unwrap().path();
+        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+#[test]
+fn a_damaged_folder_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    drop(Store::open(&path, None).unwrap());
+    for file in walk(&path) {
+        std::fs::write(file, [0xa5; 300]).unwrap();
+    }
+    let store = Store::open(&path, None).unwrap();
+    assert_eq!(store.load().entries, []);
+    store.write(&upserts([(key(1, "l"), entry(b"listener", false))])).unwrap();
+    assert!(folder.path().join("cache.damaged").exists());
+}
+
+#[test]
+fn a_reset_forgets_what_was_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("cache"), None).unwrap();
+    store
+        .write(&upserts([(key(1, "old"), entry(b"old", false)), (key(1, "kept"), entry(b"1", false))]))
+        .unwrap();
+    let mut reset = upserts([(key(1, "kept"), entry(b"2", false))]);
+    reset.reset = true;
+    store.write(&reset).unwrap();
+    assert_eq!(store.load().entries, [(key(1, "kept"), entry(b"2", false))]);
+}
+
+#[test]
+fn later_changes_win_and_a_batch_that_was_not_written_comes_back() {
+    let journal = Arc::new(Journal::default());
+    journal.record(upserts([(key(1, "a"), entry(b"1", false)), (key(1, "b"), entry(b"1", false))]));
+    let failed = journal.take();
+    journal.record(upserts([(key(1, "a"), entry(b"2", false))]));
+    drop(failed);
+    let mut batch = journal.take();
+    let changes = batch.changes.take().unwrap();
+    assert_eq!(changes.entries[&key(1, "a")], Some(entry(b"2", false)));
+    assert_eq!(changes.entries[&key(1, "b")], Some(entry(b"1", false)));
+    batch.written();
+    assert!(journal.take().changes.as_ref().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_writer_writes_what_was_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(&folder.path().join("cache"), None).unwrap());
+    let journal = Arc::new(Journal::default());
+    journal.record(upserts([(key(1, "a"), entry(b"1", false))]));
+    flush(&journal, &store).await.unwrap();
+    assert_eq!(store.load().entries.len(), 1);
+}

@@ -1,0 +1,84 @@
+//! One connection, from accept to the engine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::proxy_protocol::{self, Proxied};
+use super::tls;
+use crate::proxy::{Conn, ConnInfo, Engine, Socket};
+use crate::runtime::Listener;
+use crate::telemetry::Metrics;
+
+/// Time for a PROXY header. The balancer sends it at once.
+const PROXY_HEADER: Duration = Duration::from_secs(5);
+
+/// Serves a connection to its end. `drain` becomes true when it shall end.
+pub async fn serve(
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    listener: &Listener,
+    engine: &Arc<Engine>,
+    metrics: &Metrics,
+    drain: &watch::Receiver<bool>,
+) {
+    // A client that is gone already answers by an error on the first read.
+    let _ = tcp.set_nodelay(true);
+    let direct = canonical(peer);
+    let local = tcp.local_addr().map_or(listener.address, canonical);
+    let (mut client, mut put_back) = (direct, Vec::new());
+    if listener.proxy_protocol {
+        match timeout(PROXY_HEADER, proxy_protocol::read(&mut tcp)).await {
+            Ok(Ok((proxied, rest))) => {
+                if let Proxied::Inet { source, .. } = proxied {
+                    client = canonical(source);
+                }
+                put_back = rest.to_vec();
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(listener = %listener.name, %peer, %error, "connection refused");
+                return metrics.refused(&listener.name, "proxy_protocol");
+            }
+            Err(_) => {
+                tracing::debug!(listener = %listener.name, %peer, "connection refused: no PROXY header in time");
+                return metrics.refused(&listener.name, "proxy_protocol");
+            }
+        }
+    }
+    let info = |route_config: &Arc<str>, sni| ConnInfo {
+        listener: Arc::clone(&listener.name),
+        route_config: Arc::clone(route_config),
+        client,
+        direct,
+        local,
+        sni,
+        tls: None,
+    };
+    let conn = if listener.tls {
+        match tls::handshake(Socket::new(tcp, put_back), listener).await {
+            Ok(accepted) => Conn::tls(accepted.stream, info(&accepted.chain.route_config, accepted.sni)),
+            Err(error) => {
+                tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
+                return metrics.tls_failed(&listener.name, error.reason());
+            }
+        }
+    } else {
+        match listener.plain() {
+            Some(chain) => Conn::plain(tcp, put_back, info(&chain.route_config, None)),
+            None => return metrics.refused(&listener.name, "no_filter_chain"),
+        }
+    };
+    match conn {
+        Ok(conn) => engine.serve(conn, drain).await,
+        Err(error) => tracing::debug!(listener = %listener.name, %client, %error, "connection lost"),
+    }
+}
+
+/// A socket bound to `::` shows IPv4 clients as mapped addresses; people and policies mean the IPv4 address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,117 @@
+//! The TLS side of a new connection: the client's hello is read, the filter chain chosen by its server name, the
+//! handshake done with that chain's settings. Private keys are never seen here, nor anything of them logged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::proxy::Socket;
+use crate::runtime::{Chain, Listener};
+
+/// Time for a handshake, hello included, when the chain does not say. Envoy's default for the same phase.
+pub const HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// A fatal `unrecognized_name` alert (RFC 8446 6, RFC 6066 3) in a plain-text record: no chain means no keys yet.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// Why there is no TLS connection. The name is a metric's label.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client took too long.
+    #[error("the handshake took too long")]
+    Timeout,
+    /// No filter chain takes this server name.
+    #[error("no filter chain for server name {0:?}")]
+    NoChain(Option<String>),
+    /// The chain that takes this name has no usable certificate.
+    #[error("filter chain {0} is not usable")]
+    Broken(Arc<str>),
+    /// The client sent no TLS, refused our certificate, or had none itself.
+    #[error("{0}")]
+    Handshake(std::io::Error),
+    /// The client went away.
+    #[error("the client went away: {0}")]
+    Gone(std::io::Error),
+}
+
+impl Error {
+    /// A short word for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::NoChain(_) => "no_filter_chain",
+            Self::Broken(_) => "chain_broken",
+            Self::Handshake(_) => "handshake",
+            Self::Gone(_) => "client_gone",
+        }
+    }
+
+    fn of(error: std::io::Error) -> Self {
+        // rustls puts its own errors into this kind; everything else is the socket's.
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            Self::Handshake(error)
+        } else {
+            Self::Gone(error)
+        }
+    }
+}
+
+/// A finished handshake.
+pub struct Accepted {
+    /// The stream.
+    pub stream: TlsStream<Socket>,
+    /// The chain that was chosen.
+    pub chain: Arc<Chain>,
+    /// The server name that the client asked for, lower case.
+    pub sni: Option<Arc<str>>,
+}
+
+/// Does the handshake on `socket`.
+///
+/// # Errors
+/// There is no connection. The client was told why as far as TLS has a word for it.
+pub async fn handshake(socket: Socket, listener: &Listener) -> Result<Accepted, Error> {
+    let begun = Instant::now();
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
+    let mut start =
+        timeout_at(begun + HANDSHAKE, hello).await.map_err(|_| Error::Timeout)?.map_err(Error::of)?;
+    let sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
+    let Some(chain) = listener.select(sni.as_deref()) else {
+        let _ = timeout_at(begun + HANDSHAKE, start.io.write_all(&UNRECOGNIZED_NAME)).await;
+        let _ = timeout_at(begun + HANDSHAKE, start.io.shutdown()).await;
+        return Err(Error::NoChain(sni));
+    };
+    let Some(config) = &chain.tls else {
+        let _ = timeout_at(begun + HANDSHAKE, start.io.write_all(&UNRECOGNIZED_NAME)).await;
+        return Err(Error::Broken(Arc::clone(&chain.name)));
+    };
+    let config = lenient_alpn(config, start.client_hello().alpn());
+    let deadline = begun + chain.handshake_timeout.unwrap_or(HANDSHAKE);
+    let stream = timeout_at(deadline, start.into_stream(config))
+        .await
+        .map_err(|_| Error::Timeout)?
+        .map_err(Error::of)?;
+    Ok(Accepted { stream, chain: Arc::clone(chain), sni: sni.map(Arc::from) })
+}
+
+/// rustls refuses a client whose protocols are all unknown to us; Envoy goes on without one (HTTP/1.1), and clients
+/// that offer only "http/1.0" or a private name rely on it.
+fn lenient_alpn<'a>(
+    config: &Arc<ServerConfig>,
+    offered: Option<impl Iterator<Item = &'a [u8]>>,
+) -> Arc<ServerConfig> {
+    let ours = &config.alpn_protocols;
+    let Some(mut offered) = offered.filter(|_| !ours.is_empty()) else { return Arc::clone(config) };
+    if offered.any(|protocol| ours.iter().any(|own| own == protocol)) {
+        return Arc::clone(config);
+    }
+    let mut without = ServerConfig::clone(config);
+    without.alpn_protocols.clear();
+    Arc::new(without)
+}

@@ -1,0 +1,77 @@
+//! Policies: what a worker does to a request or a response beside routing it.
+//!
+//! Owns the `Policy` trait, the chain that runs policies in compiled order, and the plan that a route's policies add
+//! up to. Control decides which policies run and in which order; this module obeys. A policy is one folder here plus
+//! one line in `registry`; the request engine never names one. Must not know protobuf beyond the registry, must not do
+//! I/O.
+
+mod chain;
+mod cx;
+mod facts;
+mod headers;
+pub mod host_rewrite;
+pub mod path_rewrite;
+mod plan;
+pub mod registry;
+pub mod retry;
+mod slots;
+mod timeout;
+
+pub use chain::{Chain, Progress, Resume, Waiting};
+pub use cx::{Headers, RequestCx, ResponseCx};
+pub use facts::{Facts, TlsFacts};
+pub use host_rewrite::HostRewrite;
+pub use path_rewrite::PathRewrite;
+pub use plan::{Plan, PlanBuilder};
+pub use retry::{Reset, Retry};
+pub use slots::Slots;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// One behaviour, immutable and shared by every request of the routes that use it.
+///
+/// State that belongs to one request lives in [`Slots`]. Nothing here may lock or block: a policy that has to wait
+/// says so with [`Verdict::Wait`].
+pub trait Policy: Send + Sync + std::fmt::Debug {
+    /// Runs before the request goes upstream, in compiled order.
+    fn request(&self, _cx: &mut RequestCx<'_>) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// Runs before the response goes to the client, in reverse order; also on local replies.
+    fn response(&self, _cx: &mut ResponseCx<'_>) {}
+}
+
+/// What a policy decided about a request.
+pub enum Verdict {
+    /// Go on with the next policy.
+    Continue,
+    /// Answer now; later policies do not see the request.
+    Reply(LocalReply),
+    /// Await this, then let what it returns decide.
+    Wait(Waiting),
+}
+
+impl std::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Continue => f.write_str("Continue"),
+            Self::Reply(reply) => f.debug_tuple("Reply").field(reply).finish(),
+            Self::Wait(_) => f.write_str("Wait"),
+        }
+    }
+}
+
+/// An answer that the gateway gives itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalReply {
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// Stable snake case word for log, span and metric.
+    pub reason: &'static str,
+    /// Extra headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The whole body.
+    pub body: Bytes,
+}

@@ -1,0 +1,142 @@
+//! What a route's policies add up to: the chain that runs, and the settings that the engine reads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_shared::invalid::Invalid;
+
+use super::chain::{Chain, Step};
+use super::{HostRewrite, PathRewrite, Policy, Retry, registry};
+
+/// Limit of the whole exchange when no policy says otherwise.
+pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How the engine treats the requests of a route or of one weighted destination. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Policies that run.
+    pub policies: Chain,
+    /// Limit of the whole exchange, retries included; none = no limit.
+    pub total_timeout: Option<Duration>,
+    /// When a try is repeated.
+    pub retry: Option<Arc<Retry>>,
+    /// Path towards the upstream.
+    pub path_rewrite: Option<Arc<PathRewrite>>,
+    /// Host towards the upstream.
+    pub host_rewrite: Option<Arc<HostRewrite>>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            policies: Chain::default(),
+            total_timeout: Some(DEFAULT_TOTAL_TIMEOUT),
+            retry: None,
+            path_rewrite: None,
+            host_rewrite: None,
+        }
+    }
+}
+
+impl Plan {
+    /// This plan with the builder's policies in the place of those of the same type; types that only the builder has
+    /// follow the one that stands before them there.
+    #[must_use]
+    pub fn with(&self, over: &PlanBuilder) -> Self {
+        Self {
+            policies: merge(&self.policies, &over.steps),
+            total_timeout: over.total_timeout.unwrap_or(self.total_timeout),
+            retry: over.retry.clone().or_else(|| self.retry.clone()),
+            path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
+            host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
+        }
+    }
+}
+
+fn merge(base: &Chain, over: &[Step]) -> Chain {
+    if over.is_empty() {
+        return base.clone();
+    }
+    let mut steps = base.0.to_vec();
+    let mut next = 0;
+    for step in over {
+        match steps.iter().position(|s| s.type_url == step.type_url) {
+            Some(at) => {
+                if let Some(slot) = steps.get_mut(at) {
+                    *slot = step.clone();
+                }
+                next = at.saturating_add(1);
+            }
+            None => {
+                steps.insert(next.min(steps.len()), step.clone());
+                next = next.saturating_add(1);
+            }
+        }
+    }
+    Chain(steps.into())
+}
+
+/// Collects what decoded policies say. A field that no policy set stays open.
+#[derive(Debug, Clone, Default)]
+pub struct PlanBuilder {
+    steps: Vec<Step>,
+    total_timeout: Option<Option<Duration>>,
+    retry: Option<Arc<Retry>>,
+    path_rewrite: Option<Arc<PathRewrite>>,
+    host_rewrite: Option<Arc<HostRewrite>>,
+}
+
+impl PlanBuilder {
+    /// Decodes `policies` in order.
+    ///
+    /// # Errors
+    /// A type that the registry does not know, or one that does not decode; the path starts at `policies[i]`.
+    pub fn decode(policies: &[prost_types::Any]) -> Result<Self, Invalid> {
+        let mut builder = Self::default();
+        for (i, any) in policies.iter().enumerate() {
+            registry::install(any, &mut builder).map_err(|e| e.under(format!("policies[{i}]")))?;
+        }
+        Ok(builder)
+    }
+
+    /// Nothing was set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+            && self.total_timeout.is_none()
+            && self.retry.is_none()
+            && self.path_rewrite.is_none()
+            && self.host_rewrite.is_none()
+    }
+
+    /// The plan of a route that has these policies.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan::default().with(self)
+    }
+
+    /// Adds a policy that runs.
+    pub fn push(&mut self, type_url: &'static str, policy: Arc<dyn Policy>) {
+        self.steps.push(Step { type_url, policy });
+    }
+
+    /// Limit of the whole exchange; none = no limit.
+    pub fn total_timeout(&mut self, limit: Option<Duration>) {
+        self.total_timeout = Some(limit);
+    }
+
+    /// When a try is repeated.
+    pub fn retry(&mut self, retry: Retry) {
+        self.retry = Some(Arc::new(retry));
+    }
+
+    /// Path towards the upstream.
+    pub fn path_rewrite(&mut self, rewrite: PathRewrite) {
+        self.path_rewrite = Some(Arc::new(rewrite));
+    }
+
+    /// Host towards the upstream.
+    pub fn host_rewrite(&mut self, rewrite: HostRewrite) {
+        self.host_rewrite = Some(Arc::new(rewrite));
+    }
+}

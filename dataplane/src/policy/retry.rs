@@ -1,0 +1,277 @@
+//! When a try is repeated, and after which pause. A setting of the engine, which makes the tries.
+//!
+//! The words are Envoy's, and so is their meaning. Whether a request *may* be sent again (its body is still held) is
+//! the engine's question, not this module's.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use portcullis_proto::policy::v1 as proto;
+use portcullis_shared::invalid::Invalid;
+use smallvec::SmallVec;
+
+use super::{PlanBuilder, registry};
+
+pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Retry";
+
+const DEFAULT_BASE: Duration = Duration::from_millis(25);
+
+/// A set of retry conditions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetryOn(u32);
+
+impl RetryOn {
+    /// Any 5xx, or no response at all.
+    pub const FIVE_XX: Self = Self(1);
+    /// 502, 503, 504, or no response at all.
+    pub const GATEWAY_ERROR: Self = Self(1 << 1);
+    /// No response at all.
+    pub const RESET: Self = Self(1 << 2);
+    /// No response, and the request had not been sent.
+    pub const RESET_BEFORE_REQUEST: Self = Self(1 << 3);
+    /// No connection.
+    pub const CONNECT_FAILURE: Self = Self(1 << 4);
+    /// The upstream says that it is rate limited (`x-envoy-ratelimited`).
+    pub const RATE_LIMITED: Self = Self(1 << 5);
+    /// 409.
+    pub const RETRIABLE_4XX: Self = Self(1 << 6);
+    /// HTTP/2 REFUSED_STREAM.
+    pub const REFUSED_STREAM: Self = Self(1 << 7);
+    /// One of the listed statuses.
+    pub const STATUS_CODES: Self = Self(1 << 8);
+    /// gRPC status 1.
+    pub const CANCELLED: Self = Self(1 << 9);
+    /// gRPC status 4.
+    pub const DEADLINE_EXCEEDED: Self = Self(1 << 10);
+    /// gRPC status 13.
+    pub const INTERNAL: Self = Self(1 << 11);
+    /// gRPC status 8.
+    pub const RESOURCE_EXHAUSTED: Self = Self(1 << 12);
+    /// gRPC status 14.
+    pub const UNAVAILABLE: Self = Self(1 << 13);
+
+    /// The condition of a word; words that are not known mean nothing, as in Envoy.
+    fn of_word(word: &str) -> Self {
+        match word.trim() {
+            "5xx" => Self::FIVE_XX,
+            "gateway-error" => Self::GATEWAY_ERROR,
+            "reset" => Self::RESET,
+            "reset-before-request" => Self::RESET_BEFORE_REQUEST,
+            "connect-failure" => Self::CONNECT_FAILURE,
+            "envoy-ratelimited" => Self::RATE_LIMITED,
+            "retriable-4xx" => Self::RETRIABLE_4XX,
+            "refused-stream" => Self::REFUSED_STREAM,
+            "retriable-status-codes" => Self::STATUS_CODES,
+            "cancelled" => Self::CANCELLED,
+            "deadline-exceeded" => Self::DEADLINE_EXCEEDED,
+            "internal" => Self::INTERNAL,
+            "resource-exhausted" => Self::RESOURCE_EXHAUSTED,
+            "unavailable" => Self::UNAVAILABLE,
+            _ => Self::default(),
+        }
+    }
+
+    /// Whether any condition of `other` is in this set.
+    #[must_use]
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// How a try ended without a response header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// No connection: refused, timed out, or the handshake failed.
+    Connect,
+    /// HTTP/2 REFUSED_STREAM: the upstream has done nothing.
+    Refused,
+    /// The connection or stream ended before anything of the request was sent.
+    BeforeRequest,
+    /// It ended later, or the limit of one try expired.
+    AfterRequest,
+}
+
+/// When a try is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Conditions.
+    pub on: RetryOn,
+    /// Tries after the first.
+    pub num_retries: u32,
+    /// Limit of one try until its response header; none = the limit of the exchange alone.
+    pub per_try_timeout: Option<Duration>,
+    /// Pause before the first retry, at most.
+    pub base_interval: Duration,
+    /// Longest pause.
+    pub max_interval: Duration,
+    /// For `retriable-status-codes`.
+    pub status_codes: SmallVec<[u16; 4]>,
+}
+
+impl Retry {
+    /// Whether a response with this header asks for another try.
+    #[must_use]
+    pub fn wants_response(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let code = status.as_u16();
+        // A rate limited upstream is asked again only on request: Envoy lets this header win over the status.
+        if headers.contains_key("x-envoy-ratelimited") {
+            return self.on.has(RetryOn::RATE_LIMITED);
+        }
+        if self.on.has(RetryOn::FIVE_XX) && status.is_server_error()
+            || self.on.has(RetryOn::GATEWAY_ERROR) && matches!(code, 502..=504)
+            || self.on.has(RetryOn::RETRIABLE_4XX) && code == 409
+            || self.on.has(RetryOn::STATUS_CODES) && self.status_codes.contains(&code)
+        {
+            return true;
+        }
+        // Trailers-only answers: the gRPC status is in the header.
+        match headers.get("grpc-status").and_then(|value| value.to_str().ok()) {
+            Some("1") => self.on.has(RetryOn::CANCELLED),
+            Some("4") => self.on.has(RetryOn::DEADLINE_EXCEEDED),
+            Some("8") => self.on.has(RetryOn::RESOURCE_EXHAUSTED),
+            Some("13") => self.on.has(RetryOn::INTERNAL),
+            Some("14") => self.on.has(RetryOn::UNAVAILABLE),
+            _ => false,
+        }
+    }
+
+    /// Whether a try that ended without a response header asks for another one.
+    #[must_use]
+    pub fn wants_reset(&self, reset: Reset) -> bool {
+        let always = RetryOn::RESET.or(RetryOn::FIVE_XX).or(RetryOn::GATEWAY_ERROR);
+        self.on.has(match reset {
+            Reset::Connect => always.or(RetryOn::CONNECT_FAILURE).or(RetryOn::RESET_BEFORE_REQUEST),
+            Reset::Refused => always.or(RetryOn::REFUSED_STREAM),
+            Reset::BeforeRequest => always.or(RetryOn::RESET_BEFORE_REQUEST),
+            Reset::AfterRequest => always,
+        })
+    }
+
+    /// Pause before retry number `retry` (1 is the first): a random part of an interval that doubles up to the
+    /// longest. `random` is in 0..1.
+    #[must_use]
+    pub fn pause(&self, retry: u32, random: f64) -> Duration {
+        let doubled = 1u32.checked_shl(retry.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.base_interval.saturating_mul(doubled).min(self.max_interval).mul_f64(random.clamp(0.0, 1.0))
+    }
+}
+
+pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Invalid> {
+    let wire: proto::Retry = registry::decode(bytes)?;
+    let base =
+        if wire.base_interval_ms == 0 { DEFAULT_BASE } else { Duration::from_millis(wire.base_interval_ms) };
+    let max = match wire.max_interval_ms {
+        0 => base.saturating_mul(10),
+        ms => Duration::from_millis(ms),
+    };
+    if max < base {
+        return Err(Invalid::new("max_interval_ms", "is less than base_interval_ms"));
+    }
+    let mut status_codes = SmallVec::new();
+    for (i, code) in wire.retriable_status_codes.iter().enumerate() {
+        match u16::try_from(*code) {
+            Ok(code @ 100..=599) => status_codes.push(code),
+            _ => {
+                return Err(Invalid::new(
+                    format!("retriable_status_codes[{i}]"),
+                    format!("bad status {code}"),
+                ));
+            }
+        }
+    }
+    let on = wire
+        .retry_on
+        .iter()
+        .flat_map(|words| words.split(','))
+        .fold(RetryOn::default(), |set, word| set.or(RetryOn::of_word(word)));
+    builder.retry(Retry {
+        on,
+        num_retries: wire.num_retries.max(1),
+        per_try_timeout: (wire.per_try_timeout_ms > 0)
+            .then(|| Duration::from_millis(wire.per_try_timeout_ms)),
+        base_interval: base,
+        max_interval: max,
+        status_codes,
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    fn retry(words: &[&str], codes: &[u32]) -> Retry {
+        let wire = proto::Retry {
+            retry_on: words.iter().map(|w| (*w).to_owned()).collect(),
+            retriable_status_codes: codes.to_vec(),
+            ..Default::default()
+        };
+        let mut builder = PlanBuilder::default();
+        install(&wire.encode_to_vec(), &mut builder).expect("valid");
+        (*builder.plan().retry.expect("set")).clone()
+    }
+
+    fn wants(retry: &Retry, status: u16) -> bool {
+        retry.wants_response(StatusCode::from_u16(status).expect("status"), &HeaderMap::new())
+    }
+
+    #[test]
+    fn statuses_follow_their_words() {
+        let five = retry(&["5xx"], &[]);
+        assert!(wants(&five, 500) && wants(&five, 503) && !wants(&five, 404));
+        let gateway = retry(&["gateway-error"], &[]);
+        assert!(wants(&gateway, 502) && !wants(&gateway, 500));
+        assert!(wants(&retry(&["retriable-4xx"], &[]), 409));
+        let listed = retry(&["retriable-status-codes"], &[418]);
+        assert!(wants(&listed, 418) && !wants(&listed, 503));
+        assert!(!wants(&retry(&["5xy"], &[]), 500), "a word that is not known means nothing");
+    }
+
+    #[test]
+    fn resets_follow_their_words() {
+        for word in ["5xx", "gateway-error", "reset"] {
+            assert!(retry(&[word], &[]).wants_reset(Reset::AfterRequest), "{word}");
+        }
+        let connect = retry(&["connect-failure,refused-stream"], &[]);
+        assert!(connect.wants_reset(Reset::Connect) && connect.wants_reset(Reset::Refused));
+        assert!(!connect.wants_reset(Reset::AfterRequest));
+        let early = retry(&["reset-before-request"], &[]);
+        assert!(early.wants_reset(Reset::BeforeRequest) && !early.wants_reset(Reset::AfterRequest));
+    }
+
+    #[test]
+    fn grpc_statuses_of_trailers_only_answers_count() {
+        let retry = retry(&["unavailable"], &[]);
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", "14".parse().expect("value"));
+        assert!(retry.wants_response(StatusCode::OK, &headers));
+        headers.insert("grpc-status", "13".parse().expect("value"));
+        assert!(!retry.wants_response(StatusCode::OK, &headers));
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_the_longest() {
+        let retry = retry(&["5xx"], &[]);
+        let pauses: Vec<_> = (1..=6).map(|n| retry.pause(n, 1.0).as_millis()).collect();
+        assert_eq!(pauses, [25, 50, 100, 200, 250, 250]);
+        assert_eq!(retry.pause(40, 1.0).as_millis(), 250);
+        assert_eq!(retry.pause(3, 0.0), Duration::ZERO);
+        assert_eq!(retry.num_retries, 1, "zero retries mean one");
+    }
+
+    #[test]
+    fn bad_numbers_are_refused() {
+        let bad = proto::Retry { base_interval_ms: 50, max_interval_ms: 10, ..Default::default() };
+        assert!(install(&bad.encode_to_vec(), &mut PlanBuilder::default()).is_err());
+        let bad = proto::Retry { retriable_status_codes: vec![99], ..Default::default() };
+        assert!(install(&bad.encode_to_vec(), &mut PlanBuilder::default()).is_err());
+    }
+}

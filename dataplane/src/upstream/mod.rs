@@ -1,0 +1,106 @@
+//! Upstreams: which endpoint gets a request, and how it is spoken to.
+//!
+//! Owns endpoint sets, balancers, the ready TLS client configuration and per-upstream counts. What has to outlive a new
+//! runtime (dynamic endpoints, running requests, counts) is shared between the old and the new `Upstream`. Must not
+//! open connections: that is the engine's work.
+
+pub mod balance;
+mod endpoint;
+mod stats;
+pub mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_shared::table;
+
+pub use balance::Balancer;
+pub use endpoint::{Endpoint, Endpoints, Lane, Picked};
+pub use stats::{Codes, Counter, Gauge, Histogram, Stats};
+pub use tls::Tls;
+
+/// A group of endpoints and how to talk to them.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name in the table, also the cluster name of metrics.
+    pub name: Arc<str>,
+    /// The user's resource.
+    pub origin: table::Origin,
+    /// TLS towards the endpoints; none = plain text.
+    pub tls: Option<Arc<Tls>>,
+    /// HTTP/2: prior knowledge, or ALPN with TLS.
+    pub http2: bool,
+    /// Limit of connecting, handshake included.
+    pub connect_timeout: Duration,
+    /// A connection is closed after so many requests; none = no limit.
+    pub max_requests_per_connection: Option<u32>,
+    /// Counts; they survive rebuilds.
+    pub stats: Arc<Stats>,
+    lane: Arc<Lane>,
+    balancer: Balancer,
+}
+
+impl Upstream {
+    /// Builds it from a table resource. `previous` is the upstream of that name in the runtime before: its endpoints,
+    /// running counts and statistics live on.
+    #[must_use]
+    pub fn build(config: &table::Upstream, tls: Option<Arc<Tls>>, previous: Option<&Self>) -> Self {
+        let before = previous.map(|upstream| &upstream.lane);
+        let lane = match before {
+            _ if !config.dynamic_endpoints => {
+                Arc::new(Lane::fixed(&config.endpoints, before.map(|lane| lane.load())))
+            }
+            Some(lane) => lane.to_dynamic(),
+            None => Arc::new(Lane::waiting()),
+        };
+        Self {
+            name: Arc::clone(&config.name),
+            origin: config.origin.clone(),
+            tls,
+            http2: config.http2,
+            connect_timeout: config.connect_timeout,
+            max_requests_per_connection: config.max_requests_per_connection,
+            stats: previous.map(|upstream| Arc::clone(&upstream.stats)).unwrap_or_default(),
+            lane,
+            balancer: Balancer::next(config.load_balancer, previous.map(|upstream| &upstream.balancer)),
+        }
+    }
+
+    /// The endpoints of this moment.
+    #[must_use]
+    pub fn endpoints(&self) -> Arc<Endpoints> {
+        self.lane.load()
+    }
+
+    /// Takes a set from the endpoint lane, unless a later one is already there. Upstreams with endpoints of their own
+    /// ignore it. Says whether it was taken.
+    pub fn set_endpoints(&self, set: &table::EndpointSet) -> bool {
+        self.lane.set(set)
+    }
+
+    /// A new session counts its endpoint sets from the start; the current endpoints stay until it sends some.
+    pub fn begin_session(&self) {
+        self.lane.begin_session();
+    }
+
+    /// Chooses an endpoint, one that is not in `tried` while there is one. None = there are no endpoints.
+    #[must_use]
+    pub fn pick(&self, tried: &[std::net::SocketAddr]) -> Option<Picked> {
+        let endpoints = self.lane.guard();
+        self.balancer.pick(&endpoints, tried).map(Picked::new)
+    }
+
+    /// Whether endpoints are known. False only for a dynamic upstream whose first set has not come.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.lane.is_ready()
+    }
+
+    /// Waits for the first endpoint set of a dynamic upstream, at most the connect timeout. Says whether there is one.
+    pub async fn wait_ready(&self) -> bool {
+        self.is_ready() || tokio::time::timeout(self.connect_timeout, self.lane.ready()).await.is_ok()
+    }
+}

@@ -1,0 +1,352 @@
+//! Format operators in header values: `%DOWNSTREAM_REMOTE_ADDRESS%`, `%REQ(x-a?x-b):10%`, `%%`.
+//!
+//! Parsed once, when a configuration is read: control refuses what does not parse and the data plane renders what does,
+//! with the very same code. The names and their meaning are Envoy's. Must not know where the values come from.
+
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+pub use time::TimeFormat;
+
+/// Why a format does not parse.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// A lone percent sign, or an operator that does not end.
+    #[error("a percent sign at position {0} begins no operator; write %% for a percent sign")]
+    Unterminated(usize),
+    /// Not an operator.
+    #[error("unknown format operator %{0}%")]
+    Unknown(String),
+    /// An operator of Envoy's that is not there yet.
+    #[error("format operator %{0}% is not supported yet")]
+    Unsupported(String),
+    /// An operator that wants a parameter.
+    #[error("format operator %{0}% needs a parameter in parentheses")]
+    MissingParameter(String),
+    /// An operator that takes none.
+    #[error("format operator %{0}% takes no parameter")]
+    UnexpectedParameter(String),
+    /// The length after the colon is not a number.
+    #[error("format operator %{0}% has a bad length")]
+    BadLength(String),
+}
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// An operator without a parameter.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Fact {
+            $($(#[$doc])* $name,)*
+        }
+
+        /// Every operator without a parameter.
+        pub const FACTS: &[(&str, Fact)] = &[$(($word, Fact::$name),)*];
+    };
+}
+
+facts! {
+    /// HTTP version, "HTTP/1.1".
+    Protocol = "PROTOCOL",
+    /// Status of the response.
+    ResponseCode = "RESPONSE_CODE",
+    /// Why a response was given.
+    ResponseCodeDetails = "RESPONSE_CODE_DETAILS",
+    /// Envoy's short flags.
+    ResponseFlags = "RESPONSE_FLAGS",
+    /// Bytes of the request's body.
+    BytesReceived = "BYTES_RECEIVED",
+    /// Bytes of the response's body.
+    BytesSent = "BYTES_SENT",
+    /// Milliseconds from the first byte in to the last byte out.
+    Duration = "DURATION",
+    /// Address of the endpoint.
+    UpstreamHost = "UPSTREAM_HOST",
+    /// Address of the endpoint; the same by another name.
+    UpstreamRemoteAddress = "UPSTREAM_REMOTE_ADDRESS",
+    /// Address of the endpoint without its port.
+    UpstreamRemoteAddressWithoutPort = "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+    /// Port of the endpoint.
+    UpstreamRemotePort = "UPSTREAM_REMOTE_PORT",
+    /// Name of the upstream.
+    UpstreamCluster = "UPSTREAM_CLUSTER",
+    /// Number of tries.
+    UpstreamRequestAttemptCount = "UPSTREAM_REQUEST_ATTEMPT_COUNT",
+    /// Client with port.
+    DownstreamRemoteAddress = "DOWNSTREAM_REMOTE_ADDRESS",
+    /// Client.
+    DownstreamRemoteAddressWithoutPort = "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+    /// Port of the client.
+    DownstreamRemotePort = "DOWNSTREAM_REMOTE_PORT",
+    /// TCP peer with port.
+    DownstreamDirectRemoteAddress = "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+    /// TCP peer.
+    DownstreamDirectRemoteAddressWithoutPort = "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+    /// Port of the TCP peer.
+    DownstreamDirectRemotePort = "DOWNSTREAM_DIRECT_REMOTE_PORT",
+    /// Own address with port.
+    DownstreamLocalAddress = "DOWNSTREAM_LOCAL_ADDRESS",
+    /// Own address.
+    DownstreamLocalAddressWithoutPort = "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    /// Own port.
+    DownstreamLocalPort = "DOWNSTREAM_LOCAL_PORT",
+    /// Subject of the client's certificate.
+    DownstreamPeerSubject = "DOWNSTREAM_PEER_SUBJECT",
+    /// Issuer of the client's certificate.
+    DownstreamPeerIssuer = "DOWNSTREAM_PEER_ISSUER",
+    /// Serial number of the client's certificate, in hex.
+    DownstreamPeerSerial = "DOWNSTREAM_PEER_SERIAL",
+    /// URI names of the client's certificate.
+    DownstreamPeerUriSan = "DOWNSTREAM_PEER_URI_SAN",
+    /// DNS names of the client's certificate.
+    DownstreamPeerDnsSan = "DOWNSTREAM_PEER_DNS_SAN",
+    /// "TLSv1.3".
+    DownstreamTlsVersion = "DOWNSTREAM_TLS_VERSION",
+    /// OpenSSL name of the cipher suite.
+    DownstreamTlsCipher = "DOWNSTREAM_TLS_CIPHER",
+    /// Server name of the handshake.
+    RequestedServerName = "REQUESTED_SERVER_NAME",
+    /// Name of the route.
+    RouteName = "ROUTE_NAME",
+    /// Name of the host that the gateway runs on.
+    Hostname = "HOSTNAME",
+}
+
+/// Operators of Envoy's that this gateway knows by name only.
+const UNSUPPORTED: &[&str] = &[
+    "CONNECTION_ID",
+    "CONNECTION_TERMINATION_DETAILS",
+    "DOWNSTREAM_LOCAL_SUBJECT",
+    "DOWNSTREAM_LOCAL_URI_SAN",
+    "DOWNSTREAM_PEER_CERT",
+    "DOWNSTREAM_PEER_CERT_V_END",
+    "DOWNSTREAM_PEER_CERT_V_START",
+    "DOWNSTREAM_PEER_FINGERPRINT_1",
+    "DOWNSTREAM_PEER_FINGERPRINT_256",
+    "DOWNSTREAM_TLS_SESSION_ID",
+    "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
+    "DYNAMIC_METADATA",
+    "CLUSTER_METADATA",
+    "FILTER_STATE",
+    "GRPC_STATUS",
+    "GRPC_STATUS_NUMBER",
+    "LOCAL_REPLY_BODY",
+    "METADATA",
+    "PATH",
+    "PER_REQUEST_STATE",
+    "QUERY_PARAM",
+    "REQUEST_DURATION",
+    "REQUEST_TX_DURATION",
+    "RESPONSE_DURATION",
+    "RESPONSE_TX_DURATION",
+    "STREAM_ID",
+    "TRACE_ID",
+    "TRAILER",
+    "UPSTREAM_CLUSTER_RAW",
+    "UPSTREAM_FILTER_STATE",
+    "UPSTREAM_LOCAL_ADDRESS",
+    "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    "UPSTREAM_LOCAL_PORT",
+    "UPSTREAM_METADATA",
+    "UPSTREAM_TLS_CIPHER",
+    "UPSTREAM_TLS_VERSION",
+    "UPSTREAM_TRANSPORT_FAILURE_REASON",
+    "VIRTUAL_CLUSTER_NAME",
+];
+
+/// One operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operator {
+    /// One without a parameter.
+    Fact(Fact),
+    /// `%REQ(name?alternative)%`
+    RequestHeader(Names),
+    /// `%REQ_WITHOUT_QUERY(name?alternative)%`
+    RequestHeaderWithoutQuery(Names),
+    /// `%RESP(name?alternative)%`
+    ResponseHeader(Names),
+    /// `%START_TIME(format)%`
+    StartTime(TimeFormat),
+    /// `%ENVIRONMENT(name)%`
+    Environment(Box<str>),
+}
+
+/// A header and the one to take in its absence, lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// Looked at first.
+    pub name: Box<str>,
+    /// Looked at in its absence.
+    pub alternative: Option<Box<str>>,
+}
+
+impl Names {
+    fn parse(text: &str) -> Self {
+        let lower = |name: &str| name.trim().to_ascii_lowercase().into_boxed_str();
+        match text.split_once('?') {
+            Some((name, alternative)) => Self { name: lower(name), alternative: Some(lower(alternative)) },
+            None => Self { name: lower(text), alternative: None },
+        }
+    }
+
+    fn find<'a>(&self, mut value: impl FnMut(&str) -> Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
+        value(&self.name).or_else(|| self.alternative.as_deref().and_then(value))
+    }
+}
+
+/// Where an operator's value comes from.
+pub trait Values {
+    /// The value of an operator without a parameter.
+    fn fact(&self, fact: Fact) -> Option<Cow<'_, str>>;
+    /// First value of a request header; `:method`, `:path`, `:authority` and `:scheme` too.
+    fn request_header(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// First value of a response header.
+    fn response_header(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// When the request came.
+    fn started(&self) -> SystemTime;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(Box<str>),
+    Operator { operator: Operator, limit: Option<usize> },
+}
+
+/// A text with operators in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format(Box<[Piece]>);
+
+impl Format {
+    /// Reads a text with operators.
+    ///
+    /// # Errors
+    /// A lone percent sign, an unknown operator, a missing or needless parameter, a bad length.
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('%') {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            let position = text.len().saturating_sub(from.len());
+            let body = from.get(1..).unwrap_or("");
+            if let Some(after) = body.strip_prefix('%') {
+                literal.push('%');
+                rest = after;
+                continue;
+            }
+            let (piece, after) = operator(body, position)?;
+            if !literal.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut literal).into()));
+            }
+            pieces.push(piece);
+            rest = after;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal.into()));
+        }
+        Ok(Self(pieces.into()))
+    }
+
+    /// The text, when there is no operator in it.
+    #[must_use]
+    pub fn constant(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text with values in it. A value that is not there becomes `absent`.
+    #[must_use]
+    pub fn render(&self, values: &dyn Values, absent: &str) -> String {
+        let mut out = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Operator { operator, limit } => match operator.value(values) {
+                    Some(value) => out.push_str(truncate(&value, *limit)),
+                    None => out.push_str(absent),
+                },
+            }
+        }
+        out
+    }
+}
+
+impl Operator {
+    fn value<'a>(&self, values: &'a dyn Values) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Fact(fact) => values.fact(*fact),
+            Self::RequestHeader(names) => names.find(|name| values.request_header(name)),
+            Self::RequestHeaderWithoutQuery(names) => {
+                names.find(|name| values.request_header(name)).map(|value| match value.split_once('?') {
+                    Some((path, _)) => Cow::Owned(path.to_owned()),
+                    None => value,
+                })
+            }
+            Self::ResponseHeader(names) => names.find(|name| values.response_header(name)),
+            Self::StartTime(format) => {
+                let mut out = String::new();
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{}", format.display(values.started()));
+                Some(Cow::Owned(out))
+            }
+            Self::Environment(name) => std::env::var(&**name).ok().map(Cow::Owned),
+        }
+    }
+}
+
+fn truncate(text: &str, limit: Option<usize>) -> &str {
+    let Some(limit) = limit.filter(|limit| *limit < text.len()) else { return text };
+    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+}
+
+/// Reads `NAME`, `NAME(parameter)` or `NAME(parameter):length` up to its closing percent sign.
+fn operator(body: &str, position: usize) -> Result<(Piece, &str), FormatError> {
+    let unterminated = FormatError::Unterminated(position);
+    let name_end = body
+        .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|end| *end > 0)
+        .ok_or_else(|| unterminated.clone())?;
+    let (name, mut rest) = body.split_at(name_end);
+    let mut parameter = None;
+    if let Some(inner) = rest.strip_prefix('(') {
+        let (text, after) = inner.split_once(')').ok_or_else(|| unterminated.clone())?;
+        parameter = Some(text);
+        rest = after;
+    }
+    let (tail, after) = rest.split_once('%').ok_or(unterminated)?;
+    let limit = match tail.strip_prefix(':') {
+        Some(length) => Some(length.parse().map_err(|_| FormatError::BadLength(name.to_owned()))?),
+        None if tail.is_empty() => None,
+        None => return Err(FormatError::Unterminated(position)),
+    };
+    Ok((Piece::Operator { operator: named(name, parameter)?, limit }, after))
+}
+
+fn named(name: &str, parameter: Option<&str>) -> Result<Operator, FormatError> {
+    if let Some((_, fact)) = FACTS.iter().find(|(word, _)| *word == name) {
+        return match parameter {
+            None | Some("") => Ok(Operator::Fact(*fact)),
+            Some(_) => Err(FormatError::UnexpectedParameter(name.to_owned())),
+        };
+    }
+    let needed = || parameter.filter(|p| !p.is_empty()).ok_or(FormatError::MissingParameter(name.to_owned()));
+    Ok(match name {
+        "REQ" => Operator::RequestHeader(Names::parse(needed()?)),
+        "REQ_WITHOUT_QUERY" => Operator::RequestHeaderWithoutQuery(Names::parse(needed()?)),
+        "RESP" => Operator::ResponseHeader(Names::parse(needed()?)),
+        "START_TIME" => Operator::StartTime(TimeFormat::parse(parameter.unwrap_or(""))),
+        "ENVIRONMENT" => Operator::Environment(needed()?.into()),
+        _ if UNSUPPORTED.contains(&name) => return Err(FormatError::Unsupported(name.to_owned())),
+        _ => return Err(FormatError::Unknown(name.to_owned())),
+    })
+}
