@@ -10,5 +10,15 @@ pub mod resource;
 pub mod translate;
 
 // -- shell --
+pub mod admin;
 pub mod cli;
+pub mod config;
+pub mod discovery;
+pub mod keyring;
+pub mod publish;
+pub mod root;
+pub mod settings;
+pub mod source;
+pub mod status;
 pub mod store;
+pub mod topics;

@@ -90,7 +90,7 @@ pub struct UpArgs {
     #[arg(long, short, value_name = "NS", default_value = "gloo-system")]
     pub namespace: String,
     /// How long workers may finish open requests after SIGTERM
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain: std::time::Duration,
 }
 

@@ -35,8 +35,12 @@ impl Expiry {
             }
             let days_left = (not_after - now) / (24 * 3600);
             match phase {
-                Phase::Soon => tracing::warn!(certificate = %source.name(), days_left, "a certificate ends soon"),
-                Phase::Past => tracing::warn!(certificate = %source.name(), days_left, "a certificate has ended"),
+                Phase::Soon => {
+                    tracing::warn!(certificate = %source.name(), days_left, "a certificate ends soon")
+                }
+                Phase::Past => {
+                    tracing::warn!(certificate = %source.name(), days_left, "a certificate has ended")
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::material::{Material, Parts, Unusable};
-use crate::ir::CertificateSource;
+use crate::ir::{CertificateSource, KeySource};
 
 /// No certificate, key or CA bundle is larger.
 const LIMIT: u64 = 4 << 20;
@@ -36,9 +36,11 @@ impl Files {
             self.stamps.remove(source);
         }
         for source in wanted {
-            if !self.stamps.contains_key(source) {
-                self.stamps.insert(source.clone(), None);
-            }
+            // Equal sources may differ in whether they hold the text of an inline key: the new one is kept.
+            let known = self.stamps.remove_entry(source);
+            let stamps =
+                known.and_then(|(old, stamps)| stamps.filter(|_| has_text(&old) == has_text(source)));
+            self.stamps.insert(source.clone(), stamps);
         }
         gone
     }
@@ -52,7 +54,7 @@ impl Files {
     pub(super) fn read(&mut self) -> Vec<(CertificateSource, Result<Material, Unusable>)> {
         let mut readings = Vec::new();
         for (source, known) in &mut self.stamps {
-            let now: Vec<Stamp> = parts(source).into_iter().map(|part| part.and_then(stamp)).collect();
+            let now: Vec<Stamp> = parts(source).iter().map(stamp).collect();
             if known.as_ref() == Some(&now) {
                 continue;
             }
@@ -63,45 +65,80 @@ impl Files {
     }
 }
 
-fn parts(source: &CertificateSource) -> [Option<&Arc<str>>; 4] {
-    match source {
-        CertificateSource::Files { cert, key, root_ca, ocsp } => {
-            [cert.as_ref(), key.as_ref(), root_ca.as_ref(), ocsp.as_ref()]
-        }
-        CertificateSource::Secret { .. } => [None; 4],
-    }
+/// One of the four parts.
+enum Part<'a> {
+    Absent,
+    File(&'a str),
+    Text(&'a str),
+    /// An inline key whose text is not stored.
+    Lost,
 }
 
-/// PEM text in place of a path.
-fn inline(text: &str) -> bool {
-    text.contains("-----BEGIN ")
+fn parts(source: &CertificateSource) -> [Part<'_>; 4] {
+    let CertificateSource::Files { cert, key, root_ca, ocsp } = source else {
+        return [Part::Absent, Part::Absent, Part::Absent, Part::Absent];
+    };
+    let key = match key {
+        None => Part::Absent,
+        Some(KeySource::Path(path)) => part(path),
+        Some(KeySource::Inline { pem: Some(pem), .. }) => Part::Text(pem.expose()),
+        Some(KeySource::Inline { pem: None, .. }) => Part::Lost,
+    };
+    [optional(cert), key, optional(root_ca), optional(ocsp)]
 }
 
-fn stamp(path: &Arc<str>) -> Stamp {
-    if inline(path) {
-        return None;
-    }
-    let meta = std::fs::metadata(&**path).ok()?;
-    Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
+fn optional(text: &Option<Arc<str>>) -> Part<'_> {
+    text.as_deref().map_or(Part::Absent, part)
+}
+
+/// PEM text may stand in place of a path.
+fn part(text: &str) -> Part<'_> {
+    if text.contains("-----BEGIN ") { Part::Text(text) } else { Part::File(text) }
+}
+
+fn has_text(source: &CertificateSource) -> bool {
+    !parts(source).iter().any(|part| matches!(part, Part::Lost))
+}
+
+fn stamp(part: &Part<'_>) -> Stamp {
+    let Part::File(path) = part else { return None };
+    let meta = std::fs::metadata(path).ok()?;
+    Some((
+        meta.dev(),
+        meta.ino(),
+        meta.size(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ctime(),
+        meta.ctime_nsec(),
+    ))
 }
 
 fn read(source: &CertificateSource) -> Result<Material, Unusable> {
-    let mut contents = Vec::with_capacity(4);
-    for part in parts(source) {
-        contents.push(part.map(content).transpose()?);
-    }
-    let mut contents = contents.iter().map(|content| content.as_ref().map(|bytes| bytes.as_slice()));
-    let mut next = || contents.next().flatten();
-    let parts = Parts { cert: next(), key: next(), ca: next(), ocsp: next() };
-    Material::parse(source.name(), parts)
+    let [cert, key, ca, ocsp] = parts(source);
+    let (cert, key, ca, ocsp) = (content(cert)?, content(key)?, content(ca)?, content(ocsp)?);
+    Material::parse(
+        source.name(),
+        Parts {
+            cert: cert.as_ref().map(|bytes| bytes.as_slice()),
+            key: key.as_ref().map(|bytes| bytes.as_slice()),
+            ca: ca.as_ref().map(|bytes| bytes.as_slice()),
+            ocsp: ocsp.as_ref().map(|bytes| bytes.as_slice()),
+        },
+    )
 }
 
-fn content(text: &Arc<str>) -> Result<Zeroizing<Vec<u8>>, Unusable> {
-    if inline(text) {
-        return Ok(Zeroizing::new(text.as_bytes().to_vec()));
-    }
-    let failed = |error: &dyn std::fmt::Display| Unusable::Invalid(format!("cannot read {text}: {error}"));
-    let file = std::fs::File::open(&**text).map_err(|error| failed(&error))?;
+fn content(part: Part<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, Unusable> {
+    let path = match part {
+        Part::Absent => return Ok(None),
+        Part::Text(text) => return Ok(Some(Zeroizing::new(text.as_bytes().to_vec()))),
+        Part::Lost => {
+            return Err(Unusable::Invalid("the inline private key is not stored over restarts".to_owned()));
+        }
+        Part::File(path) => path,
+    };
+    let failed = |error: &dyn std::fmt::Display| Unusable::Invalid(format!("cannot read {path}: {error}"));
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
     let size = file.metadata().map_err(|error| failed(&error))?.len();
     if size > LIMIT {
         return Err(failed(&format_args!("larger than {LIMIT} bytes")));
@@ -109,5 +146,5 @@ fn content(text: &Arc<str>) -> Result<Zeroizing<Vec<u8>>, Unusable> {
     // Reserved at once, so that growing leaves no copies of a key behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
     file.take(LIMIT).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    Ok(bytes)
+    Ok(Some(bytes))
 }

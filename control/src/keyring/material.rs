@@ -64,7 +64,9 @@ impl Material {
         let ca = certificates("root CA", parts.ca)?;
         check_anchors(&ca)?;
         let key = match parts.key.filter(|pem| !blank(pem)) {
-            Some(pem) => Some(PrivateKeyDer::from_pem_slice(pem).map_err(|e| invalid("private key", &describe(&e)))?),
+            Some(pem) => {
+                Some(PrivateKeyDer::from_pem_slice(pem).map_err(|e| invalid("private key", &describe(&e)))?)
+            }
             None => None,
         };
         let not_after = match chain.first() {
@@ -75,8 +77,12 @@ impl Material {
             (Some(key), false) => check_pair(&chain, key)?,
             (None, true) if ca.is_empty() => return Err(Unusable::Nothing),
             (None, true) => {}
-            (None, false) => return Err(Unusable::Invalid("certificate chain without a private key".to_owned())),
-            (Some(_), true) => return Err(Unusable::Invalid("private key without a certificate chain".to_owned())),
+            (None, false) => {
+                return Err(Unusable::Invalid("certificate chain without a private key".to_owned()));
+            }
+            (Some(_), true) => {
+                return Err(Unusable::Invalid("private key without a certificate chain".to_owned()));
+            }
         }
         let mut material = Self {
             name,
@@ -96,7 +102,8 @@ impl Material {
     /// The form that travels. Drop it as soon as it is written.
     #[must_use]
     pub fn to_wire(&self) -> wire::Certificate {
-        let ders = |list: &[CertificateDer<'static>]| list.iter().map(|der| Bytes::copy_from_slice(der)).collect();
+        let ders =
+            |list: &[CertificateDer<'static>]| list.iter().map(|der| Bytes::copy_from_slice(der)).collect();
         wire::Certificate {
             name: self.name.to_string(),
             chain_der: ders(&self.chain),
@@ -154,14 +161,17 @@ fn certificates(part: &str, pem: Option<&[u8]>) -> Result<Vec<CertificateDer<'st
 fn check_anchors(ca: &[CertificateDer<'static>]) -> Result<(), Unusable> {
     let mut store = RootCertStore::empty();
     for (i, der) in ca.iter().enumerate() {
-        store.add(der.clone()).map_err(|error| invalid(&format!("root CA, certificate {}", i + 1), &error.to_string()))?;
+        store
+            .add(der.clone())
+            .map_err(|error| invalid(&format!("root CA, certificate {}", i + 1), &error.to_string()))?;
     }
     Ok(())
 }
 
 fn not_after(leaf: &CertificateDer<'static>) -> Result<i64, Unusable> {
-    let (_, parsed) = X509Certificate::from_der(leaf)
-        .map_err(|_| invalid("certificate chain", "the first certificate is not a valid X.509 certificate"))?;
+    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| {
+        invalid("certificate chain", "the first certificate is not a valid X.509 certificate")
+    })?;
     Ok(parsed.validity().not_after.timestamp())
 }
 
@@ -169,7 +179,9 @@ fn check_pair(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>) -
     let key = any_supported_type(key).map_err(|error| invalid("private key", &error.to_string()))?;
     CertifiedKey::new(chain.to_vec(), key).keys_match().map_err(|error| {
         Unusable::Invalid(match error {
-            rustls::Error::InconsistentKeys(_) => "the private key does not belong to the certificate".to_owned(),
+            rustls::Error::InconsistentKeys(_) => {
+                "the private key does not belong to the certificate".to_owned()
+            }
             other => other.to_string(),
         })
     })

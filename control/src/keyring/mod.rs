@@ -10,8 +10,6 @@ mod actor;
 mod expiry;
 mod files;
 mod material;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -114,7 +112,8 @@ impl Ring {
             let outcome = read_secret(&source, entry);
             changed |= self.take(source, outcome);
         }
-        let gone: Vec<ObjectRef> = self.read_from.keys().filter(|id| !present.contains(*id)).cloned().collect();
+        let gone: Vec<ObjectRef> =
+            self.read_from.keys().filter(|id| !present.contains(*id)).cloned().collect();
         for id in gone {
             self.read_from.remove(&id);
             changed |= self.held.remove(&source_of(&id)).is_some();

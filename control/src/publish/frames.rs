@@ -1,11 +1,13 @@
 //! Turns a plan into Delta frames of about one MiB. Certificates get their bytes here and nowhere earlier.
 
+use std::sync::Arc;
+
 use portcullis_proto::link::v1 as wire;
 use portcullis_shared::version::Digest;
 use prost::Message;
 
-use super::state::{Key, Plan};
-use crate::compile::{Body, TableEntry};
+use super::state::Plan;
+use crate::compile::{Body, Key, TableEntry};
 use crate::keyring::Keys;
 
 /// A frame is closed when it is at least this large.
@@ -27,7 +29,7 @@ pub enum FrameError {
 /// The frames of one transaction, made one at a time.
 pub struct Frames {
     plan: Plan,
-    upserts: std::vec::IntoIter<(Key, std::sync::Arc<TableEntry>)>,
+    upserts: std::vec::IntoIter<(Key, Arc<TableEntry>)>,
     removes: std::vec::IntoIter<Key>,
     first: bool,
     done: bool,
@@ -93,7 +95,9 @@ fn upsert(entry: &TableEntry, keys: &Keys) -> Result<wire::Upsert, FrameError> {
     let resource = match &entry.body {
         Body::Upsert(resource) => resource.clone(),
         Body::Certificate(source) => {
-            let material = keys.material(source).ok_or_else(|| FrameError::NoMaterial { name: source.name().to_string() })?;
+            let material = keys
+                .material(source)
+                .ok_or_else(|| FrameError::NoMaterial { name: source.name().to_string() })?;
             wire::upsert::Resource::Certificate(material.to_wire())
         }
     };

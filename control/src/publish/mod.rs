@@ -10,8 +10,6 @@ mod frames;
 mod server;
 mod session;
 pub mod state;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +18,9 @@ use std::time::SystemTime;
 use portcullis_shared::version::Version;
 
 pub use server::{Link, serve};
-use state::{Key, Refusal};
+use state::Refusal;
 
-use crate::compile::Table;
+use crate::compile::{Key, Table};
 use crate::keyring::Keys;
 
 /// A proxy's table with everything that is needed to write it.

@@ -17,10 +17,7 @@ use std::sync::Arc;
 use portcullis_shared::version::{Digest, TableDigest, Version};
 
 use super::Target;
-use crate::compile::TableEntry;
-
-/// (kind number, name) of a wire resource.
-pub type Key = (i32, Arc<str>);
+use crate::compile::{Key, TableEntry};
 
 /// Why a worker does not run the current form of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +172,8 @@ impl State {
         match self.flight.take() {
             Some(flight) if flight.target.version == version => Ok(flight),
             other => {
-                let expected = other.as_ref().map_or_else(|| "nothing".to_owned(), |f| f.target.version.to_string());
+                let expected =
+                    other.as_ref().map_or_else(|| "nothing".to_owned(), |f| f.target.version.to_string());
                 self.flight = other;
                 Err(AnswerError::Version { got: version, expected })
             }

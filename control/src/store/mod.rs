@@ -48,6 +48,9 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// The database panicked.
+    #[error("store: {0}")]
+    Panicked(String),
 }
 
 /// The open store. Cheap to clone.

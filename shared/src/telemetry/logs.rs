@@ -40,14 +40,18 @@ fn filter() -> EnvFilter {
 pub(super) fn init(format: LogFormat, tracer: Option<SdkTracer>) {
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // A closed stderr (the parent that read it is gone) must not become a panic: the layer would print its own error there.
     let lines = match format {
         LogFormat::Json => fmt::layer()
+            .log_internal_errors(false)
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_writer(std::io::stderr)
             .boxed(),
-        LogFormat::Text => fmt::layer().with_ansi(colour).with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => {
+            fmt::layer().log_internal_errors(false).with_ansi(colour).with_writer(std::io::stderr).boxed()
+        }
     };
     // Our own spans only: those of the HTTP/2 library that carries the export would trace the tracing.
     let own = Targets::new().with_target("portcullis", tracing::Level::INFO);

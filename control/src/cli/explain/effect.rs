@@ -158,7 +158,8 @@ fn host(
         }
         Some(Rewrite::PathRegex(regex)) => Some(substituted(regex, &request.path)),
     };
-    match new {
+    // An empty host is none: workers keep the client's then.
+    match new.filter(|new| !new.is_empty()) {
         Some(new) => {
             if policy.append_x_forwarded_host {
                 changes.push(format!("add x-forwarded-host: {}", request.authority));

@@ -62,9 +62,10 @@ impl Plan {
                 ("--link", link.as_os_str()),
                 ("--proxy-name", "gateway-proxy".as_ref()),
                 ("--worker-id", name.as_ref()),
-                ("--data-dir", data_dir.join(&name).as_os_str()),
+                ("--data-dir", data_dir.as_os_str()),
                 ("--admin", admin.to_string().as_ref()),
                 ("--threads", "1".as_ref()),
+                ("--drain-timeout", format!("{}ms", args.drain.as_millis()).as_ref()),
             ]);
             Program { name, path: dataplane.clone(), args, admin: *admin }
         };
