@@ -137,14 +137,16 @@ fn children(
 }
 
 fn file_source(settings: &Settings, topics: &Topics) -> ChildSpec {
-    let (folder, namespace) = (settings.config.clone(), settings.namespace.clone());
+    // Absolute, because the store compares paths over restarts; links stay, because mounts swap them.
+    let folder = std::path::absolute(&settings.config).unwrap_or_else(|_| settings.config.clone());
+    let namespace = settings.namespace.clone();
     let topics = topics.clone();
     ChildSpec::body("source/file", move || {
         let (folder, namespace, topics) = (folder.clone(), namespace.to_string(), topics.clone());
         async move {
             file::follow(folder, namespace, file::Pace::default(), |loaded| {
-                let Loaded { entries, problems, notices } = loaded;
-                let set = Arc::new(Set { entries, problems, notices });
+                let Loaded { entries, problems, notices, incomplete } = loaded;
+                let set = Arc::new(Set { entries, problems, notices, incomplete });
                 topics.sources.send_modify(|sources| sources.put(FILE, set));
             })
             .await;

@@ -4,6 +4,7 @@
 //! was restarted rebuilds itself from here. Values are cheap to clone; a type belongs to the module that publishes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -59,10 +60,12 @@ impl Topics {
 pub struct Set {
     /// One per document of a kind that is served.
     pub entries: Vec<Arc<Entry>>,
-    /// What belongs to no object. A problem with a location says that its file could not be read whole.
+    /// What belongs to no object.
     pub problems: Vec<Finding>,
     /// Documents of kinds that are not served.
     pub notices: Vec<Finding>,
+    /// Files and folders that could not be read whole: what came from there before is not known to be gone.
+    pub incomplete: Vec<PathBuf>,
 }
 
 /// The newest set of every source.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portcullis_shared::actor::{self, BoxError, ChildSpec, Restarts};
-use portcullis_shared::telemetry::{LogFormat, Telemetry, TracesError};
+use portcullis_shared::telemetry::{Telemetry, TracesError};
 use portcullis_shared::transport::{Target, TlsFiles};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -70,7 +70,7 @@ pub fn run(settings: Settings) -> Result<(), Error> {
 }
 
 async fn worker(settings: Settings) -> Result<(), Error> {
-    let telemetry = Telemetry::init("portcullis-dataplane", LogFormat::Json)?;
+    let telemetry = Telemetry::init("portcullis-dataplane", settings.log_format)?;
     tracing::info!(
         worker = settings.worker_id,
         proxy = settings.proxy_name,
@@ -83,8 +83,10 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     drain.on_parent_gone().map_err(|error| Error::System("cannot start a thread", error))?;
 
     // What every part of the worker sees of the others.
-    let mut registry = Registry::with_prefix("portcullis");
-    let metrics = Metrics::new(&mut registry);
+    // Without a prefix: the request metrics have Envoy's names.
+    let mut registry = Registry::default();
+    let own = registry.sub_registry_with_prefix("portcullis");
+    let metrics = Metrics::new(own);
     let restarts = Restarts::default();
     let current = Arc::new(ArcSwap::from_pointee(Runtime::default()));
     let store = open_cache(&settings)?;
@@ -105,9 +107,11 @@ async fn worker(settings: Settings) -> Result<(), Error> {
 
     let state =
         State { loaded: loaded.subscribe(), link: link_status.subscribe(), restarts: restarts.clone() };
-    registry.register_collector(Box::new(state));
-    let _ = &telemetry;
-    let shared = proxy::Shared {};
+    registry.sub_registry_with_prefix("portcullis").register_collector(Box::new(state));
+    let access_log = proxy::AccessLog::open(&settings.access_log)
+        .map_err(|error| Error::System("cannot open the access log", error))?;
+    let shared =
+        proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry).with_access_log(access_log);
 
     let context = Arc::new(thread::Context {
         runtime: current,

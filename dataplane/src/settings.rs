@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use portcullis_shared::telemetry::LogFormat;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,8 +17,8 @@ Examples:
   portcullis-dataplane --link-tcp control.gateway.svc:9977 \\
       --link-ca /tls/ca.crt --link-cert /tls/tls.crt --link-key /tls/tls.key --worker-id \"$HOSTNAME\"
 
-Every flag can be given as the environment variable that its description names. Logs are JSON lines on standard
-error; RUST_LOG sets the level (info), OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_* variables set up traces.
+Every flag can be given as the environment variable that its description names. Logs go to standard error
+as JSON lines (--log-format text for a person); RUST_LOG sets the level (info), OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_* variables set up traces.
 
 Signals: SIGTERM or SIGINT drains (stop accepting, let requests finish up to --drain-timeout, exit 0); a second one
 exits at once. With PORTCULLIS_SUPERVISED=1 the end of standard input drains as well.";
@@ -88,10 +89,18 @@ pub struct Settings {
     #[arg(long, env = "PORTCULLIS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
 
+    /// How log lines look: json, or text for a person.
+    #[arg(long, env = "PORTCULLIS_LOG_FORMAT", value_name = "FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+
     /// Client connections at one time, over all threads; more are closed at once. Lowered at start to what the
     /// limit of open files allows (two per connection, one of them towards the upstream, and 256 spare).
     #[arg(long, env = "PORTCULLIS_MAX_CONNECTIONS", value_name = "N", default_value_t = 65_536)]
     pub max_connections: usize,
+
+    /// Where the access log goes, one JSON object per request: a file, "-" for standard output, or "off".
+    #[arg(long, env = "PORTCULLIS_ACCESS_LOG", value_name = "FILE", default_value = "-")]
+    pub access_log: String,
 }
 
 impl Settings {

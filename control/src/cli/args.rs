@@ -4,6 +4,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use portcullis_shared::telemetry::LogFormat;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -67,11 +68,13 @@ Examples:
   portcullis up --config ./config
   portcullis up --config ./config --workers 4 --data-dir /var/lib/portcullis
 
-The programs portcullis-control and portcullis-dataplane are looked for beside this one, then in PATH.
-PORTCULLIS_CONTROL_BIN and PORTCULLIS_DATAPLANE_BIN name them explicitly. OTEL_* variables reach both.
-Worker i answers /healthz, /readyz and /metrics on the admin port + 1 + i.
+The programs portcullis-control and portcullis-dataplane are looked for beside
+this one, then in PATH; PORTCULLIS_CONTROL_BIN and PORTCULLIS_DATAPLANE_BIN name
+them. OTEL_* and RUST_LOG reach all of them. Worker i answers /healthz, /readyz
+and /metrics on the admin port + 1 + i.
 
-Ctrl-C or SIGTERM drains the workers and ends with 0; a second one does not wait for open requests.")]
+Ctrl-C or SIGTERM drains the workers and ends with 0; a second one does not wait
+for open requests.")]
 pub struct UpArgs {
     /// Folder of YAML or JSON resources; watched, so that edits take effect at once
     #[arg(long, short = 'f', value_name = "DIR", env = "PORTCULLIS_CONFIG")]
@@ -89,6 +92,9 @@ pub struct UpArgs {
     /// Namespace of resources that name none
     #[arg(long, short, value_name = "NS", default_value = "gloo-system")]
     pub namespace: String,
+    /// How log lines look: json or text [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT", env = "PORTCULLIS_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// How long workers may finish open requests after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain: std::time::Duration,
@@ -101,14 +107,17 @@ Examples:
   portcullis check -f ./config
   portcullis check -f ./config -o json | jq '.resources[] | select(.state == \"Rejected\")'
 
-Text is one message a line, `file:line:column: error: field: message`, grouped by resource, then a summary.
+Text is one message a line, `file:line:column: error: field: message`, grouped by
+resource, then a summary.
 
-JSON is stable: {accepted, summary: {resources, accepted, warning, rejected, problems, notices},
-resources: [{kind, namespace, name, state, reason, file, line, findings}], problems: [finding],
-notices: [finding]}, where a finding is {level, path, message, file, line, column}. `problems` are documents that
-cannot be read at all, `notices` are documents of kinds that are not served.
+JSON is stable: {accepted, summary: {resources, accepted, warning, rejected,
+problems, notices}, resources: [{kind, namespace, name, state, reason, file, line,
+findings}], problems: [finding], notices: [finding]}, where a finding is {level,
+path, message, file, line, column}. Problems are documents that cannot be read at
+all, notices are documents of kinds that are not served.
 
-Exit status: 0 everything is accepted (warnings allowed), 1 something is rejected or unreadable, 2 wrong usage.")]
+Exit status: 0 everything is accepted (warnings allowed), 1 something is rejected
+or unreadable, 2 wrong usage.")]
 pub struct CheckArgs {
     /// Folder of YAML or JSON resources
     #[arg(long = "file", short = 'f', value_name = "DIR")]
@@ -131,9 +140,11 @@ Examples:
   portcullis get workers -o wide
   portcullis get us -o name
 
-STATE is Accepted, Warning or Rejected; SERVED says how many workers run the present form of a resource.
+STATE is Accepted, Warning or Rejected; SERVED says how many workers run the
+present form of a resource.
 
-Exit status: 0 found, 1 no resource of that NAME or control is not reachable, 2 wrong usage.")]
+Exit status: 0 found, 1 no resource of that NAME or control is not reachable,
+2 wrong usage.")]
 pub struct GetArgs {
     /// What to list; gw, vs, rt, us, ug and the singular forms work too
     #[arg(value_enum, value_name = "KIND")]
@@ -208,10 +219,12 @@ Examples:
   portcullis explain POST https://api.example.com/v2/pay -H 'x-stage: canary' -f ./config
   portcullis explain GET http://127.0.0.1:8080/ -H 'Host: shop.example.com' -o json
 
-https looks at TLS listeners and sends the host as SNI. A port that belongs to a listener picks that listener. As with
-curl, the port is part of the Host unless it is 80 for http or 443 for https; -H 'Host: ...' replaces the Host.
+https looks at TLS listeners and sends the host as SNI. A port that belongs to a
+listener picks that listener. As with curl, the port is part of the Host unless it
+is 80 for http or 443 for https; -H 'Host: ...' replaces the Host.
 
-Exit status: 0 a route was found, 1 none was (the gateway answers 404), 2 wrong usage.")]
+Exit status: 0 a route was found, 1 none was (the gateway answers 404), 2 wrong
+usage.")]
 pub struct ExplainArgs {
     /// Request method
     #[arg(value_name = "METHOD")]

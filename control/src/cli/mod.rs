@@ -8,13 +8,13 @@
 //! reachable), 2 the command line itself is wrong.
 
 mod args;
+pub mod check;
 mod client;
-// TMP pub mod check;
 mod console;
 pub mod explain;
 mod get;
 mod hello;
-// TMP mod offline;
+mod offline;
 #[cfg(test)]
 mod tests;
 mod up;
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, console: &Console) -> Result<(), Failure> {
     match cli.command {
         Command::Up(args) => runtime()?.block_on(up::run(args, console)),
-        Command::Check(_) => Err(Failure::Because("check waits for the file source".into())), // TMP
+        Command::Check(args) => check::run(&args, console),
         Command::Get(args) => runtime()?.block_on(get::run(&args, console)),
         Command::Explain(args) => explain::run(&args, console),
         Command::Hello(args) => runtime()?.block_on(hello::run(args, console)),

@@ -1,7 +1,7 @@
 //! Many sets become one map of objects, with stand-ins for what is missing but not gone.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::memory::Memory;
@@ -33,16 +33,15 @@ pub(super) fn merge(sources: &Sources, memory: &Memory) -> Merged {
         merged.problems.extend(set.problems.iter().cloned());
         merged.notices.extend(set.notices.iter().cloned());
     }
-    let unreadable: BTreeSet<&Path> =
-        merged.problems.iter().filter_map(|problem| Some(&*problem.location.as_ref()?.file)).collect();
+    let incomplete: Vec<&PathBuf> = sources.sets().flat_map(|set| &set.incomplete).collect();
     for (id, location) in memory.locations() {
         if merged.entries.contains_key(id) {
             continue;
         }
         let why = if !sources.listed() {
             "its source cannot be read"
-        } else if unreadable.contains(&*location.file) {
-            "its file cannot be read"
+        } else if incomplete.iter().any(|path| location.file.starts_with(path)) {
+            "its file cannot be read whole"
         } else {
             continue;
         };

@@ -10,6 +10,8 @@ mod actor;
 mod expiry;
 mod files;
 mod material;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

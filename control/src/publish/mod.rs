@@ -10,6 +10,8 @@ mod frames;
 mod server;
 mod session;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -52,7 +52,7 @@ pub fn by_name(api_version: Option<&str>, kind: &str) -> Known {
             | "graphql.gloo.solo.io"
     );
     if !solo && !group.is_empty() {
-        return if group.ends_with("solo.io") && version == "v2" {
+        return if group.contains(".solo.io") && version == "v2" {
             Known::Mistaken(format!(
                 "apiVersion `{group}/{version}` is of a retired release; use `gateway.solo.io/v1`"
             ))

@@ -81,9 +81,9 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
             HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| Invalid::new("header", format!("bad header name \"{name}\"")))?,
         ),
-        Some(Rewrite::PathRegex(regex)) => HostSource::Path(
-            RegexSubstitution::new(&regex.pattern, &regex.substitution).map_err(|e| e.under("path_regex"))?,
-        ),
+        Some(Rewrite::PathRegex(regex)) => {
+            HostSource::Path(regex.try_into().map_err(|e: Invalid| e.under("path_regex"))?)
+        }
         // `auto: false` says the same as no rewrite at all.
         Some(Rewrite::Auto(false)) | None => return Ok(()),
     };

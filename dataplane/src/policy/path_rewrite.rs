@@ -4,7 +4,7 @@
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::routing::PathMatcher;
-use portcullis_shared::table::RegexSubstitution;
+use portcullis_shared::table::{RegexSubstitution, rewrite_prefix};
 
 use super::{PlanBuilder, registry};
 
@@ -28,19 +28,11 @@ impl PathRewrite {
             Some(at) => path_and_query.split_at(at),
             None => (path_and_query, ""),
         };
-        let path = match self {
-            // An empty replacement changes nothing: that is how Envoy reads the absence of one.
-            Self::Prefix(new) if new.is_empty() => return None,
-            Self::Prefix(new) => {
-                let rest = match matched {
-                    PathMatcher::Prefix { text, .. } => path.get(text.len()..).unwrap_or(""),
-                    PathMatcher::Exact { .. } | PathMatcher::Regex { .. } | PathMatcher::Connect => "",
-                };
-                [new, rest, query].concat()
-            }
-            Self::Regex(substitution) => [&*substitution.replace_all(path), query].concat(),
+        let new = match self {
+            Self::Prefix(new) => rewrite_prefix(path, matched, new),
+            Self::Regex(substitution) => substitution.replace_all(path),
         };
-        (path != path_and_query).then_some(path)
+        (new != path).then(|| [&*new, query].concat())
     }
 }
 
@@ -48,9 +40,9 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
     let wire: proto::PathRewrite = registry::decode(bytes)?;
     builder.path_rewrite(match wire.rewrite {
         Some(proto::path_rewrite::Rewrite::Prefix(prefix)) => PathRewrite::Prefix(prefix.into()),
-        Some(proto::path_rewrite::Rewrite::Regex(regex)) => PathRewrite::Regex(
-            RegexSubstitution::new(&regex.pattern, &regex.substitution).map_err(|e| e.under("regex"))?,
-        ),
+        Some(proto::path_rewrite::Rewrite::Regex(regex)) => {
+            PathRewrite::Regex(regex.try_into().map_err(|e: Invalid| e.under("regex"))?)
+        }
         None => return Err(Invalid::new("rewrite", "is missing")),
     });
     Ok(())

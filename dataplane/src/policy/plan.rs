@@ -94,7 +94,7 @@ impl PlanBuilder {
     pub fn decode(policies: &[prost_types::Any]) -> Result<Self, Invalid> {
         let mut builder = Self::default();
         for (i, any) in policies.iter().enumerate() {
-            registry::install(any, &mut builder).map_err(|e| e.under(&format!("policies[{i}]")))?;
+            registry::install(any, &mut builder).map_err(|e| e.under(format!("policies[{i}]")))?;
         }
         Ok(builder)
     }

@@ -37,3 +37,60 @@ pub(super) fn install(any: &Any, builder: &mut PlanBuilder) -> Result<(), Invali
 pub(super) fn decode<M: prost::Message + Default>(bytes: &[u8]) -> Result<M, Invalid> {
     M::decode(bytes).map_err(|e| Invalid::new("value", format!("does not decode: {e}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_proto::policy::v1 as proto;
+    use prost::Name;
+
+    use super::*;
+    use crate::policy::plan::DEFAULT_TOTAL_TIMEOUT;
+
+    fn any<M: Name>(message: &M) -> Any {
+        Any { type_url: M::type_url(), value: message.encode_to_vec() }
+    }
+
+    #[test]
+    fn type_urls_are_those_of_the_messages() {
+        let mut known: Vec<_> = type_urls().map(str::to_owned).collect();
+        known.sort();
+        let wanted = [
+            proto::Headers::type_url(),
+            proto::HostRewrite::type_url(),
+            proto::PathRewrite::type_url(),
+            proto::Retry::type_url(),
+            proto::Timeout::type_url(),
+        ];
+        assert_eq!(known, wanted);
+    }
+
+    #[test]
+    fn an_unknown_type_and_a_broken_message_are_refused() {
+        let unknown = Any { type_url: "/portcullis.policy.v1.Teleport".into(), value: Vec::new() };
+        let error = PlanBuilder::decode(&[unknown]).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "policies[0].type_url: unknown policy \"/portcullis.policy.v1.Teleport\""
+        );
+        let broken = Any { type_url: headers::TYPE_URL.into(), value: vec![0xff] };
+        assert_eq!(PlanBuilder::decode(&[broken]).expect_err("refused").path, "policies[0].value");
+    }
+
+    #[test]
+    fn a_destination_replaces_policies_of_the_same_type_only() {
+        let route = [any(&proto::Timeout { total_ms: 1000 }), any(&proto::Headers::default())];
+        let route = PlanBuilder::decode(&route).expect("valid").plan();
+        assert_eq!(route.total_timeout, Some(std::time::Duration::from_secs(1)));
+        assert_eq!(route.policies.len(), 1);
+
+        let over = PlanBuilder::decode(&[any(&proto::Timeout { total_ms: 0 })]).expect("valid");
+        let plan = route.with(&over);
+        assert_eq!((plan.total_timeout, plan.policies.len()), (None, 1));
+
+        let over = PlanBuilder::decode(&[any(&proto::Headers::default())]).expect("valid");
+        let plan = route.with(&over);
+        assert_eq!((plan.total_timeout, plan.policies.len()), (route.total_timeout, 1));
+        assert!(!std::sync::Arc::ptr_eq(&plan.policies.0, &route.policies.0));
+        assert_eq!(PlanBuilder::default().plan().total_timeout, Some(DEFAULT_TOTAL_TIMEOUT));
+    }
+}

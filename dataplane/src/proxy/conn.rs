@@ -22,11 +22,12 @@ use pingora_core::protocols::{
     UniqueID, UniqueIDType,
 };
 use pingora_core::server::ShutdownWatch;
-use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
+
+use crate::policy::TlsFacts;
 
 use super::lazy::Queue;
 use super::limits;
@@ -48,19 +49,6 @@ pub struct ConnInfo {
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
-}
-
-/// What the TLS handshake settled.
-#[derive(Debug)]
-pub struct TlsFacts {
-    /// `TLSv1.3`, as rustls names it.
-    pub version: &'static str,
-    /// Suite name.
-    pub cipher: &'static str,
-    /// ALPN chose HTTP/2.
-    pub http2: bool,
-    /// The client's verified certificate.
-    pub peer_certificate: Option<CertificateDer<'static>>,
 }
 
 /// A TCP socket with bytes that were read from it too early.
@@ -278,18 +266,7 @@ impl Conn {
     pub fn tls(stream: TlsStream<Socket>, mut info: ConnInfo) -> io::Result<Self> {
         let (socket, session) = stream.get_ref();
         let fd = socket.tcp.as_raw_fd();
-        let facts = TlsFacts {
-            version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default(),
-            cipher: session
-                .negotiated_cipher_suite()
-                .and_then(|suite| suite.suite().as_str())
-                .unwrap_or_default(),
-            http2: session.alpn_protocol() == Some(b"h2"),
-            peer_certificate: session
-                .peer_certificates()
-                .and_then(|chain| chain.first())
-                .map(|leaf| leaf.clone().into_owned()),
-        };
+        let facts = crate::tls::server::facts(session);
         let digest = SslDigest::new(facts.cipher, facts.version, None, None, Vec::new());
         let http2 = facts.http2;
         info.tls = Some(facts);

@@ -34,9 +34,9 @@ impl Queue {
         self.bytes.len() - self.sent
     }
 
-    /// Nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Nothing of what was pushed since the queue was last empty has gone out.
+    pub fn untouched(&self) -> bool {
+        self.sent == 0 && !self.bytes.is_empty()
     }
 
     /// Moves bytes into `io` until the queue is empty and `io` is flushed, or `io` takes no more.
@@ -82,6 +82,6 @@ mod tests {
         assert!(queue.poll_drain(&mut sink, &mut cx).is_ready());
         assert!(queue.poll_drain(&mut sink, &mut cx).is_ready());
         assert_eq!(sink, b"one two");
-        assert!(queue.is_empty());
+        assert_eq!(queue.len(), 0);
     }
 }

@@ -12,6 +12,8 @@ pub const FIRST_BYTE: Duration = Duration::from_secs(60);
 pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of a request header, request line included; more is 431. Envoy's `maxRequestHeadersKb` default.
 pub const HEADER_BYTES: usize = 60 * 1024;
+/// The same for HTTP/2, which counts 32 bytes more for each field (RFC 9113 6.5.2).
+pub const H2_HEADER_BYTES: u32 = HEADER_BYTES as u32 + 32 * (HEADER_FIELDS as u32 + 4);
 /// Fields of a request header; more is 431. Envoy's `maxHeadersCount` default.
 pub const HEADER_FIELDS: usize = 100;
 /// Longest `content-length` that is believed, in digits: below 2^63 whatever the digits are.
@@ -19,8 +21,6 @@ pub const CONTENT_LENGTH_DIGITS: usize = 18;
 
 /// Nothing in either direction of a request for this long ends it. Envoy's `streamIdleTimeout` default.
 pub const STREAM_IDLE: Duration = Duration::from_secs(300);
-/// Time limit of a route without a `timeout`, retries included.
-pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
 /// After an answer that came before the end of the request, so much time is given to the client to stop sending: a
 /// socket closed over unread bytes would be reset before the client has read its answer.
 pub const LINGER: Duration = Duration::from_secs(1);
@@ -29,11 +29,7 @@ pub const QUEUE: usize = 16 * 1024;
 /// Bytes of a request body that are kept for a retry; a request that is longer is not retried. Envoy's
 /// `perConnectionBufferLimitBytes` default.
 pub const REPLAY_BYTES: usize = 1024 * 1024;
-/// First wait before a retry, when the route does not say.
-pub const RETRY_BASE: Duration = Duration::from_millis(25);
 
-/// Time for TCP and TLS to an endpoint when the upstream does not say.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An idle connection to an endpoint is closed after this long. Shorter than what common servers use (60 to 75 s), so
 /// that it is rarely the server that closes first.
 pub const POOL_IDLE: Duration = Duration::from_secs(55);
@@ -55,5 +51,3 @@ pub const H2_DOWNSTREAM_STREAMS: u32 = 100;
 
 /// Access log lines waiting for the writer; more are dropped and counted.
 pub const LOG_QUEUE: usize = 8192;
-/// Upstreams with metrics of their own; more share the name `_other`.
-pub const METRIC_UPSTREAMS: usize = 16_384;

@@ -4,36 +4,163 @@
 //! Owns everything between an accepted connection and an upstream's socket: strict request checks, routing through the
 //! pinned runtime, policies, tries, bodies, replies, spans, the access log and the request metrics. Must not lock,
 //! await an actor or read configuration in a request's path: a request reads one pointer and works on what it got.
+//!
+//! `phases` is the place to begin reading.
 
+pub mod access_log;
+mod attempt;
+mod authority;
+mod body;
+mod clock;
 pub mod conn;
+mod connect;
+mod downstream;
+mod exchange;
+mod failure;
+mod forward;
 mod lazy;
 pub mod limits;
+pub mod metrics;
+mod outbox;
+mod path;
+mod phases;
+mod pool;
+mod pump;
 pub mod reply;
+mod retry;
+mod span;
+mod strict;
+mod upstream;
+mod wire;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use opentelemetry_sdk::trace::SdkTracer;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
+use portcullis_shared::telemetry::Telemetry;
+use prometheus_client::registry::Registry;
 
-pub use conn::{Conn, ConnInfo, Socket, TlsFacts};
+pub use access_log::AccessLog;
+pub use conn::{Conn, ConnInfo, Socket};
+pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 
+pub use crate::policy::TlsFacts;
+use crate::runtime::Runtime;
+use downstream::Downstream;
+use exchange::Exchange;
+use phases::Serving;
+use pool::Pool;
+
 /// What all engines of one worker share.
-pub struct Shared {}
+pub struct Shared {
+    runtime: Arc<ArcSwap<Runtime>>,
+    tracer: Option<SdkTracer>,
+    metrics: Arc<Metrics>,
+    access_log: Option<AccessLog>,
+}
+
+impl Shared {
+    /// Requests are served by what `runtime` holds when they begin. Their metrics show in `registry`, which must have
+    /// no prefix: canary controllers ask for them by Envoy's names.
+    pub fn new(runtime: Arc<ArcSwap<Runtime>>, telemetry: &Telemetry, registry: &mut Registry) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
+        registry.register_collector(Box::new(exposition));
+        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None }
+    }
+
+    /// Writes a line per request to `log`.
+    #[must_use]
+    pub fn with_access_log(mut self, log: Option<AccessLog>) -> Self {
+        self.access_log = log;
+        self
+    }
+
+    /// Makes request spans with `tracer`.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Option<SdkTracer>) -> Self {
+        self.tracer = tracer;
+        self
+    }
+}
 
 /// One per data thread: it holds that thread's upstream connections.
 pub struct Engine {
     shared: Arc<Shared>,
+    pool: Arc<Pool>,
+    options: HttpServerOptions,
 }
 
 impl Engine {
-    /// Call inside the data thread's tokio runtime.
+    /// An engine without connections yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Engine { shared }
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(limits::KEEPALIVE_IDLE);
+        Engine { shared, pool: Arc::default(), options }
     }
 
-    /// Serves one connection to its end. `drain` becomes true when the connection shall end: idle it closes at once,
-    /// else after its current requests.
+    /// Serves one connection to its end, inside the data thread's tokio runtime. `drain` becomes true when the
+    /// connection shall end: idle it closes at once, else after its current requests.
     pub async fn serve(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
-        let _ = (conn, drain, &self.shared);
+        // Nothing comes back: keep-alive is handled inside.
+        let _ = self.process_new(Box::new(conn.draining_with(drain)), drain).await;
+    }
+
+    async fn request(&self, mut down: Downstream, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        let Some(info) = down.info() else {
+            tracing::error!("a connection that did not come through Engine::serve");
+            return None;
+        };
+        match down.read_request().await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(reply) => {
+                let mut exchange = Exchange::begin(&self.shared, info);
+                exchange.replied(&reply);
+                exchange.finish(None, (0, 0));
+                down.refuse(reply).await;
+                return None;
+            }
+        }
+        let mut exchange = Exchange::begin(&self.shared, info);
+        let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
+        let (head, whole) = serving.run().await;
+        exchange.finish(head.as_ref(), down.body_bytes());
+        if whole {
+            return down.finish_request().await;
+        }
+        down.abort();
+        None
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Engine {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        drain: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        self.request(Downstream::new(session), drain).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let mut options = default_h2_options();
+        options
+            .max_header_list_size(limits::H2_HEADER_BYTES)
+            .max_concurrent_streams(limits::H2_DOWNSTREAM_STREAMS)
+            .max_send_buffer_size(limits::H2_SEND_BUFFER);
+        Some(options)
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
     }
 }

@@ -54,8 +54,8 @@ pub enum Reason {
     DirectResponse,
     /// Too much is going on.
     Overload,
-    /// A policy answered.
-    Policy,
+    /// A policy answered; the word is its own.
+    Policy(&'static str),
     /// The client went away; nobody is left to answer.
     ClientGone,
     /// The upstream broke off after its response header: the answer is cut.
@@ -65,35 +65,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All of them, in the order of declaration: the rows of the metric.
-    pub const ALL: [Reason; 25] = [
-        Reason::NoVirtualHost,
-        Reason::NoRoute,
-        Reason::NoCluster,
-        Reason::UpstreamUnhealthy,
-        Reason::ConnectFailed,
-        Reason::ConnectTimeout,
-        Reason::UpstreamReset,
-        Reason::UpstreamProtocol,
-        Reason::Timeout,
-        Reason::PerTryTimeout,
-        Reason::IdleTimeout,
-        Reason::BadRequest,
-        Reason::HeaderTooLarge,
-        Reason::HeaderTimeout,
-        Reason::UnsupportedCoding,
-        Reason::ConnectNotAllowed,
-        Reason::ConfigRejected,
-        Reason::TlsRequired,
-        Reason::Redirect,
-        Reason::DirectResponse,
-        Reason::Overload,
-        Reason::Policy,
-        Reason::ClientGone,
-        Reason::UpstreamTruncated,
-        Reason::Internal,
-    ];
-
     /// The word in logs, spans and metrics. Never changes once released.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -118,7 +89,7 @@ impl Reason {
             Reason::Redirect => "redirect",
             Reason::DirectResponse => "direct_response",
             Reason::Overload => "overload",
-            Reason::Policy => "policy",
+            Reason::Policy(word) => word,
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
             Reason::Internal => "internal",
@@ -147,9 +118,23 @@ impl Reason {
             | Reason::TlsRequired
             | Reason::Redirect
             | Reason::DirectResponse
-            | Reason::Policy
+            | Reason::Policy(_)
             | Reason::Internal => "-",
         }
+    }
+
+    /// The request could not be read to its end for sure, so that the connection cannot carry another one.
+    pub(super) fn closes(self) -> bool {
+        matches!(
+            self,
+            Reason::BadRequest
+                | Reason::HeaderTooLarge
+                | Reason::HeaderTimeout
+                | Reason::UnsupportedCoding
+                | Reason::ConnectNotAllowed
+                | Reason::ClientGone
+                | Reason::IdleTimeout
+        )
     }
 
     /// The status, and the text that Envoy sends with it.
@@ -179,7 +164,9 @@ impl Reason {
             }
             Reason::IdleTimeout => (StatusCode::REQUEST_TIMEOUT, "stream timeout"),
             Reason::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request"),
-            Reason::HeaderTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
+            Reason::HeaderTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
+            }
             Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request headers timed out"),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
@@ -187,7 +174,7 @@ impl Reason {
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),
             Reason::Overload => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            Reason::Policy => (StatusCode::FORBIDDEN, ""),
+            Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
             Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, ""),
@@ -219,6 +206,14 @@ pub struct LocalReply {
 impl From<Reason> for LocalReply {
     fn from(reason: Reason) -> Self {
         LocalReply::new(reason)
+    }
+}
+
+impl From<crate::policy::LocalReply> for LocalReply {
+    fn from(reply: crate::policy::LocalReply) -> Self {
+        let mut own = LocalReply::new(Reason::Policy(reply.reason)).status(reply.status).body(reply.body);
+        own.headers.extend(reply.headers);
+        own
     }
 }
 
@@ -340,17 +335,6 @@ pub(super) fn boxed(parts: http::response::Parts) -> Box<ResponseHeader> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_reason_has_a_word_of_its_own() {
-        let mut words: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-        words.sort_unstable();
-        words.dedup();
-        assert_eq!(words.len(), Reason::ALL.len());
-        for (index, reason) in Reason::ALL.iter().enumerate() {
-            assert_eq!(*reason as usize, index, "ALL follows the declaration");
-        }
-    }
 
     #[test]
     fn a_grpc_client_is_told_in_its_own_terms() {

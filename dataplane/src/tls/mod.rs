@@ -11,6 +11,11 @@ mod provider;
 pub mod server;
 mod trust;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use identity::certified_key;
 pub use names::SubjectNames;
 pub use provider::{Choices, Provider};

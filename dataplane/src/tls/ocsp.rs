@@ -102,3 +102,61 @@ impl<'a> Reader<'a> {
         Some((UNIX_EPOCH + Duration::from_secs(seconds), Self(rest)))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn der(tag: u8, content: &[&[u8]]) -> Vec<u8> {
+        let content = content.concat();
+        let length = u8::try_from(content.len()).expect("short");
+        let mut out = vec![tag];
+        if length >= 0x80 {
+            out.push(0x81);
+        }
+        out.push(length);
+        out.extend(content);
+        out
+    }
+
+    fn time(text: &str) -> Vec<u8> {
+        der(0x18, &[text.as_bytes()])
+    }
+
+    /// A response for one certificate, valid from 2024 until `until`.
+    pub(crate) fn response(status: u8, until: Option<&str>) -> Vec<u8> {
+        let next = until.map(|until| der(0xa0, &[&time(until)])).unwrap_or_default();
+        let single = der(0x30, &[&der(0x30, &[]), &der(0x80, &[]), &time("20240101000000Z"), &next]);
+        let data = der(0x30, &[&der(0xa2, &[]), &time("20240101000000Z"), &der(0x30, &[&single])]);
+        let basic = der(0x30, &[&data, &der(0x30, &[]), &der(0x03, &[&[0]])]);
+        let bytes = der(0x30, &[&der(0x06, &[BASIC]), &der(0x04, &[&basic])]);
+        der(0x30, &[&der(0x0a, &[&[status]]), &der(0xa0, &[&bytes])])
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    const YEAR_2023: u64 = 1_672_531_200;
+    const YEAR_2024: u64 = 1_704_067_200;
+    const YEAR_2025: u64 = 1_735_689_600;
+
+    #[test]
+    fn a_staple_is_valid_between_its_times() {
+        let staple = Staple::parse(&response(0, Some("20250101000000Z"))).expect("response");
+        let valid = |seconds| staple.is_valid(at(seconds));
+        assert!(!valid(YEAR_2023) && valid(YEAR_2024) && valid(YEAR_2025 - 1) && !valid(YEAR_2025));
+        let endless = Staple::parse(&response(0, None)).expect("response");
+        assert!(endless.is_valid(at(YEAR_2025 * 2)));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        assert!(Staple::parse(&response(6, None)).is_err());
+        assert!(Staple::parse(b"").is_err());
+        let whole = response(0, Some("20250101000000Z"));
+        for cut in 0..whole.len() {
+            assert!(Staple::parse(&whole[..cut]).is_err());
+        }
+    }
+}

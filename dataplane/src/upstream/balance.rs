@@ -23,15 +23,18 @@ pub enum Balancer {
 }
 
 impl Balancer {
-    pub(super) fn new(kind: LoadBalancer) -> Self {
-        match kind {
-            // Workers and threads begin at different places, or all of them would send their first requests to the
-            // first endpoint.
-            LoadBalancer::RoundRobin => Self::RoundRobin(AtomicU64::new(fastrand::u64(..))),
-            LoadBalancer::LeastRequest { choice_count } => {
+    /// The balancer of an upstream's next form; round robin goes on where it was.
+    pub(super) fn next(kind: LoadBalancer, previous: Option<&Self>) -> Self {
+        match (kind, previous) {
+            (LoadBalancer::RoundRobin, Some(Self::RoundRobin(counter))) => {
+                Self::RoundRobin(AtomicU64::new(counter.load(Ordering::Relaxed)))
+            }
+            // Workers begin at different places, or all of them would send their first request to the first endpoint.
+            (LoadBalancer::RoundRobin, _) => Self::RoundRobin(AtomicU64::new(fastrand::u64(..u64::MAX / 2))),
+            (LoadBalancer::LeastRequest { choice_count }, _) => {
                 Self::LeastRequest { choices: choice_count.max(1) }
             }
-            LoadBalancer::Random => Self::Random,
+            (LoadBalancer::Random, _) => Self::Random,
         }
     }
 

@@ -9,6 +9,9 @@ mod endpoint;
 mod stats;
 pub mod tls;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use portcullis_shared::table;
 
 pub use balance::Balancer;
 pub use endpoint::{Endpoint, Endpoints, Lane, Picked};
-pub use stats::Stats;
+pub use stats::{Codes, Counter, Gauge, Histogram, Stats};
 pub use tls::Tls;
 
 /// A group of endpoints and how to talk to them.
@@ -62,7 +65,7 @@ impl Upstream {
             max_requests_per_connection: config.max_requests_per_connection,
             stats: previous.map(|upstream| Arc::clone(&upstream.stats)).unwrap_or_default(),
             lane,
-            balancer: Balancer::new(config.load_balancer),
+            balancer: Balancer::next(config.load_balancer, previous.map(|upstream| &upstream.balancer)),
         }
     }
 

@@ -1,6 +1,10 @@
 //! Counts of one upstream. Written by the engine, read when metrics are scraped; they survive new runtimes.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -10,6 +14,11 @@ impl Counter {
     /// One more.
     pub fn inc(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many more.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Its value.
@@ -41,13 +50,85 @@ impl Gauge {
     }
 }
 
+/// Responses by status. Memory is taken per hundred that occurs.
+#[derive(Debug, Default)]
+pub struct Codes([OnceLock<Box<[Counter; 100]>>; 5]);
+
+impl Codes {
+    /// Counts a response with this status.
+    pub fn inc(&self, status: StatusCode) {
+        let code = usize::from(status.as_u16());
+        let hundred = (code / 100).checked_sub(1).and_then(|class| self.0.get(class));
+        let hundred = hundred
+            .map(|hundred| hundred.get_or_init(|| Box::new(std::array::from_fn(|_| Counter::default()))));
+        if let Some(counter) = hundred.and_then(|counters| counters.get(code % 100)) {
+            counter.inc();
+        }
+    }
+
+    /// (status, responses), for those that occurred.
+    pub fn each(&self) -> impl Iterator<Item = (u16, u64)> {
+        (1u16..)
+            .zip(&self.0)
+            .filter_map(|(class, hundred)| hundred.get().map(|counters| (class, counters)))
+            .flat_map(|(class, counters)| {
+                (class * 100..)
+                    .zip(counters.iter())
+                    .map(|(code, count)| (code, count.get()))
+                    .filter(|(_, n)| *n > 0)
+            })
+    }
+
+    /// ("2", responses) for each class that occurred.
+    pub fn classes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ["1", "2", "3", "4", "5"]
+            .into_iter()
+            .zip(&self.0)
+            .filter_map(|(class, hundred)| Some((class, hundred.get()?.iter().map(Counter::get).sum())))
+    }
+}
+
+/// Upper bounds in milliseconds, Envoy's defaults.
+const BOUNDS: [f64; 19] = [
+    0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0,
+    300000.0, 600000.0, 1800000.0, 3600000.0,
+];
+
+/// How long things took.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [Counter; BOUNDS.len() + 1],
+    micros: Counter,
+}
+
+impl Histogram {
+    /// Counts one.
+    pub fn observe(&self, took: Duration) {
+        let millis = took.as_secs_f64() * 1000.0;
+        let at = BOUNDS.partition_point(|bound| *bound < millis);
+        if let Some(bucket) = self.buckets.get(at) {
+            bucket.inc();
+        }
+        self.micros.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Sum in milliseconds, count, and (upper bound, count in that bucket alone).
+    #[must_use]
+    pub fn snapshot(&self) -> (f64, u64, Vec<(f64, u64)>) {
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(self.buckets.iter().map(Counter::get)).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a sum of durations needs no exact microseconds")]
+        let sum = self.micros.get() as f64 / 1000.0;
+        (sum, count, buckets)
+    }
+}
+
 /// What happened on one upstream.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Connections opened.
     pub connections: Counter,
-    /// Connections open now.
-    pub connections_active: Gauge,
     /// Connections that could not be opened, timeouts included.
     pub connect_failures: Counter,
     /// Tries begun.
@@ -60,22 +141,37 @@ pub struct Stats {
     pub timeouts: Counter,
     /// Tries that the upstream ended without a response.
     pub resets: Counter,
-    /// Responses by class, 1xx to 5xx.
-    responses: [Counter; 5],
+    /// Answers that a client got for requests sent here, local replies included.
+    pub responses: Codes,
+    /// From the complete request to the end of the answer.
+    pub time: Histogram,
 }
 
-impl Stats {
-    /// Counts a response with this status.
-    pub fn response(&self, status: http::StatusCode) {
-        if let Some(counter) =
-            usize::from(status.as_u16() / 100).checked_sub(1).and_then(|i| self.responses.get(i))
-        {
-            counter.inc();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_counted_one_by_one_and_by_class() {
+        let codes = Codes::default();
+        for code in [200, 200, 204, 503] {
+            codes.inc(StatusCode::from_u16(code).unwrap());
         }
+        codes.inc(StatusCode::from_u16(799).unwrap());
+        assert_eq!(codes.each().collect::<Vec<_>>(), [(200, 2), (204, 1), (503, 1)]);
+        assert_eq!(codes.classes().collect::<Vec<_>>(), [("2", 3), ("5", 1)]);
     }
 
-    /// ("2xx", responses of that class).
-    pub fn responses(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(self.responses.iter().map(Counter::get))
+    #[test]
+    fn times_fall_into_their_bucket() {
+        let histogram = Histogram::default();
+        histogram.observe(Duration::from_millis(5));
+        histogram.observe(Duration::from_millis(6));
+        let (sum, count, buckets) = histogram.snapshot();
+        assert_eq!((sum, count), (11.0, 2));
+        assert_eq!(
+            buckets.iter().filter(|(_, n)| *n > 0).copied().collect::<Vec<_>>(),
+            [(5.0, 1), (10.0, 1)]
+        );
     }
 }

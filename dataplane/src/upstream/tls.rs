@@ -37,7 +37,7 @@ impl Tls {
         let own = endpoint.sni.as_deref().and_then(server_name);
         own.or_else(|| self.sni.clone())
             .or_else(|| endpoint.hostname.as_deref().and_then(server_name))
-            .unwrap_or_else(|| ServerName::IpAddress(IpAddr::from(endpoint.address.ip()).into()))
+            .unwrap_or_else(|| ServerName::IpAddress(endpoint.address.ip().into()))
     }
 }
 

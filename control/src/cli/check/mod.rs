@@ -7,10 +7,10 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-use super::args::{CheckArgs, TextOrJson};
-use super::console::Console;
-use super::offline::{self, Checked};
 use super::Failure;
+use super::args::{CheckArgs, TextOrJson};
+use super::console::{Console, Paint};
+use super::offline::{self, Checked};
 
 /// Runs the command. `Err(Silent)` when something is rejected or unreadable: the output has said what.
 pub fn run(args: &CheckArgs, console: &Console) -> Result<(), Failure> {
@@ -18,6 +18,9 @@ pub fn run(args: &CheckArgs, console: &Console) -> Result<(), Failure> {
     match args.output {
         TextOrJson::Text => console.data(&render::text(&checked, console))?,
         TextOrJson::Json => console.data(&format!("{:#}\n", render::json(&checked)))?,
+    }
+    if checked.entries.is_empty() && checked.problems.is_empty() {
+        console.note(Paint::Warn, "warning:", &format!("no resources in {}", args.folder.display()));
     }
     if accepted(&checked) { Ok(()) } else { Err(Failure::Silent) }
 }

@@ -96,12 +96,18 @@ fn unreadable_yaml_rejects_and_the_rest_is_still_checked() {
 #[test]
 fn a_folder_that_is_not_there_is_a_usage_error() {
     let gone = std::path::Path::new("/nonexistent/portcullis");
-    assert!(matches!(offline::check(gone, "gloo-system"), Err(Failure::Usage(reason)) if reason.contains("nonexistent")));
+    assert!(
+        matches!(offline::check(gone, "gloo-system"), Err(Failure::Usage(reason)) if reason.contains("nonexistent"))
+    );
 }
 
 #[test]
 fn json_has_the_documented_form() {
-    let dir = folder(&[("bad.yaml", BAD), ("good.yaml", GOOD), ("other.yaml", "kind: ConfigMap\nmetadata: {name: x}\n")]);
+    let dir = folder(&[
+        ("bad.yaml", BAD),
+        ("good.yaml", GOOD),
+        ("other.yaml", "kind: ConfigMap\nmetadata: {name: x}\n"),
+    ]);
     let json = render::json(&check(&dir));
     assert_eq!(json["accepted"], false);
     assert_eq!(json["summary"]["resources"], 2);

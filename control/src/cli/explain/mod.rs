@@ -21,7 +21,7 @@ pub use request::Request;
 
 use super::args::{ExplainArgs, TextOrJson};
 use super::console::Console;
-use super::{Failure, client, /* TMP offline, */ runtime};
+use super::{Failure, client, offline, runtime};
 use crate::compile::{self, Table};
 use portcullis_proto::admin::v1::ExplainRequest;
 use std::collections::BTreeMap;
@@ -50,9 +50,8 @@ fn chosen(tables: &BTreeMap<Arc<str>, Arc<Table>>) -> &Table {
 
 /// Runs the command.
 pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
-    let _request = Request::parse(&args.method, &args.url, &args.headers).map_err(Failure::Usage)?; // TMP
+    let request = Request::parse(&args.method, &args.url, &args.headers).map_err(Failure::Usage)?;
     let explanation = match &args.folder {
-        #[cfg(any())] // TMP
         Some(folder) => {
             let checked = offline::check(folder, &args.namespace)?;
             for (entry, report) in checked.rejected() {
@@ -60,7 +59,7 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
             }
             explain(&compile::decode(chosen(&checked.tables)), &request)
         }
-        _ => runtime()?.block_on(ask(args))?,
+        None => runtime()?.block_on(ask(args))?,
     };
     let found = !matches!(explanation.outcome, Outcome::NotServed { .. });
     match args.output {

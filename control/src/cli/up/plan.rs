@@ -5,6 +5,7 @@
 use super::child::Program;
 use crate::cli::Failure;
 use crate::cli::args::UpArgs;
+use portcullis_shared::telemetry::LogFormat;
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -43,6 +44,10 @@ impl Plan {
         let (control_admin, worker_admins) =
             admin.split_first().ok_or_else(|| Failure::Usage("no admin address".to_owned()))?;
         let link = link_path(&data_dir)?;
+        let log_format = match args.log_format.unwrap_or_else(default_log_format) {
+            LogFormat::Json => "json",
+            LogFormat::Text => "text",
+        };
         let control = Program {
             name: "control".to_owned(),
             path: find("portcullis-control", "PORTCULLIS_CONTROL_BIN")?,
@@ -52,6 +57,7 @@ impl Plan {
                 ("--admin", control_admin.to_string().as_ref()),
                 ("--link", link.as_os_str()),
                 ("--namespace", args.namespace.as_ref()),
+                ("--log-format", log_format.as_ref()),
             ]),
             admin: *control_admin,
         };
@@ -66,6 +72,7 @@ impl Plan {
                 ("--admin", admin.to_string().as_ref()),
                 ("--threads", "1".as_ref()),
                 ("--drain-timeout", format!("{}ms", args.drain.as_millis()).as_ref()),
+                ("--log-format", log_format.as_ref()),
             ]);
             Program { name, path: dataplane.clone(), args, admin: *admin }
         };
@@ -86,6 +93,11 @@ impl Plan {
         })?;
         Ok(file)
     }
+}
+
+/// A person at a terminal reads text.
+fn default_log_format() -> LogFormat {
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) { LogFormat::Text } else { LogFormat::Json }
 }
 
 fn arguments(pairs: &[(&str, &std::ffi::OsStr)]) -> Vec<OsString> {

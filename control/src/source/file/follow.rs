@@ -65,13 +65,13 @@ pub async fn follow(folder: PathBuf, default_namespace: String, pace: Pace, publ
     }
     publish(set.loaded());
     loop {
-        let batch = watch.batch(&pace).await;
-        if matches!(batch, Batch::Everything) {
-            watch.renew_if_lost(set.root());
-        }
-        let (back, changed) = match batch {
-            Batch::Everything => blocking(set, FileSet::rescan).await,
-            Batch::Files(paths) => blocking(set, move |set| set.apply(&paths)).await,
+        let Batch { paths, hold } = watch.batch(&pace).await;
+        let (back, changed) = match paths {
+            Some(paths) => blocking(set, move |set| set.apply(&paths, &hold)).await,
+            None => {
+                watch.renew_if_lost(set.root());
+                blocking(set, move |set| set.rescan(&hold)).await
+            }
         };
         set = back;
         if changed {
@@ -99,9 +99,11 @@ async fn blocking<T: Send + 'static>(
 
 /// What has to be looked at.
 #[derive(Debug)]
-enum Batch {
-    Everything,
-    Files(BTreeSet<PathBuf>),
+struct Batch {
+    /// These files; `None` = everything.
+    paths: Option<BTreeSet<PathBuf>>,
+    /// But not these, which are being written.
+    hold: BTreeSet<PathBuf>,
 }
 
 /// The inotify watch and its events.
@@ -160,7 +162,7 @@ impl Watch {
     /// A folder that was deleted and made again is another folder, which nobody watches.
     fn renew_if_lost(&mut self, folder: &Path) {
         let present = identity(folder).ok();
-        if present.is_some() && (present != self.watched || self.watcher.is_none()) {
+        if present.is_some() && present != self.watched {
             *self = Watch::start(folder);
         }
     }
@@ -187,17 +189,20 @@ impl Watch {
                 }
                 () = sleep_until(due) => {
                     let now = Instant::now();
-                    if self.everything || self.overflow.swap(false, Ordering::AcqRel) || now >= rescan_at {
+                    let everything = self.everything
+                        || self.overflow.swap(false, Ordering::AcqRel)
+                        || now >= rescan_at;
+                    let done = |writing: bool, since: Instant| !writing || now >= since + pace.writing;
+                    let ready: BTreeSet<PathBuf> =
+                        self.changed.extract_if(|_, (writing, since)| done(*writing, *since)).map(|(path, _)| path).collect();
+                    let hold = self.changed.keys().cloned().collect();
+                    if everything {
                         self.everything = false;
                         self.next_rescan = None;
-                        self.changed.clear();
-                        return Batch::Everything;
+                        return Batch { paths: None, hold };
                     }
-                    let ready: BTreeSet<PathBuf> = self.changed.extract_if(|_, (writing, since)| {
-                        !*writing || now >= *since + pace.writing
-                    }).map(|(path, _)| path).collect();
                     if !ready.is_empty() {
-                        return Batch::Files(ready);
+                        return Batch { paths: Some(ready), hold };
                     }
                     first = None;
                 }

@@ -10,7 +10,7 @@ mod set;
 mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::resource::{Entry, Finding};
@@ -27,6 +27,8 @@ pub struct Loaded {
     pub problems: Vec<Finding>,
     /// Documents of kinds that are not served.
     pub notices: Vec<Finding>,
+    /// Files and folders that could not be read whole. What came from there at another time is not known to be gone.
+    pub incomplete: Vec<PathBuf>,
 }
 
 impl Loaded {

@@ -66,12 +66,13 @@ impl FileSet {
     pub fn open(&mut self) -> io::Result<()> {
         let found = scan::scan(&self.root)?;
         self.device = self.present_device();
-        self.take(found);
+        self.take(found, &BTreeSet::new());
         Ok(())
     }
 
-    /// Looks at every file and reads the ones that may have changed. Tells whether anything differs from before.
-    pub fn rescan(&mut self) -> bool {
+    /// Looks at every file and reads the ones that may have changed, but for those of `hold`, which are being written.
+    /// Tells whether anything differs from before.
+    pub fn rescan(&mut self, hold: &BTreeSet<PathBuf>) -> bool {
         let (found, trouble) = match scan::scan(&self.root) {
             Ok(found) => {
                 let device = self.present_device();
@@ -90,7 +91,7 @@ impl FileSet {
             Err(error) => (None, format!("the folder cannot be read: {error}")),
         };
         match found {
-            Some(found) => self.take(found),
+            Some(found) => self.take(found, hold),
             None => {
                 let problem = kept(&self.root, &trouble);
                 let changed = self.folders.get(&self.root) != Some(&problem);
@@ -101,8 +102,8 @@ impl FileSet {
     }
 
     /// Reads the given files, which are known to have changed. Tells whether anything differs from before. Anything but
-    /// a plain file leads to a full scan.
-    pub fn apply(&mut self, paths: &BTreeSet<PathBuf>) -> bool {
+    /// a plain file that is known leads to a full scan, which leaves the files of `hold` alone.
+    pub fn apply(&mut self, paths: &BTreeSet<PathBuf>, hold: &BTreeSet<PathBuf>) -> bool {
         let plain = |path: &PathBuf| {
             scan::is_ours(path)
                 && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
@@ -116,13 +117,13 @@ impl FileSet {
                     held.stamp = None;
                 }
             }
-            return self.rescan();
+            return self.rescan(hold);
         }
         let mut changed = false;
         for path in paths {
             match fs::metadata(path) {
                 Ok(metadata) => changed |= self.read(path, Some(Stamp::of(&metadata))),
-                Err(_) => return self.rescan() || changed,
+                Err(_) => return self.rescan(hold) || changed,
             }
         }
         changed
@@ -133,7 +134,11 @@ impl FileSet {
         let mut loaded = Loaded::default();
         let mut first: HashMap<&ObjectRef, &Location> = HashMap::new();
         loaded.problems.extend(self.folders.values().cloned());
-        for held in self.files.values() {
+        loaded.incomplete.extend(self.folders.keys().cloned());
+        for (path, held) in &self.files {
+            if held.problem.is_some() || !held.parsed.problems.is_empty() {
+                loaded.incomplete.push(path.clone());
+            }
             loaded.problems.extend(held.problem.iter().cloned());
             loaded.problems.extend(held.parsed.problems.iter().cloned());
             loaded.notices.extend(held.parsed.notices.iter().cloned());
@@ -154,7 +159,7 @@ impl FileSet {
         fs::metadata(&self.root).ok().map(|metadata| Stamp::of(&metadata).id.0)
     }
 
-    fn take(&mut self, found: Found) -> bool {
+    fn take(&mut self, found: Found, hold: &BTreeSet<PathBuf>) -> bool {
         let mut changed = false;
         let unreadable: Vec<&PathBuf> = found.unreadable.iter().map(|(path, _)| path).collect();
         let certainly_gone = |path: &PathBuf| {
@@ -165,7 +170,7 @@ impl FileSet {
             changed |= gone;
             !gone
         });
-        for (path, stamp) in found.files {
+        for (path, stamp) in found.files.into_iter().filter(|(path, _)| !hold.contains(path)) {
             changed |= self.read_if_new(&path, stamp);
         }
         let mut folders = BTreeMap::new();

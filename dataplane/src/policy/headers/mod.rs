@@ -5,6 +5,9 @@
 
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};

@@ -1,0 +1,384 @@
+//! Sends a request to an upstream, as often as its route's retry rule and safety allow, and delivers the answer.
+//!
+//! Owns the tries: endpoint, connection, header, time limits, and the one answer that is passed on. Must not move bytes
+//! (the pump does) nor decide about retries (`retry` does).
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use http::{HeaderValue, StatusCode, Version};
+use pingora_http::{RequestHeader, ResponseHeader};
+use smallvec::SmallVec;
+
+use super::body::Body;
+use super::clock::Expired;
+use super::connect::{Target, TlsTarget};
+use super::downstream::Gone;
+use super::failure::{Failure, Kind};
+use super::forward::{self, Outgoing};
+use super::phases::{End, Serving};
+use super::pump::{Pump, Stop};
+use super::reply::{self, LocalReply, Reason};
+use super::retry::{Next, Retries};
+use super::span::Client;
+use super::strict::Head;
+use super::upstream::Upstream as Session;
+use crate::policy::{Plan, host_rewrite};
+use crate::runtime::Route;
+use crate::upstream::{Endpoint, Picked, Stats, Upstream};
+
+/// One try, as far as it is decided before it begins.
+struct Try {
+    picked: Picked,
+    target: Target,
+    header: Box<RequestHeader>,
+    span: Option<Client>,
+    /// Not on a connection that was used before.
+    fresh: bool,
+    started: Instant,
+}
+
+/// Counts a running try.
+struct Active(Arc<Stats>);
+
+impl Active {
+    fn on(stats: &Arc<Stats>) -> Self {
+        stats.requests.inc();
+        stats.requests_active.inc();
+        Active(stats.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.requests_active.dec();
+    }
+}
+
+impl Serving<'_> {
+    /// Forwards the request; `Ok` when the client has the upstream's whole answer.
+    pub(super) async fn forward(
+        &mut self,
+        head: &Head,
+        route: &Route,
+        plan: &Plan,
+        upstream: &Arc<Upstream>,
+    ) -> Result<(), End> {
+        let mut body = Body::new(head.body, plan.retry.is_some());
+        self.exchange.clock.limit_total(plan.total_timeout);
+        if !head.body {
+            self.exchange.clock.request_complete();
+        }
+        if !upstream.is_ready() {
+            self.wait(&body, upstream.wait_ready()).await?;
+        }
+        self.invite(head)?;
+        let mut retries = Retries::new(plan.retry.as_deref(), &head.method);
+        let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+        let mut again: Option<Picked> = None;
+        loop {
+            let fresh = again.is_some();
+            let picked = again.take().or_else(|| upstream.pick(&tried)).ok_or(Reason::UpstreamUnhealthy)?;
+            self.exchange.attempts = self.exchange.attempts.saturating_add(1);
+            self.exchange.endpoint = Some(picked.endpoint.address);
+            let one = self.prepare(head, route, plan, upstream, picked, fresh)?;
+            let pause = match self.attempt(head, plan, upstream, one, &mut body, &mut retries).await? {
+                Outcome::Delivered => return Ok(()),
+                Outcome::Again(pause, picked) => {
+                    tried.push(picked.endpoint.address);
+                    pause
+                }
+                Outcome::Reconnect(picked) => {
+                    again = Some(picked);
+                    continue;
+                }
+            };
+            upstream.stats.retries.inc();
+            self.wait(&body, tokio::time::sleep(pause)).await?;
+        }
+    }
+
+    /// Tells a client that waits for it to send its body. The gateway does it for every upstream, as Envoy does.
+    fn invite(&mut self, head: &Head) -> Result<(), End> {
+        let expects = head
+            .headers
+            .get(http::header::EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        if expects && head.body && head.version == Version::HTTP_11 {
+            let (mut parts, ()) = http::Response::new(()).into_parts();
+            parts.status = StatusCode::CONTINUE;
+            self.down.inform(reply::boxed(parts))?;
+        }
+        Ok(())
+    }
+
+    fn prepare(
+        &mut self,
+        head: &Head,
+        route: &Route,
+        plan: &Plan,
+        upstream: &Upstream,
+        picked: Picked,
+        fresh: bool,
+    ) -> Result<Try, End> {
+        let endpoint = &picked.endpoint;
+        let target = target(upstream, endpoint);
+        let span = self
+            .exchange
+            .span
+            .as_ref()
+            .map(|span| span.client(head, &upstream.name, endpoint.address, self.exchange.attempts));
+        let mut headers = head.headers.clone();
+        let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
+        forward::announce_timeout(&mut headers, plan.total_timeout, per_try);
+        let host = host(head, plan, endpoint, &mut headers);
+        if let Some(span) = &span {
+            span.inject(&mut headers);
+        }
+        let path = plan
+            .path_rewrite
+            .as_ref()
+            .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
+        let tls = target.tls.is_some();
+        let header = Outgoing { head, headers, http2: target.http2, path, host, tls }.build()?;
+        Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
+    }
+
+    /// One try, and if its result is the answer, the delivery.
+    async fn attempt(
+        &mut self,
+        head: &Head,
+        plan: &Plan,
+        upstream: &Arc<Upstream>,
+        one: Try,
+        body: &mut Body,
+        retries: &mut Retries<'_>,
+    ) -> Result<Outcome, End> {
+        let Try { picked, target, header, span, fresh, started } = one;
+        let stats = upstream.stats.clone();
+        let _active = Active::on(&stats);
+        body.rewind();
+        self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
+        let mut reused = false;
+        let began = self.begin(&target, fresh, header, body, &stats, &mut reused).await;
+        let mut session = match began {
+            Ok(session) => session,
+            Err(stop) => return self.failed(stop, picked, span, body, retries, reused, &stats),
+        };
+        let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
+        let answered = pump.until_header().await;
+        let response = match answered {
+            Ok(response) => response,
+            Err(stop) => {
+                let stop = with_refusal(stop, pump.refusal());
+                return self.failed(stop, picked, span, body, retries, reused, &stats);
+            }
+        };
+        let waited = started.elapsed();
+        if let Next::Again(pause) =
+            retries.after_response(response.status, &response.headers, pump.body.can_rewind())
+        {
+            if let Some(span) = span {
+                span.answered(response.status);
+            }
+            return Ok(Outcome::Again(pause, picked));
+        }
+        pump.clock.end_try();
+        pump.body.stop_recording();
+        let progress = pump.suspend();
+        if let Some(span) = span {
+            span.answered(response.status);
+        }
+        self.exchange.upstream_time = Some(waited);
+        self.exchange.status = response.status;
+        let tunnel = self.respond(head, response, &mut session)?;
+        let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
+        let ended = if tunnel { pump.tunnel().await } else { pump.until_end().await };
+        let clean = pump.is_clean();
+        ended.map_err(cut)?;
+        if clean {
+            session.release(self.pool, &target).await;
+        }
+        Ok(Outcome::Delivered)
+    }
+
+    /// Connects, or takes a connection, and queues the header.
+    async fn begin(
+        &mut self,
+        target: &Target,
+        fresh: bool,
+        header: Box<RequestHeader>,
+        body: &Body,
+        stats: &Stats,
+        reused: &mut bool,
+    ) -> Result<Session, Stop> {
+        let pool = self.pool.clone();
+        let (lease, used) = self.wait(body, pool.acquire(target, fresh)).await?.map_err(Stop::Upstream)?;
+        *reused = used;
+        if !used {
+            stats.connections.inc();
+        }
+        let mut session = Session::from(lease);
+        session.send_header(header, body.expected).map_err(Stop::Upstream)?;
+        Ok(session)
+    }
+
+    /// Decides what follows a try without a response header.
+    #[expect(clippy::too_many_arguments, reason = "they are the pieces of one try that just ended")]
+    fn failed(
+        &mut self,
+        stop: Stop,
+        picked: Picked,
+        span: Option<Client>,
+        body: &Body,
+        retries: &mut Retries<'_>,
+        reused: bool,
+        stats: &Stats,
+    ) -> Result<Outcome, End> {
+        let rewinds = body.can_rewind();
+        let (end, next): (End, Next) = match stop {
+            Stop::Client(gone) => (gone.into(), Next::Answer),
+            Stop::Expired(expired) => {
+                stats.timeouts.inc();
+                let next =
+                    if expired == Expired::Try { retries.after_timeout(rewinds) } else { Next::Answer };
+                let end = match expired {
+                    // The upstream is what is waited for.
+                    Expired::Idle if body.is_complete() => {
+                        LocalReply::new(Reason::IdleTimeout).status(StatusCode::GATEWAY_TIMEOUT).into()
+                    }
+                    expired => expired.into(),
+                };
+                (end, next)
+            }
+            Stop::Upstream(failure) => {
+                match failure.kind {
+                    Kind::Connect | Kind::ConnectTimeout => stats.connect_failures.inc(),
+                    _ => stats.resets.inc(),
+                }
+                let next = retries.after_failure(&failure, rewinds, reused);
+                (LocalReply::new(failure.reason()).detail(failure.detail).into(), next)
+            }
+        };
+        if let Some(span) = span {
+            let (reason, detail) = match &end {
+                End::Reply(reply) => (reply.reason, reply.detail.as_deref()),
+                End::Cut(reason, detail) => (*reason, detail.as_deref()),
+            };
+            span.failed(reason, detail.unwrap_or_default());
+        }
+        match next {
+            Next::Answer => Err(end),
+            Next::Again(pause) => Ok(Outcome::Again(pause, picked)),
+            Next::Reconnect => Ok(Outcome::Reconnect(picked)),
+        }
+    }
+
+    /// Sends the answer's header to the client; says whether a tunnel follows.
+    fn respond(
+        &mut self,
+        head: &Head,
+        response: Box<ResponseHeader>,
+        session: &mut Session,
+    ) -> Result<bool, End> {
+        let mut parts: http::response::Parts = (*response).into();
+        let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        if tunnel && !head.upgrade {
+            let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("101 without an upgrade");
+            return Err(wrong.into());
+        }
+        let waited = self.exchange.upstream_time.unwrap_or_default();
+        forward::sanitize_response(&mut parts, waited);
+        self.policies_on_response(head, &mut parts);
+        let end = !tunnel && session.body_is_done();
+        let is_head = head.method == http::Method::HEAD;
+        forward::frame_response(&mut parts, head.version, is_head, end);
+        if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
+            self.down.set_keepalive(false);
+        }
+        self.down.respond(reply::boxed(parts), end)?;
+        Ok(tunnel)
+    }
+
+    /// Waits for `future`, as long as the client stays and the limits allow.
+    async fn wait<F: Future>(&mut self, body: &Body, future: F) -> Result<F::Output, Stop> {
+        let mut future = pin!(future);
+        let complete = body.is_complete();
+        let (down, clock) = (&mut *self.down, &mut self.exchange.clock);
+        std::future::poll_fn(move |cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            if complete && let Poll::Ready(gone) = down.poll_left(cx) {
+                return Poll::Ready(Err(Stop::Client(gone)));
+            }
+            clock.poll(cx).map(|expired| Err(Stop::Expired(expired)))
+        })
+        .await
+    }
+}
+
+enum Outcome {
+    Delivered,
+    Again(std::time::Duration, Picked),
+    Reconnect(Picked),
+}
+
+impl From<Stop> for End {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Client(gone) => gone.into(),
+            Stop::Expired(expired) => expired.into(),
+            Stop::Upstream(failure) => LocalReply::new(failure.reason()).detail(failure.detail).into(),
+        }
+    }
+}
+
+/// The end of an answer that had begun.
+fn cut(stop: Stop) -> End {
+    match stop {
+        Stop::Client(Gone::Left(detail)) => End::Cut(Reason::ClientGone, Some(detail)),
+        Stop::Client(Gone::Malformed(detail)) => End::Cut(Reason::BadRequest, Some(detail)),
+        Stop::Expired(Expired::Idle) => End::Cut(Reason::IdleTimeout, None),
+        Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
+        Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
+    }
+}
+
+/// When the upstream stopped taking the request before it went away, that says more than how it went away.
+fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
+    match (stop, refusal) {
+        (Stop::Upstream(mut failure), Some(refusal)) => {
+            failure.detail = format!("{}; request: {}", failure.detail, refusal.detail).into();
+            Stop::Upstream(failure)
+        }
+        (stop, _) => stop,
+    }
+}
+
+fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
+    Target {
+        address: endpoint.address,
+        http2: upstream.http2,
+        tls: upstream.tls.as_ref().map(|tls| TlsTarget {
+            config: tls.config.clone(),
+            identity: tls.identity,
+            name: tls.server_name(endpoint),
+        }),
+        timeout: upstream.connect_timeout,
+        max_requests: upstream.max_requests_per_connection,
+    }
+}
+
+/// The host after the route's rewrite; the client's is noted where the route wants it.
+fn host(head: &Head, plan: &Plan, endpoint: &Endpoint, headers: &mut http::HeaderMap) -> Option<HeaderValue> {
+    let rewrite = plan.host_rewrite.as_ref()?;
+    let host = rewrite.host(headers, head.target.as_str(), endpoint.hostname.as_deref())?;
+    if rewrite.append_x_forwarded_host {
+        host_rewrite::append_forwarded_host(headers, &head.authority);
+    }
+    Some(host)
+}

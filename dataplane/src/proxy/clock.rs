@@ -1,0 +1,181 @@
+//! The time limits of one request: the whole exchange, the current try, and the longest silence.
+//!
+//! Owns one timer for all three, made when something has to be waited for. The limits of the exchange and of a try
+//! count from the moment the request is complete, as in Envoy: an upload may take as long as it moves.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::limits;
+
+/// Which limit has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// The route's, retries included.
+    Total,
+    /// That of the current try.
+    Try,
+    /// Nothing moved.
+    Idle,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Clock {
+    total: Option<Duration>,
+    per_try: Option<Duration>,
+    complete: bool,
+    total_at: Option<Instant>,
+    try_at: Option<Instant>,
+    idle_at: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    /// A request whose header is complete.
+    pub(super) fn new() -> Self {
+        Clock {
+            total: None,
+            per_try: None,
+            complete: false,
+            total_at: None,
+            try_at: None,
+            idle_at: Instant::now() + limits::STREAM_IDLE,
+            timer: None,
+        }
+    }
+
+    /// Sets the limit of the exchange, before anything is sent.
+    pub(super) fn limit_total(&mut self, total: Option<Duration>) {
+        self.total = total;
+    }
+
+    /// The last byte of the request is here: both limits start.
+    pub(super) fn request_complete(&mut self) {
+        if self.complete {
+            return;
+        }
+        self.complete = true;
+        let now = Instant::now();
+        self.total_at = self.total.map(|limit| now + limit);
+        self.try_at = self.per_try.map(|limit| now + limit);
+    }
+
+    /// A try begins.
+    pub(super) fn start_try(&mut self, limit: Option<Duration>) {
+        self.per_try = limit;
+        self.try_at = if self.complete { limit.map(|limit| Instant::now() + limit) } else { None };
+    }
+
+    /// The try has its response header.
+    pub(super) fn end_try(&mut self) {
+        self.per_try = None;
+        self.try_at = None;
+    }
+
+    /// The exchange became a tunnel: only silence ends it.
+    pub(super) fn lift(&mut self) {
+        self.end_try();
+        self.total = None;
+        self.total_at = None;
+    }
+
+    /// Something moved.
+    pub(super) fn touch(&mut self) {
+        self.idle_at = Instant::now() + limits::STREAM_IDLE;
+    }
+
+    /// The limit that comes first.
+    fn next(&self) -> (Instant, Expired) {
+        let mut next = (self.idle_at, Expired::Idle);
+        for (at, which) in [(self.try_at, Expired::Try), (self.total_at, Expired::Total)] {
+            // On a tie the wider limit wins: it is not followed by another try.
+            if let Some(at) = at.filter(|at| *at <= next.0) {
+                next = (at, which);
+            }
+        }
+        next
+    }
+
+    /// Ready when a limit has passed.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let (at, which) = self.next();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        // A limit that moved on is noticed when the timer fires, so that progress costs no timer.
+        if timer.deadline() > at || timer.is_elapsed() {
+            timer.as_mut().reset(at);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() >= at {
+                return Poll::Ready(which);
+            }
+            timer.as_mut().reset(at);
+        }
+    }
+
+    /// Waits for `future`, but no longer than the limits allow.
+    pub(super) async fn run<F: Future>(&mut self, future: F) -> Result<F::Output, Expired> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll(cx).map(Err),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn expires(clock: &mut Clock) -> (Expired, Duration) {
+        let start = Instant::now();
+        let expired = std::future::poll_fn(|cx| clock.poll(cx)).await;
+        (expired, start.elapsed())
+    }
+
+    fn close(elapsed: Duration, wanted: Duration) -> bool {
+        elapsed >= wanted && elapsed < wanted + Duration::from_millis(5)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits_count_from_the_complete_request() {
+        let mut clock = Clock::new();
+        clock.limit_total(Some(Duration::from_secs(2)));
+        clock.start_try(Some(Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        clock.request_complete();
+        let (expired, elapsed) = expires(&mut clock).await;
+        assert!(expired == Expired::Try && close(elapsed, Duration::from_secs(1)), "{expired:?} {elapsed:?}");
+        clock.start_try(Some(Duration::from_secs(30)));
+        let (expired, elapsed) = expires(&mut clock).await;
+        assert!(
+            expired == Expired::Total && close(elapsed, Duration::from_secs(1)),
+            "{expired:?} {elapsed:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_what_has_no_other_limit_and_progress_puts_it_off() {
+        let mut clock = Clock::new();
+        clock.request_complete();
+        assert!(futures::poll!(std::future::poll_fn(|cx| clock.poll(cx))).is_pending());
+        tokio::time::advance(limits::STREAM_IDLE - Duration::from_secs(1)).await;
+        clock.touch();
+        let (expired, elapsed) = expires(&mut clock).await;
+        assert!(expired == Expired::Idle && close(elapsed, limits::STREAM_IDLE), "{expired:?} {elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_future_is_cut_at_the_limit() {
+        let mut clock = Clock::new();
+        clock.limit_total(Some(Duration::from_millis(10)));
+        clock.request_complete();
+        assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired::Total));
+        assert_eq!(clock.run(std::future::ready(7)).await, Ok(7));
+    }
+}

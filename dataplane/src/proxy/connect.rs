@@ -1,0 +1,85 @@
+//! Makes a connection to one endpoint: TCP, then TLS with the upstream's own client configuration.
+//!
+//! Owns the deadline for both together. Must not pool, balance or speak HTTP.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_shared::version::Digest;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::failure::{Failure, Kind};
+use super::wire::{Io, Wire};
+
+/// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) http2: bool,
+    pub(super) tls: Option<TlsTarget>,
+    /// For TCP and TLS together.
+    pub(super) timeout: Duration,
+    /// Requests after which a connection is not used again.
+    pub(super) max_requests: Option<u32>,
+}
+
+/// The TLS side of a [`Target`].
+#[derive(Debug, Clone)]
+pub(super) struct TlsTarget {
+    pub(super) config: Arc<ClientConfig>,
+    /// Over CA, client certificate and policy: what one upstream verified is never used by another.
+    pub(super) identity: Digest,
+    /// Server name to ask for and to verify; an address sends none.
+    pub(super) name: ServerName<'static>,
+}
+
+/// What two connections must have in common to stand in for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    address: SocketAddr,
+    http2: bool,
+    tls: Option<(Digest, ServerName<'static>)>,
+}
+
+impl Target {
+    pub(super) fn key(&self) -> Key {
+        Key {
+            address: self.address,
+            http2: self.http2,
+            tls: self.tls.as_ref().map(|tls| (tls.identity, tls.name.clone())),
+        }
+    }
+}
+
+/// Connects.
+pub(super) async fn dial(target: &Target) -> Result<Wire, Failure> {
+    match tokio::time::timeout(target.timeout, open(target)).await {
+        Ok(opened) => opened,
+        Err(_) => {
+            Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout)))
+        }
+    }
+}
+
+async fn open(target: &Target) -> Result<Wire, Failure> {
+    let failed = |error: std::io::Error| Failure::new(Kind::Connect, error.to_string());
+    let tcp = TcpStream::connect(target.address).await.map_err(failed)?;
+    tcp.set_nodelay(true).map_err(failed)?;
+    let fd = tcp.as_raw_fd();
+    let io = match &target.tls {
+        None => Io::Plain(tcp),
+        Some(tls) => {
+            let stream = TlsConnector::from(tls.config.clone())
+                .connect(tls.name.clone(), tcp)
+                .await
+                .map_err(|error| Failure::new(Kind::Connect, format!("TLS: {error}")))?;
+            Io::Tls(Box::new(stream))
+        }
+    };
+    Ok(Wire::new(io, fd, !target.http2))
+}

@@ -1,0 +1,208 @@
+//! What is known about one request while it is served, and what is said about it when it is over.
+//!
+//! Owns the facts for policies, the span, and the access log line. Filled in by `phases` and `attempt`; must not decide.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderMap, StatusCode, Version};
+
+use super::Shared;
+use super::access_log::{Line, Moment};
+use super::clock::Clock;
+use super::conn::ConnInfo;
+use super::forward;
+use super::reply::{LocalReply, Reason};
+use super::span::{self, Server};
+use super::strict::Head;
+use crate::policy::{Chain, Facts, Slots};
+use crate::runtime::{Route, Runtime, VirtualHost};
+use crate::upstream::Upstream;
+
+/// One request.
+pub(super) struct Exchange {
+    pub(super) shared: Arc<Shared>,
+    /// The configuration that this request is served by, whatever comes meanwhile.
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) info: Arc<ConnInfo>,
+    pub(super) clock: Clock,
+    pub(super) slots: Slots,
+    pub(super) span: Option<Server>,
+    pub(super) virtual_host: Option<Arc<VirtualHost>>,
+    pub(super) route: Option<Arc<Route>>,
+    /// Policies, and how many of them have seen the request and so see the answer.
+    pub(super) policies: (Chain, usize),
+    pub(super) upstream: Option<Arc<Upstream>>,
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) attempts: u32,
+    /// What the client got, or would have got.
+    pub(super) status: StatusCode,
+    pub(super) reason: Option<Reason>,
+    pub(super) detail: Option<Box<str>>,
+    /// From the start of the last try to its response header.
+    pub(super) upstream_time: Option<Duration>,
+    started: Instant,
+    started_at: SystemTime,
+    client: SocketAddr,
+}
+
+impl Exchange {
+    pub(super) fn begin(shared: &Arc<Shared>, info: Arc<ConnInfo>) -> Self {
+        shared.metrics.requests.inc();
+        shared.metrics.active.inc();
+        Exchange {
+            runtime: shared.runtime.load_full(),
+            shared: shared.clone(),
+            clock: Clock::new(),
+            slots: Slots::default(),
+            span: None,
+            virtual_host: None,
+            route: None,
+            policies: (Chain::default(), 0),
+            upstream: None,
+            endpoint: None,
+            attempts: 0,
+            status: StatusCode::OK,
+            reason: None,
+            detail: None,
+            upstream_time: None,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            client: info.client,
+            info,
+        }
+    }
+
+    /// The request is admitted: its span begins.
+    pub(super) fn admitted(&mut self, head: &Head) {
+        self.client = forward::client_address(&head.headers, self.info.client);
+        if let Some(tracer) = &self.shared.tracer {
+            self.span = Some(Server::begin(tracer, head, &self.info, self.started_at));
+        }
+    }
+
+    /// The route is found.
+    pub(super) fn routed(&mut self, head: &Head, route: &Arc<Route>) {
+        if let Some(span) = &mut self.span {
+            span.route(&head.method, &route.template);
+        }
+        self.route = Some(route.clone());
+    }
+
+    /// The answer is the gateway's own.
+    pub(super) fn replied(&mut self, reply: &LocalReply) {
+        self.status = reply.status;
+        self.ended(reply.reason, reply.detail.clone());
+    }
+
+    /// The exchange ended, or was answered, for a reason of the gateway's.
+    pub(super) fn ended(&mut self, reason: Reason, detail: Option<Box<str>>) {
+        if reason == Reason::ClientGone && self.reason.is_none() {
+            self.status = super::reply::CLIENT_CLOSED_REQUEST;
+        }
+        self.reason = Some(reason);
+        self.detail = detail;
+    }
+
+    /// Says everything that is to be said about it.
+    pub(super) fn finish(mut self, head: Option<&Head>, (received, sent): (usize, usize)) {
+        let took = self.started.elapsed();
+        let metrics = self.shared.metrics.clone();
+        metrics.finished(self.status, took);
+        if let Some(reason) = self.reason {
+            metrics.local_reply(reason);
+        }
+        if let Some(upstream) = &self.upstream {
+            upstream.stats.responses.inc(self.status);
+            upstream.stats.time.observe(took);
+        }
+        let span = self.span.take();
+        if let Some(log) = &self.shared.access_log {
+            let mut line = self.line(head, took);
+            line.trace_id = match (&span, head) {
+                (Some(span), _) => Some(span.trace_id().into()),
+                (None, Some(head)) => span::trace_id_of(&head.headers).map(Box::from),
+                (None, None) => None,
+            };
+            (line.bytes_received, line.bytes_sent) = (received, sent);
+            log.push(line, &metrics.log_dropped);
+        }
+        if let Some(span) = span {
+            span.end(self.status, self.reason);
+        }
+    }
+
+    fn line(&self, head: Option<&Head>, took: Duration) -> Box<Line> {
+        let mut line = Box::new(Line {
+            time: Moment(self.started_at),
+            listener: Some(self.info.listener.clone()),
+            client: Some(self.info.client),
+            sni: self.info.sni.clone(),
+            tls: self.info.tls.as_ref().map(|tls| tls.version),
+            protocol: "-",
+            scheme: "-",
+            status: self.status.as_u16(),
+            reason: self.reason.map(Reason::as_str),
+            detail: self.detail.clone(),
+            flags: self.reason.map_or("-", Reason::flag),
+            virtual_host: self.virtual_host.as_ref().map(|host| host.name.clone()),
+            route: self.route.as_ref().map(|route| route.name.clone()),
+            upstream: self.upstream.as_ref().map(|upstream| upstream.name.clone()),
+            endpoint: self.endpoint,
+            attempts: self.attempts,
+            duration: took,
+            upstream_time: self.upstream_time,
+            ..Line::default()
+        });
+        if let Some(head) = head {
+            line.protocol = protocol(head.version);
+            line.method = head.method.as_str().into();
+            line.scheme = head.scheme;
+            line.authority = head.authority.clone();
+            line.path = head.target.as_str().into();
+            line.request_id = text(&head.headers, &forward::X_REQUEST_ID);
+            line.user_agent = text(&head.headers, &http::header::USER_AGENT);
+        }
+        line
+    }
+
+    /// What policies may know.
+    pub(super) fn facts<'a>(&'a self, head: &'a Head) -> Facts<'a> {
+        Facts {
+            client: self.client,
+            direct: self.info.direct,
+            local: self.info.local,
+            sni: self.info.sni.as_deref(),
+            tls: self.info.tls.as_ref(),
+            protocol: head.version,
+            started: self.started_at,
+            method: head.method.as_str(),
+            scheme: head.scheme,
+            authority: &head.authority,
+            path: head.target.as_str(),
+            route_name: self.route.as_ref().map_or("", |route| &route.name),
+            upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
+            upstream_host: self.endpoint,
+            attempts: self.attempts,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.shared.metrics.active.dec();
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn text(headers: &HeaderMap, name: &http::HeaderName) -> Option<Box<str>> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(Box::from)
+}

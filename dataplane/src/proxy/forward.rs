@@ -1,0 +1,360 @@
+//! The header fields of a request on its way up and of an answer on its way down.
+//!
+//! Owns what a gateway must do to them: fields that are meant for one hop, the `x-forwarded-*`, `x-request-id` and
+//! `x-envoy-*` fields in the way Envoy treats them under Gloo's defaults (`useRemoteAddress: false`: client-set
+//! `x-forwarded-for` and `-proto` are believed and the former is not appended to), and the framing for the version that
+//! the other side speaks. Must not apply what users configure: that is policies' and the plan's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, SERVER, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use pingora_http::RequestHeader;
+
+use super::reply::{LocalReply, Reason};
+use super::strict::Head;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The request's id, for logs on both sides.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const X_ENVOY_EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const X_ENVOY_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+
+/// Fields by which a trusted client could steer Envoy; nobody is trusted with them by default.
+const STEERING: [&str; 15] = [
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retry-on",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-max-retries",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-alt-response",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-force-trace",
+    "x-envoy-ip-tags",
+    "x-envoy-original-url",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-attempt-count",
+];
+
+/// Fields that a client may not have removed by naming them in `connection`: the request would mean something else.
+const NOT_FOR_ONE_HOP: [&str; 9] = [
+    "host",
+    "content-length",
+    "content-type",
+    "authorization",
+    "cookie",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// Makes the fields of an admitted request fit for anyone but this gateway. Policies run after it.
+pub(super) fn sanitize(head: &mut Head) -> Result<(), LocalReply> {
+    strip_nominated(&mut head.headers, head.upgrade)?;
+    let headers = &mut head.headers;
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS] {
+        headers.remove(name);
+    }
+    if !head.upgrade {
+        headers.remove(UPGRADE);
+    }
+    keep_te_trailers(headers);
+    if headers.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
+        for name in STEERING {
+            headers.remove(name);
+        }
+    }
+    match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
+        // As Envoy, the scheme of the first hop is the scheme of the request.
+        Some(b"https") => head.scheme = "https",
+        Some(b"http") => head.scheme = "http",
+        Some(_) => {}
+        None => {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(head.scheme));
+        }
+    }
+    if !headers.contains_key(X_REQUEST_ID) {
+        headers.insert(X_REQUEST_ID, request_id());
+    }
+    Ok(())
+}
+
+/// Removes `connection` and the fields that it names (RFC 9110 7.6.1).
+fn strip_nominated(headers: &mut HeaderMap, keep_upgrade: bool) -> Result<(), LocalReply> {
+    if !headers.contains_key(CONNECTION) {
+        return Ok(());
+    }
+    let names: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in names {
+        if NOT_FOR_ONE_HOP.contains(&name.as_str()) {
+            return Err(LocalReply::bad_request("connection names a field that is for the origin"));
+        }
+        // Framing is settled elsewhere, and an upgrade is forwarded as one.
+        if name != TRANSFER_ENCODING && name != TE && !(keep_upgrade && name == UPGRADE) {
+            headers.remove(name);
+        }
+    }
+    headers.remove(CONNECTION);
+    Ok(())
+}
+
+/// `te` says something about this hop only, but gRPC servers insist on `trailers`.
+fn keep_te_trailers(headers: &mut HeaderMap) {
+    let Some(te) = headers.remove(TE) else { return };
+    let trailers = te
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// The client as `%DOWNSTREAM_REMOTE_ADDRESS%` means it: whom the hop before says that it serves, else that hop.
+pub(super) fn client_address(headers: &HeaderMap, hop: SocketAddr) -> SocketAddr {
+    let last = headers.get_all(X_FORWARDED_FOR).iter().next_back();
+    let address = last.and_then(|value| value.to_str().ok()).and_then(|list| list.rsplit(',').next());
+    match address.map(|text| text.trim().parse::<IpAddr>()) {
+        Some(Ok(address)) => SocketAddr::new(address, 0),
+        _ => hop,
+    }
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn request_id() -> HeaderValue {
+    let random = fastrand::u128(..) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let hex = format!("{random:032x}");
+    let groups = [hex.get(..8), hex.get(8..12), hex.get(12..16), hex.get(16..20), hex.get(20..)];
+    let text = groups.map(Option::unwrap_or_default).join("-");
+    // Hexadecimal digits and dashes.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// Tells the upstream how long its answer is waited for.
+pub(super) fn announce_timeout(headers: &mut HeaderMap, total: Option<Duration>, per_try: Option<Duration>) {
+    let limit = match (total, per_try) {
+        (Some(total), Some(per_try)) => Some(total.min(per_try)),
+        (limit, None) | (None, limit) => limit,
+    };
+    if let Some(limit) = limit {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
+    }
+}
+
+/// What changes between tries, and the route's rewrites.
+pub(super) struct Outgoing<'a> {
+    pub(super) head: &'a Head,
+    pub(super) headers: HeaderMap,
+    pub(super) http2: bool,
+    /// The path after the route's rewrite; none = unchanged.
+    pub(super) path: Option<String>,
+    /// The host after the route's rewrite; none = unchanged.
+    pub(super) host: Option<HeaderValue>,
+    /// TLS towards the upstream.
+    pub(super) tls: bool,
+}
+
+impl Outgoing<'_> {
+    /// The header as the upstream gets it.
+    pub(super) fn build(mut self) -> Result<Box<RequestHeader>, LocalReply> {
+        let target = self.target()?;
+        let host = match self.host.take() {
+            Some(host) => host,
+            None => HeaderValue::from_str(&self.head.authority).map_err(|_| internal("host"))?,
+        };
+        self.frame();
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = self.head.method.clone();
+        if self.http2 {
+            parts.version = Version::HTTP_2;
+            parts.uri = absolute(&host, target, self.tls)?;
+            parts.headers = self.headers;
+        } else {
+            parts.version = Version::HTTP_11;
+            parts.uri = Uri::from(target);
+            // Host first, as clients send it: RFC 9110 7.2 asks for that.
+            parts.headers = HeaderMap::with_capacity(self.headers.len().saturating_add(2));
+            parts.headers.insert(HOST, host);
+            parts.headers.extend(self.headers);
+        }
+        Ok(Box::new(RequestHeader::from(parts)))
+    }
+
+    fn target(&mut self) -> Result<PathAndQuery, LocalReply> {
+        let Some(path) = self.path.take() else { return Ok(self.head.target.clone()) };
+        // Envoy puts a slash before what a rewrite left without one.
+        let path = if path.starts_with('/') { path } else { format!("/{path}") };
+        let original = HeaderValue::from_str(self.head.target.as_str()).map_err(|_| internal("path"))?;
+        self.headers.insert(X_ENVOY_ORIGINAL_PATH, original);
+        PathAndQuery::try_from(path).map_err(|_| LocalReply::bad_request("the rewritten path is malformed"))
+    }
+
+    /// How the upstream learns where the body ends.
+    fn frame(&mut self) {
+        let headers = &mut self.headers;
+        // The gateway has answered it.
+        if headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            headers.remove(EXPECT);
+        }
+        if self.http2 {
+            headers.remove(TRANSFER_ENCODING);
+            headers.remove(UPGRADE);
+            return;
+        }
+        if self.head.upgrade {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        if self.head.body {
+            if !headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        } else {
+            headers.remove(TRANSFER_ENCODING);
+            let method = &self.head.method;
+            if *method == Method::POST || *method == Method::PUT || *method == Method::PATCH {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+        }
+    }
+}
+
+fn absolute(host: &HeaderValue, target: PathAndQuery, tls: bool) -> Result<Uri, LocalReply> {
+    Uri::builder()
+        .scheme(if tls { Scheme::HTTPS } else { Scheme::HTTP })
+        .authority(host.as_bytes())
+        .path_and_query(target)
+        .build()
+        .map_err(|_| LocalReply::bad_request("the rewritten host is malformed"))
+}
+
+fn internal(detail: &'static str) -> LocalReply {
+    LocalReply::new(Reason::Internal).detail(detail)
+}
+
+/// Makes an upstream's answer fit for the client, before policies see it.
+pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Duration) {
+    let headers = &mut parts.headers;
+    if headers.contains_key(CONNECTION) {
+        let names: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .collect();
+        for name in names {
+            // An upstream cannot have its framing or its upgrade taken away by naming it.
+            if ![TRANSFER_ENCODING, CONTENT_LENGTH, UPGRADE].contains(&name) {
+                headers.remove(name);
+            }
+        }
+        headers.remove(CONNECTION);
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.remove(UPGRADE);
+    }
+    let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(X_ENVOY_SERVICE_TIME, HeaderValue::from(millis));
+}
+
+/// The name under which the gateway answers. It replaces the upstream's, as Envoy does by default
+/// (`serverHeaderTransformation: OVERWRITE`): what runs behind a gateway is nobody's business.
+pub(super) fn sign(headers: &mut HeaderMap) {
+    headers.insert(SERVER, HeaderValue::from_static("portcullis"));
+}
+
+/// Frames an answer for a client that speaks `version`. `end` says that no body follows.
+pub(super) fn frame_response(
+    parts: &mut http::response::Parts,
+    version: Version,
+    head_request: bool,
+    end: bool,
+) {
+    let status = parts.status;
+    let bodyless = head_request
+        || status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    let headers = &mut parts.headers;
+    if version == Version::HTTP_2 {
+        headers.remove(TRANSFER_ENCODING);
+        return;
+    }
+    parts.version = Version::HTTP_11;
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        return;
+    }
+    headers.remove(TRANSFER_ENCODING);
+    if bodyless || headers.contains_key(CONTENT_LENGTH) {
+        return;
+    }
+    if end {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    } else if version == Version::HTTP_11 {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    // An HTTP/1.0 client reads until the connection closes.
+}
+
+/// The client can tell the end of the answer only by the end of the connection.
+pub(super) fn is_close_delimited(
+    parts: &http::response::Parts,
+    version: Version,
+    head_request: bool,
+) -> bool {
+    version == Version::HTTP_10
+        && !head_request
+        && parts.status != StatusCode::NO_CONTENT
+        && parts.status != StatusCode::NOT_MODIFIED
+        && !parts.headers.contains_key(CONTENT_LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_uuids() {
+        let id = request_id();
+        let text = id.to_str().unwrap();
+        assert_eq!(text.len(), 36);
+        assert_eq!(&text[14..15], "4");
+        assert!("89ab".contains(&text[19..20]), "{text}");
+        assert_ne!(request_id(), id);
+    }
+
+    #[test]
+    fn the_shorter_limit_is_announced() {
+        let announced = |total, per_try| {
+            let mut headers = HeaderMap::new();
+            announce_timeout(&mut headers, total, per_try);
+            headers.get(X_ENVOY_EXPECTED_TIMEOUT).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(announced(Some(Duration::from_secs(15)), second).as_deref(), Some("1000"));
+        assert_eq!(announced(None, second).as_deref(), Some("1000"));
+        assert_eq!(announced(second, None).as_deref(), Some("1000"));
+        assert_eq!(announced(None, None), None);
+    }
+}

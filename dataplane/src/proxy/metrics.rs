@@ -1,0 +1,214 @@
+//! Counts of requests, in Envoy's names where dashboards and canary controllers look for them.
+//!
+//! Owns what is counted per worker; what is counted per upstream lives with the upstream, so that it outlives new
+//! runtimes and ends with the upstream. The number of series is bounded by upstreams, statuses and reasons. Writing is a
+//! few relaxed additions.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::StatusCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType::{
+    self, Counter as Counted, Gauge as Gauged, Histogram as Timed, Unknown,
+};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use super::reply::Reason;
+use crate::runtime::Runtime;
+use crate::upstream::{Codes, Counter, Gauge, Histogram, Upstream};
+
+/// Request counts of one worker.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Requests begun.
+    pub(super) requests: Counter,
+    /// Requests running now.
+    pub(super) active: Gauge,
+    /// Their answers.
+    pub(super) responses: Codes,
+    /// From the request header to the end of the answer.
+    pub(super) time: Histogram,
+    /// Access log lines that the writer could not keep up with.
+    pub(super) log_dropped: Arc<Counter>,
+    /// Few, and soon complete: read without a lock, copied when a new word comes.
+    reasons: ArcSwap<HashMap<&'static str, Arc<Counter>>>,
+}
+
+impl Metrics {
+    /// A request was answered, or ended, by the gateway itself.
+    pub(super) fn local_reply(&self, reason: Reason) {
+        let word = reason.as_str();
+        if let Some(counter) = self.reasons.load().get(word) {
+            return counter.inc();
+        }
+        let counter = Arc::new(Counter::default());
+        self.reasons.rcu(|before| {
+            let mut after = HashMap::clone(before);
+            after.entry(word).or_insert_with(|| counter.clone());
+            after
+        });
+        if let Some(counter) = self.reasons.load().get(word) {
+            counter.inc();
+        }
+    }
+
+    /// A request is over.
+    pub(super) fn finished(&self, status: StatusCode, took: std::time::Duration) {
+        self.responses.inc(status);
+        self.time.observe(took);
+    }
+}
+
+/// Shows the counts to a registry that has no prefix.
+pub(super) struct Exposition {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) runtime: Arc<ArcSwap<Runtime>>,
+}
+
+impl fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exposition")
+    }
+}
+
+type Labels<'a> = [(&'static str, &'a str)];
+type Series<'a> = &'a mut dyn FnMut(&Labels<'_>, u64) -> fmt::Result;
+
+/// Connection managers have no names of their own here.
+const HTTP: (&str, &str) = ("envoy_http_conn_manager_prefix", "http");
+
+impl Collector for Exposition {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        self.downstream(&mut encoder)?;
+        let mut upstreams: Vec<Arc<Upstream>> = self.runtime.load().upstreams().cloned().collect();
+        upstreams.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        upstream_rows(&mut encoder, &upstreams)
+    }
+}
+
+impl Exposition {
+    fn downstream(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let metrics = &self.metrics;
+        family(encoder, ("envoy_http_downstream_rq", "Requests", Counted), &mut |series| {
+            series(&[HTTP], metrics.requests.get())
+        })?;
+        family(encoder, ("envoy_http_downstream_rq_active", "Requests running", Gauged), &mut |series| {
+            series(&[HTTP], metrics.active.get())
+        })?;
+        // Not a counter by type: the type would add a suffix that Envoy's name does not have.
+        family(
+            encoder,
+            ("envoy_http_downstream_rq_xx", "Answers by class of status", Unknown),
+            &mut |series| {
+                metrics.responses.classes().try_for_each(|(class, count)| {
+                    series(&[HTTP, ("envoy_response_code_class", class)], count)
+                })
+            },
+        )?;
+        let mut times =
+            encoder.encode_descriptor("envoy_http_downstream_rq_time", "Milliseconds", None, Timed)?;
+        histogram(&mut times, &[HTTP], &metrics.time)?;
+        family(
+            encoder,
+            ("portcullis_local_replies", "Answers of the gateway itself, by reason", Counted),
+            &mut |series| {
+                let reasons = metrics.reasons.load();
+                let mut rows: Vec<_> = reasons.iter().map(|(word, counter)| (*word, counter.get())).collect();
+                rows.sort_unstable();
+                rows.into_iter().try_for_each(|(word, count)| series(&[("reason", word)], count))
+            },
+        )?;
+        let lost = ("portcullis_access_log_dropped", "Access log lines lost to a slow sink");
+        let counter = encoder.encode_descriptor(lost.0, lost.1, None, Counted)?;
+        ConstCounter::new(metrics.log_dropped.get()).encode(counter)
+    }
+}
+
+fn upstream_rows(encoder: &mut DescriptorEncoder, upstreams: &[Arc<Upstream>]) -> fmt::Result {
+    family(encoder, ("envoy_cluster_upstream_rq", "Answers by status", Unknown), &mut |series| {
+        upstreams.iter().try_for_each(|upstream| {
+            upstream.stats.responses.each().try_for_each(|(code, count)| {
+                series(&[cluster(upstream), ("envoy_response_code", &code.to_string())], count)
+            })
+        })
+    })?;
+    family(
+        encoder,
+        ("envoy_cluster_upstream_rq_xx", "Answers by class of status", Unknown),
+        &mut |series| {
+            upstreams.iter().try_for_each(|upstream| {
+                let classes = upstream.stats.responses.classes();
+                classes.into_iter().try_for_each(|(class, count)| {
+                    series(&[cluster(upstream), ("envoy_response_code_class", class)], count)
+                })
+            })
+        },
+    )?;
+    let mut times =
+        encoder.encode_descriptor("envoy_cluster_upstream_rq_time", "Milliseconds", None, Timed)?;
+    for upstream in upstreams {
+        histogram(&mut times, &[cluster(upstream)], &upstream.stats.time)?;
+    }
+    for (name, help, count) in COUNTERS {
+        // These names already end as counters do; the type adds the suffix back.
+        match name.strip_suffix("_total") {
+            Some(name) => {
+                family(encoder, (name, help, Counted), &mut |series| each(upstreams, series, count))
+            }
+            None => family(encoder, (name, help, Unknown), &mut |series| each(upstreams, series, count)),
+        }?;
+    }
+    family(encoder, ("envoy_cluster_upstream_rq_active", "Tries running", Gauged), &mut |series| {
+        each(upstreams, series, |upstream| upstream.stats.requests_active.get())
+    })?;
+    family(encoder, ("envoy_cluster_membership_total", "Endpoints", Gauged), &mut |series| {
+        each(upstreams, series, |upstream| upstream.endpoints().list().len() as u64)
+    })
+}
+
+type Count = fn(&Upstream) -> u64;
+
+const COUNTERS: [(&str, &str, Count); 6] = [
+    ("envoy_cluster_upstream_rq_total", "Tries", |upstream| upstream.stats.requests.get()),
+    ("envoy_cluster_upstream_rq_retry", "Tries after the first", |upstream| upstream.stats.retries.get()),
+    ("envoy_cluster_upstream_rq_timeout", "Tries that ran into a limit", |upstream| {
+        upstream.stats.timeouts.get()
+    }),
+    ("envoy_cluster_upstream_rq_rx_reset", "Tries without an answer", |upstream| upstream.stats.resets.get()),
+    ("envoy_cluster_upstream_cx_total", "Connections opened", |upstream| upstream.stats.connections.get()),
+    ("envoy_cluster_upstream_cx_connect_fail", "Connections that failed", |upstream| {
+        upstream.stats.connect_failures.get()
+    }),
+];
+
+fn cluster(upstream: &Upstream) -> (&'static str, &str) {
+    ("envoy_cluster_name", &upstream.name)
+}
+
+fn each(upstreams: &[Arc<Upstream>], series: Series<'_>, count: impl Fn(&Upstream) -> u64) -> fmt::Result {
+    upstreams.iter().try_for_each(|upstream| series(&[cluster(upstream)], count(upstream)))
+}
+
+type Rows<'a> = &'a mut dyn FnMut(Series<'_>) -> fmt::Result;
+
+fn family(
+    encoder: &mut DescriptorEncoder,
+    (name, help, kind): (&str, &str, MetricType),
+    rows: Rows<'_>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    rows(&mut |labels, count| match kind {
+        Counted => ConstCounter::new(count).encode(family.encode_family(&labels)?),
+        _ => ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?),
+    })
+}
+
+fn histogram(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, histogram: &Histogram) -> fmt::Result {
+    let (sum, count, buckets) = histogram.snapshot();
+    family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+}

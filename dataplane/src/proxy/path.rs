@@ -1,0 +1,163 @@
+//! Path normalisation: one form of the path for matching and for the upstream, as Envoy's `normalize_path` gives it.
+//!
+//! Dot segments are resolved (`%2e` counts as a dot), `\` becomes `/`, percent-encoded unreserved characters are decoded
+//! and characters that no URI may hold are encoded. `//` and `%2f` stay: they may mean something to the upstream. Owns
+//! no state; must not look at the query.
+
+use std::borrow::Cow;
+
+/// A path that has no safe reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadPath {
+    #[error("the path holds a NUL")]
+    Nul,
+    #[error("the target holds a fragment")]
+    Fragment,
+}
+
+/// `target` is a path with its query, if any. Borrowed when there is nothing to change.
+pub(super) fn normalize(target: &str) -> Result<Cow<'_, str>, BadPath> {
+    if target.contains('#') {
+        return Err(BadPath::Fragment);
+    }
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    if !path.bytes().any(is_suspect) {
+        return Ok(Cow::Borrowed(target));
+    }
+    let mut clean = resolve_dots(&recode(path)?);
+    if clean == path {
+        return Ok(Cow::Borrowed(target));
+    }
+    clean.push_str(query);
+    Ok(Cow::Owned(clean))
+}
+
+/// Without one of these bytes a path is normal already.
+fn is_suspect(byte: u8) -> bool {
+    matches!(byte, b'%' | b'.') || needs_change(byte)
+}
+
+fn needs_change(byte: u8) -> bool {
+    byte == b'\\' || must_encode(byte)
+}
+
+/// Bytes that RFC 3986 allows in no part of a URI.
+fn must_encode(byte: u8) -> bool {
+    matches!(byte, 0..=b' ' | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7f..)
+}
+
+/// RFC 3986 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Percent-encoding in its normal form, slashes one way.
+fn recode(path: &str) -> Result<String, BadPath> {
+    let bytes = path.as_bytes();
+    let mut out = String::with_capacity(path.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at).copied() {
+        at += 1;
+        match byte {
+            b'%' => match bytes.get(at..at + 2).and_then(hex) {
+                Some(0) => return Err(BadPath::Nul),
+                Some(plain) if is_unreserved(plain) => {
+                    out.push(char::from(plain));
+                    at += 2;
+                }
+                // An encoded byte that means something, or no encoding at all: both stay as they came.
+                _ => out.push('%'),
+            },
+            0 => return Err(BadPath::Nul),
+            b'\\' => out.push('/'),
+            _ if must_encode(byte) => out.push_str(&format!("%{byte:02X}")),
+            _ => out.push(char::from(byte)),
+        }
+    }
+    Ok(out)
+}
+
+fn hex(pair: &[u8]) -> Option<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    match pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    }
+}
+
+/// RFC 3986 5.2.4. Above the root there is nothing.
+fn resolve_dots(path: &str) -> String {
+    let Some(rest) = path.strip_prefix('/') else { return path.to_owned() };
+    let mut out = String::with_capacity(path.len());
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => out.truncate(out.rfind('/').unwrap_or(0)),
+            _ => {
+                out.push('/');
+                out.push_str(segment);
+                continue;
+            }
+        }
+        if last {
+            out.push('/');
+        }
+    }
+    if out.is_empty() {
+        out.push('/');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, normal: &str) {
+        assert_eq!(normalize(path).unwrap(), normal, "{path}");
+        assert!(matches!(normalize(normal), Ok(Cow::Borrowed(_))), "{normal} is not normal");
+    }
+
+    /// Every line was seen on Envoy.
+    #[test]
+    fn paths_become_what_envoy_makes_of_them() {
+        check("/a/./b", "/a/b");
+        check("/a/../b", "/b");
+        check("/%61/%2e%2e/b", "/b");
+        check("/a%2fb", "/a%2fb");
+        check("/a%2Fb%5c", "/a%2Fb%5c");
+        check("/a\\b", "/a/b");
+        check("//x//y", "//x//y");
+        check("/a{b}|^`\"<>~!'()*", "/a%7Bb%7D%7C%5E%60%22%3C%3E~!'()*");
+        check("/a%zz", "/a%zz");
+        check("/a/..", "/");
+        check("/a/.", "/a/");
+        check("/../..", "/");
+        check("/a%7e%7E%2D", "/a~~-");
+        check("/a?x=/../%61", "/a?x=/../%61");
+        check("/%7B", "/%7B");
+        check("/a;b=1/../c", "/c");
+        check("/a/b/..?x", "/a/?x");
+        check("/.a/..b", "/.a/..b");
+        check("/a/%2E", "/a/");
+        check("/a/%2e%2e/", "/");
+        check("*", "*");
+    }
+
+    #[test]
+    fn what_has_no_safe_reading_is_refused() {
+        assert_eq!(normalize("/a%00b"), Err(BadPath::Nul));
+        assert_eq!(normalize("/a#f"), Err(BadPath::Fragment));
+        assert_eq!(normalize("/a?b#f"), Err(BadPath::Fragment));
+    }
+
+    #[test]
+    fn slashes_survive_dots() {
+        check("//a/../b", "//b");
+        check("/a//../b", "/a/b");
+        check("/..//b", "//b");
+    }
+}

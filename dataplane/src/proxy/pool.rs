@@ -1,0 +1,216 @@
+//! The upstream connections of one data thread.
+//!
+//! Owns idle HTTP/1 connections, shared HTTP/2 connections, and the rule that requests which need a new HTTP/2
+//! connection at once share one connect. Must not choose endpoints; must not hold a lock while it waits.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use pingora_core::connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake};
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::v1::client::HttpSession as H1;
+use pingora_core::protocols::http::v2::client::Http2Session as H2;
+use tokio::time::Instant;
+
+use super::connect::{Key, Target, dial};
+use super::failure::{Failure, Kind};
+use super::limits;
+use super::wire::Wire;
+
+struct Idle {
+    wire: Box<Wire>,
+    since: Instant,
+}
+
+struct Shared {
+    conn: ConnectionRef,
+    uses: AtomicU32,
+    used: Mutex<Instant>,
+}
+
+impl Shared {
+    fn is_usable(&self) -> bool {
+        !self.conn.is_closed() && !self.conn.is_shutting_down()
+    }
+}
+
+/// The HTTP/2 connections of one target.
+#[derive(Default)]
+struct Group {
+    conns: Mutex<Vec<Arc<Shared>>>,
+    /// Held by the one request that connects; its failure is the answer for those that came before it ended.
+    gate: tokio::sync::Mutex<Option<(Instant, Failure)>>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Pool {
+    h1: Mutex<HashMap<Key, Vec<Idle>>>,
+    h2: Mutex<HashMap<Key, Arc<Group>>>,
+    swept: AtomicBool,
+}
+
+/// A connection, or a stream of one, for one request.
+pub(super) enum Lease {
+    H1(Box<H1>),
+    H2(Box<H2>),
+}
+
+impl Pool {
+    /// A lease, and whether its connection was used before. `fresh` asks for one that was not: a connection that looks
+    /// alive may be dead, and the next one with it.
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        target: &Target,
+        fresh: bool,
+    ) -> Result<(Lease, bool), Failure> {
+        if !self.swept.swap(true, Relaxed) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+        if target.http2 { self.acquire_h2(target, fresh).await } else { self.acquire_h1(target, fresh).await }
+    }
+
+    async fn acquire_h1(&self, target: &Target, fresh: bool) -> Result<(Lease, bool), Failure> {
+        if !fresh && let Some(wire) = self.take_idle(&target.key()) {
+            return Ok((h1(wire), true));
+        }
+        dial(target).await.map(|wire| (h1(Box::new(wire)), false))
+    }
+
+    /// The connection that was used last and is still open.
+    fn take_idle(&self, key: &Key) -> Option<Box<Wire>> {
+        let mut pool = self.h1.lock();
+        let idle = pool.get_mut(key)?;
+        while let Some(mut one) = idle.pop() {
+            if one.since.elapsed() < limits::POOL_IDLE && one.wire.is_quiet() {
+                return Some(one.wire);
+            }
+        }
+        None
+    }
+
+    /// Takes back a connection whose request and answer are complete.
+    pub(super) fn put_back(&self, target: &Target, stream: Stream) {
+        let Ok(wire) = stream.into_any().downcast::<Wire>() else { return };
+        if target.max_requests.is_some_and(|max| wire.uses >= max) {
+            return;
+        }
+        let mut pool = self.h1.lock();
+        let idle = pool.entry(target.key()).or_default();
+        if idle.len() < limits::POOL_SIZE {
+            idle.push(Idle { wire, since: Instant::now() });
+        }
+    }
+
+    async fn acquire_h2(&self, target: &Target, fresh: bool) -> Result<(Lease, bool), Failure> {
+        let group = self.h2.lock().entry(target.key()).or_default().clone();
+        let asked = Instant::now();
+        if fresh {
+            group.distrust();
+        }
+        if let Some(stream) = group.stream(target).await? {
+            return Ok((Lease::H2(Box::new(stream)), true));
+        }
+        let mut gate = group.gate.lock().await;
+        // Whoever had the gate before may have made a connection with room for this request, or failed for it too.
+        if let Some(stream) = group.stream(target).await? {
+            return Ok((Lease::H2(Box::new(stream)), true));
+        }
+        if let Some((at, failure)) = &*gate
+            && *at >= asked
+        {
+            return Err(failure.clone());
+        }
+        match group.connect(target).await {
+            Ok(stream) => Ok((Lease::H2(Box::new(stream)), false)),
+            Err(failure) => {
+                *gate = Some((Instant::now(), failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        self.h1.lock().retain(|_, idle| {
+            idle.retain_mut(|one| one.since.elapsed() < limits::POOL_IDLE && one.wire.is_quiet());
+            !idle.is_empty()
+        });
+        self.h2.lock().retain(|_, group| {
+            let mut conns = group.conns.lock();
+            conns.retain(|one| {
+                one.is_usable() && !(one.conn.is_idle() && one.used.lock().elapsed() >= limits::POOL_IDLE)
+            });
+            // A group in use by an acquire has another owner.
+            !conns.is_empty() || Arc::strong_count(group) > 1
+        });
+    }
+}
+
+fn h1(mut wire: Box<Wire>) -> Lease {
+    wire.uses = wire.uses.saturating_add(1);
+    Lease::H1(Box::new(H1::new(wire)))
+}
+
+impl Group {
+    /// A stream on an existing connection, if one has room.
+    async fn stream(&self, target: &Target) -> Result<Option<H2>, Failure> {
+        loop {
+            let shared = {
+                let mut conns = self.conns.lock();
+                conns.retain(|one| one.is_usable());
+                conns.iter().find(|one| one.conn.more_streams_allowed()).cloned()
+            };
+            let Some(shared) = shared else { return Ok(None) };
+            // A connection that just went away is not this request's failure: look for another one.
+            if let Ok(Some(stream)) = shared.conn.spawn_stream().await {
+                self.used(&shared, target);
+                return Ok(Some(stream));
+            }
+            shared.conn.mark_shutdown();
+        }
+    }
+
+    /// Connections that served before are not used for new requests any more.
+    fn distrust(&self) {
+        self.conns.lock().iter().for_each(|one| one.conn.mark_shutdown());
+    }
+
+    fn used(&self, shared: &Arc<Shared>, target: &Target) {
+        *shared.used.lock() = Instant::now();
+        let uses = shared.uses.fetch_add(1, Relaxed).saturating_add(1);
+        if target.max_requests.is_some_and(|max| uses >= max) {
+            shared.conn.mark_shutdown();
+        }
+    }
+
+    async fn connect(&self, target: &Target) -> Result<H2, Failure> {
+        let wire = dial(target).await?;
+        let mut settings = H2HandshakeSettings::new();
+        settings.max_streams = limits::H2_STREAMS;
+        settings.stream_window_size = Some(limits::H2_STREAM_WINDOW);
+        settings.connection_window_size = Some(limits::H2_CONNECTION_WINDOW);
+        let failed = |error: Box<pingora_error::Error>| Failure::new(Kind::Connect, error.to_string());
+        let conn = handshake(Box::new(wire), settings).await.map_err(failed)?;
+        let stream = conn
+            .spawn_stream()
+            .await
+            .map_err(failed)?
+            .ok_or_else(|| Failure::new(Kind::Connect, "the upstream allows no stream"))?;
+        let shared = Arc::new(Shared { conn, uses: AtomicU32::new(0), used: Mutex::new(Instant::now()) });
+        self.used(&shared, target);
+        self.conns.lock().push(shared);
+        Ok(stream)
+    }
+}
+
+async fn sweep(pool: Weak<Pool>) {
+    loop {
+        tokio::time::sleep(limits::POOL_SWEEP).await;
+        match pool.upgrade() {
+            Some(pool) => pool.sweep(),
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Moves one request and its answer at once, in one task: neither direction waits for the other.
+//!
+//! Owns the state of both directions of one try. Each step reads from one side only while the other has room, which is
+//! all the back-pressure there is. Must not know retries, policies or which HTTP versions are spoken.
+
+use std::task::{Context, Poll, ready};
+
+use pingora_http::ResponseHeader;
+
+use super::body::Body;
+use super::clock::{Clock, Expired};
+use super::downstream::{Downstream, Gone};
+use super::failure::Failure;
+use super::upstream::{Broken, Upstream};
+
+/// Why the pump stopped before the end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Client(Gone),
+    Upstream(Failure),
+    Expired(Expired),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Client(gone) => Stop::Client(gone),
+            Broken::Upstream(failure) => Stop::Upstream(failure),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// Pieces of the body are being sent.
+    Body,
+    /// All is queued.
+    Flush,
+    Done,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Download {
+    Body,
+    Trailers,
+    /// All is queued.
+    Flush,
+    Done,
+}
+
+/// How far a try's request got.
+pub(super) struct Progress {
+    upload: Upload,
+    refused: Option<Failure>,
+}
+
+/// See the module.
+pub(super) struct Pump<'a> {
+    pub(super) down: &'a mut Downstream,
+    pub(super) up: &'a mut Upstream,
+    pub(super) body: &'a mut Body,
+    pub(super) clock: &'a mut Clock,
+    upload: Upload,
+    download: Download,
+    /// The upstream stopped taking the request; its answer may come all the same.
+    refused: Option<Failure>,
+    tunnel: bool,
+}
+
+impl<'a> Pump<'a> {
+    /// A try whose request header is queued.
+    pub(super) fn new(
+        down: &'a mut Downstream,
+        up: &'a mut Upstream,
+        body: &'a mut Body,
+        clock: &'a mut Clock,
+    ) -> Self {
+        let upload = if body.expected { Upload::Body } else { Upload::Flush };
+        Pump { down, up, body, clock, upload, download: Download::Body, refused: None, tunnel: false }
+    }
+
+    /// Lets go of both sides, for the moment in which the answer's header is worked on.
+    pub(super) fn suspend(self) -> Progress {
+        Progress { upload: self.upload, refused: self.refused }
+    }
+
+    /// Goes on after [`Pump::suspend`].
+    pub(super) fn resume(
+        down: &'a mut Downstream,
+        up: &'a mut Upstream,
+        body: &'a mut Body,
+        clock: &'a mut Clock,
+        progress: Progress,
+    ) -> Self {
+        let Progress { upload, refused } = progress;
+        Pump { down, up, body, clock, upload, download: Download::Body, refused, tunnel: false }
+    }
+
+    /// Runs until a response header that is not merely informational.
+    pub(super) async fn until_header(&mut self) -> Result<Box<ResponseHeader>, Stop> {
+        std::future::poll_fn(|cx| self.poll_until_header(cx)).await
+    }
+
+    /// Runs until the end of the answer, which began with the header that was sent to the client.
+    pub(super) async fn until_end(&mut self) -> Result<(), Stop> {
+        if self.up.body_is_done() {
+            // A header that carried its own end: nothing to read, not even trailers.
+            self.down.finish(None).map_err(Stop::Client)?;
+            self.download = Download::Flush;
+        }
+        std::future::poll_fn(|cx| self.poll_until_end(cx)).await
+    }
+
+    /// After a 101: bytes both ways until either side ends.
+    pub(super) async fn tunnel(&mut self) -> Result<(), Stop> {
+        self.tunnel = true;
+        self.clock.lift();
+        self.up.begin_tunnel();
+        *self.body = Body::new(true, false);
+        self.upload = Upload::Body;
+        std::future::poll_fn(|cx| self.poll_until_end(cx)).await
+    }
+
+    /// Request and answer are complete, and the connection has carried nothing else.
+    pub(super) fn is_clean(&self) -> bool {
+        self.upload == Upload::Done
+            && self.download == Download::Done
+            && self.refused.is_none()
+            && !self.tunnel
+    }
+
+    /// What the upstream said when it stopped taking the request.
+    pub(super) fn refusal(&self) -> Option<&Failure> {
+        self.refused.as_ref()
+    }
+
+    fn poll_until_header(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<ResponseHeader>, Stop>> {
+        let _ = self.poll_upload(cx)?;
+        while let Poll::Ready(header) = self.up.poll_header(cx) {
+            let header = header.map_err(Stop::Upstream)?;
+            self.clock.touch();
+            if !header.status.is_informational() || header.status.as_u16() == 101 {
+                return Poll::Ready(Ok(header));
+            }
+            // 100 was answered by the gateway itself, when it was asked for.
+            if header.status.as_u16() != 100 {
+                self.down.inform(header).map_err(Stop::Client)?;
+            }
+        }
+        self.poll_others(cx)
+    }
+
+    fn poll_until_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        let uploaded = self.poll_upload(cx)?;
+        if self.tunnel && uploaded.is_ready() {
+            // The client has closed its side of a tunnel: what came back so far is delivered, then both close.
+            let _ = self.poll_download(cx)?;
+            let _ = self.down.poll_drain(cx).map_err(Stop::Client)?;
+            return Poll::Ready(Ok(()));
+        }
+        if self.poll_download(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_others(cx)
+    }
+
+    /// Everything else that can end the wait: informational output, the client, the clock.
+    fn poll_others<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Stop>> {
+        if self.down.poll_drain(cx).map_err(Stop::Client)?.is_ready()
+            && self.body.is_complete()
+            && !self.tunnel
+            && let Poll::Ready(gone) = self.down.poll_left(cx)
+        {
+            return Poll::Ready(Err(Stop::Client(gone)));
+        }
+        self.clock.poll(cx).map(|expired| Err(Stop::Expired(expired)))
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        loop {
+            match self.upload {
+                Upload::Done => return Poll::Ready(Ok(())),
+                Upload::Body if self.up.has_room() => match self.body.poll_next(self.down, cx) {
+                    Poll::Ready(piece) => {
+                        self.clock.touch();
+                        let piece = piece.map_err(Stop::Client)?;
+                        self.send(piece);
+                    }
+                    Poll::Pending => {
+                        if let Poll::Ready(Err(failure)) = self.up.poll_drain(cx) {
+                            self.stop_upload(failure);
+                        }
+                        return Poll::Pending;
+                    }
+                },
+                Upload::Body | Upload::Flush => match ready!(self.up.poll_drain(cx)) {
+                    Err(failure) => self.stop_upload(failure),
+                    Ok(()) => {
+                        self.clock.touch();
+                        if self.upload == Upload::Flush {
+                            self.upload = Upload::Done;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn send(&mut self, piece: Option<bytes::Bytes>) {
+        let sent = match piece {
+            Some(piece) => self.up.push(piece),
+            None => Ok(()),
+        };
+        let sent = sent.and_then(|()| {
+            if !self.body.is_sent() {
+                return Ok(());
+            }
+            self.clock.request_complete();
+            self.upload = Upload::Flush;
+            self.up.finish()
+        });
+        if let Err(failure) = sent {
+            self.stop_upload(failure);
+        }
+    }
+
+    /// An upstream that does not want the rest of the request may still answer it.
+    fn stop_upload(&mut self, failure: Failure) {
+        self.refused.get_or_insert(failure);
+        self.upload = Upload::Done;
+    }
+
+    fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        loop {
+            if self.download == Download::Done {
+                return Poll::Ready(Ok(()));
+            }
+            if self.download == Download::Flush || !self.down.has_room() {
+                ready!(self.down.poll_drain(cx)).map_err(Stop::Client)?;
+                self.clock.touch();
+            }
+            match self.download {
+                Download::Body => match self.up.poll_body_into(self.down, cx) {
+                    Poll::Ready(more) => {
+                        self.clock.touch();
+                        if !more? || (!self.tunnel && self.up.body_is_done()) {
+                            self.download = Download::Trailers;
+                        }
+                    }
+                    Poll::Pending => return Poll::Pending,
+                },
+                Download::Trailers => {
+                    let trailers = ready!(self.up.poll_trailers(cx)).map_err(Stop::Upstream)?;
+                    self.down.finish(trailers).map_err(Stop::Client)?;
+                    self.download = Download::Flush;
+                }
+                Download::Flush => self.download = Download::Done,
+                Download::Done => {}
+            }
+        }
+    }
+}

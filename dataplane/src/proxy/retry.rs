@@ -1,0 +1,145 @@
+//! Whether a try is followed by another one.
+//!
+//! Owns the rule: what the route asks for, within what is safe. A route with a retry rule has said that its requests may
+//! be sent twice; without one only a request that cannot have had an effect is sent again, on a connection that turned
+//! out to be closed. Must not wait or send.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::failure::{Failure, Kind};
+use crate::policy::retry::{Reset, Retry};
+
+/// Repeats without a retry rule: each one found a pooled connection dead, and there may be several of them.
+const RECONNECTS: u32 = 3;
+
+/// See the module.
+pub(super) struct Retries<'a> {
+    rule: Option<&'a Retry>,
+    idempotent: bool,
+    /// Retries by rule so far.
+    done: u32,
+    reconnects: u32,
+}
+
+/// What follows a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Its result is the answer.
+    Answer,
+    /// Another try, after a pause, on another endpoint.
+    Again(Duration),
+    /// The same once more, at once: the connection was stale.
+    Reconnect,
+}
+
+impl<'a> Retries<'a> {
+    pub(super) fn new(rule: Option<&'a Retry>, method: &Method) -> Self {
+        Retries { rule, idempotent: method.is_idempotent(), done: 0, reconnects: 0 }
+    }
+
+    /// After a try without a response header. `rewinds`: the request can be sent from the start; `reused`: the try was
+    /// on a connection that had been used before.
+    pub(super) fn after_failure(&mut self, failure: &Failure, rewinds: bool, reused: bool) -> Next {
+        if !rewinds {
+            return Next::Answer;
+        }
+        if reused
+            && matches!(failure.kind, Kind::Unsent | Kind::Refused | Kind::Reset)
+            && (self.idempotent || failure.nothing_done())
+            && self.reconnects < RECONNECTS
+        {
+            self.reconnects += 1;
+            return Next::Reconnect;
+        }
+        self.by_rule(|rule| rule.wants_reset(reset(failure.kind)))
+    }
+
+    /// After a try that took too long.
+    pub(super) fn after_timeout(&mut self, rewinds: bool) -> Next {
+        if rewinds { self.by_rule(|rule| rule.wants_reset(Reset::AfterRequest)) } else { Next::Answer }
+    }
+
+    /// After a response header.
+    pub(super) fn after_response(&mut self, status: StatusCode, headers: &HeaderMap, rewinds: bool) -> Next {
+        if rewinds { self.by_rule(|rule| rule.wants_response(status, headers)) } else { Next::Answer }
+    }
+
+    fn by_rule(&mut self, wants: impl FnOnce(&Retry) -> bool) -> Next {
+        match self.rule {
+            Some(rule) if self.done < rule.num_retries && wants(rule) => {
+                self.done += 1;
+                Next::Again(rule.pause(self.done, fastrand::f64()))
+            }
+            _ => Next::Answer,
+        }
+    }
+}
+
+fn reset(kind: Kind) -> Reset {
+    match kind {
+        Kind::Connect | Kind::ConnectTimeout => Reset::Connect,
+        Kind::Refused => Reset::Refused,
+        Kind::Unsent => Reset::BeforeRequest,
+        Kind::Reset | Kind::Protocol => Reset::AfterRequest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::retry::RetryOn;
+
+    fn failure(kind: Kind) -> Failure {
+        Failure::new(kind, "x")
+    }
+
+    fn rule(on: RetryOn, num_retries: u32) -> Retry {
+        Retry {
+            on,
+            num_retries,
+            per_try_timeout: None,
+            base_interval: Duration::from_millis(1),
+            max_interval: Duration::from_millis(1),
+            status_codes: Default::default(),
+        }
+    }
+
+    #[test]
+    fn without_a_rule_only_stale_connections_are_left() {
+        let mut get = Retries::new(None, &Method::GET);
+        assert_eq!(get.after_failure(&failure(Kind::Reset), true, false), Next::Answer);
+        assert_eq!(get.after_failure(&failure(Kind::Reset), true, true), Next::Reconnect);
+        assert_eq!(get.after_failure(&failure(Kind::Reset), false, true), Next::Answer, "the body is gone");
+        assert_eq!(get.after_failure(&failure(Kind::Protocol), true, true), Next::Answer);
+        let mut post = Retries::new(None, &Method::POST);
+        assert_eq!(
+            post.after_failure(&failure(Kind::Reset), true, true),
+            Next::Answer,
+            "it may have had its effect"
+        );
+        assert_eq!(post.after_failure(&failure(Kind::Unsent), true, true), Next::Reconnect);
+    }
+
+    #[test]
+    fn reconnects_end() {
+        let mut get = Retries::new(None, &Method::GET);
+        let reconnects =
+            (0..10).filter(|_| get.after_failure(&failure(Kind::Reset), true, true) == Next::Reconnect);
+        assert_eq!(reconnects.count(), 3);
+    }
+
+    #[test]
+    fn a_rule_counts_its_retries() {
+        let rule = rule(RetryOn::FIVE_XX, 2);
+        let mut post = Retries::new(Some(&rule), &Method::POST);
+        let again = |next| matches!(next, Next::Again(_));
+        assert!(again(post.after_response(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), true)));
+        assert!(again(post.after_timeout(true)));
+        assert!(!again(post.after_failure(&failure(Kind::Connect), true, false)));
+        let mut post = Retries::new(Some(&rule), &Method::POST);
+        assert!(!again(post.after_response(StatusCode::NOT_FOUND, &HeaderMap::new(), true)));
+        assert!(!again(post.after_response(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), false)));
+    }
+}

@@ -1,0 +1,201 @@
+//! Spans of a request: one for the gateway as a server, one for each try as a client, by OpenTelemetry's conventions for
+//! HTTP; and the W3C trace context in and out (`traceparent`, `tracestate`).
+//!
+//! Without an exporter nothing is made, and a client's trace context passes through untouched. Must not wait: ended
+//! spans go into the exporter's bounded queue.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
+};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, Span};
+
+use super::conn::ConnInfo;
+use super::reply::Reason;
+use super::strict::Head;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+struct Fields<'a>(&'a HeaderMap);
+
+impl Extractor for Fields<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+/// The gateway's own span of a request.
+pub(super) struct Server {
+    tracer: SdkTracer,
+    span: Span,
+}
+
+/// The span of one try.
+pub(super) struct Client {
+    span: Span,
+}
+
+impl Server {
+    /// Begins the span of a request, as a child of the client's if it names one.
+    pub(super) fn begin(tracer: &SdkTracer, head: &Head, info: &ConnInfo, started: SystemTime) -> Self {
+        let parent =
+            TraceContextPropagator::new().extract_with_context(&Context::new(), &Fields(&head.headers));
+        let builder = SpanBuilder::from_name(head.method.to_string())
+            .with_kind(SpanKind::Server)
+            .with_start_time(started)
+            // What a sampler may look at.
+            .with_attributes([
+                KeyValue::new("http.request.method", head.method.to_string()),
+                KeyValue::new("url.path", head.path().to_owned()),
+                KeyValue::new("url.scheme", head.scheme),
+            ]);
+        let mut span = tracer.build_with_context(builder, &parent);
+        if span.is_recording() {
+            let (host, port) = split_authority(&head.authority);
+            span.set_attribute(KeyValue::new("server.address", host.to_owned()));
+            if let Some(port) = port {
+                span.set_attribute(KeyValue::new("server.port", i64::from(port)));
+            }
+            span.set_attribute(KeyValue::new("client.address", info.client.ip().to_string()));
+            span.set_attribute(KeyValue::new("network.protocol.version", protocol_version(head.version)));
+            if let Some(query) = head.target.query() {
+                span.set_attribute(KeyValue::new("url.query", query.to_owned()));
+            }
+            if let Some(agent) =
+                head.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok())
+            {
+                span.set_attribute(KeyValue::new("user_agent.original", agent.to_owned()));
+            }
+        }
+        Server { tracer: tracer.clone(), span }
+    }
+
+    /// The route is known: `GET /prefix*`.
+    pub(super) fn route(&mut self, method: &http::Method, template: &str) {
+        if self.span.is_recording() {
+            self.span.update_name(format!("{method} {template}"));
+            self.span.set_attribute(KeyValue::new("http.route", template.to_owned()));
+        }
+    }
+
+    /// Trace id, for the access log.
+    pub(super) fn trace_id(&self) -> String {
+        self.span.span_context().trace_id().to_string()
+    }
+
+    /// Begins the span of a try.
+    pub(super) fn client(&self, head: &Head, upstream: &str, endpoint: SocketAddr, attempt: u32) -> Client {
+        let parent = Context::new().with_remote_span_context(self.span.span_context().clone());
+        let builder =
+            SpanBuilder::from_name(head.method.to_string()).with_kind(SpanKind::Client).with_attributes([
+                KeyValue::new("http.request.method", head.method.to_string()),
+                KeyValue::new("server.address", endpoint.ip().to_string()),
+                KeyValue::new("server.port", i64::from(endpoint.port())),
+                KeyValue::new("portcullis.upstream", upstream.to_owned()),
+            ]);
+        let mut span = self.tracer.build_with_context(builder, &parent);
+        if attempt > 1 {
+            span.set_attribute(KeyValue::new(
+                "http.request.resend_count",
+                i64::from(attempt.saturating_sub(1)),
+            ));
+        }
+        Client { span }
+    }
+
+    /// The request is over.
+    pub(super) fn end(mut self, status: StatusCode, reason: Option<Reason>) {
+        if self.span.is_recording() {
+            self.span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+            if let Some(reason) = reason {
+                self.span.set_attribute(KeyValue::new("portcullis.reason", reason.as_str()));
+            }
+            if status.is_server_error() {
+                let kind =
+                    reason.map_or_else(|| status.as_str().to_owned(), |reason| reason.as_str().to_owned());
+                self.span.set_attribute(KeyValue::new("error.type", kind));
+                self.span.set_status(Status::error(""));
+            }
+        }
+        self.span.end();
+    }
+}
+
+impl Client {
+    /// Puts this span's context where the upstream looks for it.
+    pub(super) fn inject(&self, headers: &mut HeaderMap) {
+        inject(self.span.span_context(), headers);
+    }
+
+    /// The try has a response header.
+    pub(super) fn answered(mut self, status: StatusCode) {
+        if self.span.is_recording() {
+            self.span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+            if status.is_client_error() || status.is_server_error() {
+                self.span.set_attribute(KeyValue::new("error.type", status.as_str().to_owned()));
+                self.span.set_status(Status::error(""));
+            }
+        }
+        self.span.end();
+    }
+
+    /// The try has failed.
+    pub(super) fn failed(mut self, reason: Reason, detail: &str) {
+        if self.span.is_recording() {
+            self.span.set_attribute(KeyValue::new("error.type", reason.as_str()));
+            self.span.set_status(Status::error(detail.to_owned()));
+        }
+        self.span.end();
+    }
+}
+
+fn inject(context: &SpanContext, headers: &mut HeaderMap) {
+    if !context.is_valid() {
+        return;
+    }
+    let flags = u8::from(context.is_sampled());
+    let text = format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id());
+    // Hexadecimal digits and dashes.
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(TRACEPARENT, value);
+    }
+    match HeaderValue::try_from(context.trace_state().header()) {
+        Ok(state) if !state.is_empty() => {
+            headers.insert(TRACESTATE, state);
+        }
+        _ => {
+            headers.remove(TRACESTATE);
+        }
+    }
+}
+
+/// The trace id of a client's `traceparent`, for the access log of a gateway that makes no spans.
+pub(super) fn trace_id_of(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+fn split_authority(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (authority, None),
+    }
+}
+
+fn protocol_version(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_2 => "2",
+        http::Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
+}
