@@ -13,7 +13,8 @@ use crate::until;
 /// nothing, but a worker that stops in order has written everything.
 async fn stop(worker: Worker) {
     worker.signal(rustix::process::Signal::TERM);
-    assert!(worker.exit().await.success());
+    let status = worker.exit().await;
+    assert!(status.success(), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,25 +24,25 @@ async fn the_last_table_is_served_while_control_is_away() {
     let worker = site.worker();
     let mut session = control.session().await;
     let table = Table::default()
-        .with(listener(site.address, 8080))
+        .with(listener(site.address, 21080))
         .with(dynamic_upstream("u"))
         .with(forwarding("u", "u.test", "u"))
         .with(answering("a", "a.test", "cached"));
     session.put(&table).await;
-    session.endpoints(endpoints("u", 1, site.at(9001))).await;
+    session.endpoints(endpoints("u", 1, site.at(21901))).await;
     session.beat(|_| true).await;
     drop(session);
     drop(control);
     // Control's end changes nothing.
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "cached");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "cached");
     stop(worker).await;
 
     let worker = site.worker();
     let ready = worker.ready().await;
     assert!(ready.contains("table: from cache, version 1.1, age "), "{ready}");
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "cached");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "cached");
     // The endpoints are there as well: refused (503), and not waited for.
-    assert_eq!(get(site.at(8080), "u.test").await.unwrap().status, 503);
+    assert_eq!(get(site.at(21080), "u.test").await.unwrap().status, 503);
 
     // Control comes back: it learns what the worker has and sends only what differs.
     let mut control = Control::start(&site.socket()).await;
@@ -50,7 +51,7 @@ async fn the_last_table_is_served_while_control_is_away() {
     let next = table.with(answering("a", "a.test", "fresh"));
     assert_eq!(next.delta(&session.have).upserts.len(), 1);
     session.put(&next).await;
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "fresh");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "fresh");
     until("the table to be control's", || async {
         let ready = worker.admin("/readyz?verbose").await.ok()?.body;
         (ready.contains("table: version 1.1") && ready.contains("link: connected")).then_some(())
@@ -64,8 +65,7 @@ async fn a_killed_worker_comes_back_with_its_table() {
     let mut control = Control::start(&site.socket()).await;
     let worker = site.worker();
     let mut session = control.session().await;
-    let table =
-        Table::default().with(listener(site.address, 8080)).with(answering("a", "a.test", "hello"));
+    let table = Table::default().with(listener(site.address, 21080)).with(answering("a", "a.test", "hello"));
     session.put(&table).await;
     // What is on disk by the time of the kill is what counts: wait for it without looking at a clock.
     let cache = site.data().join("worker-0-cache");
@@ -75,11 +75,12 @@ async fn a_killed_worker_comes_back_with_its_table() {
     .await;
     drop(control);
     worker.kill().await;
-    assert!(get(site.at(8080), "a.test").await.is_err());
+    until("the sockets to be gone", || async { get(site.at(21080), "a.test").await.err() }).await;
 
     let worker = site.worker();
-    assert!(worker.ready().await.contains("from cache"));
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "hello");
+    let ready = worker.ready().await;
+    assert!(ready.contains("from cache"), "{ready}");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "hello");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,8 +102,8 @@ async fn private_keys_are_cached_only_under_a_seal() {
         let worker = start();
         let mut session = control.session().await;
         let table = Table::default()
-            .with(listener(site.address, 8080))
-            .with(tls_listener(site.address, 8443, &[("cert", &[], false)]))
+            .with(listener(site.address, 21080))
+            .with(tls_listener(site.address, 21443, &[("cert", &[], false)]))
             .with(certificate("cert", &server, None))
             .with(answering("any", "*", "hello"));
         session.put(&table).await;
@@ -113,9 +114,9 @@ async fn private_keys_are_cached_only_under_a_seal() {
 
         let worker = start();
         worker.ready().await;
-        assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "hello");
+        assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "hello");
         let config = ca.client(None, &["http/1.1"]);
-        let tls = connect_tls(site.at(8443), &config, "a.test").await;
+        let tls = connect_tls(site.at(21443), &config, "a.test").await;
         assert_eq!(tls.is_ok(), sealed, "{:?}", tls.err());
 
         // With control, everything is there again.
@@ -124,7 +125,7 @@ async fn private_keys_are_cached_only_under_a_seal() {
         let missing = table.delta(&session.have).upserts.len();
         assert_eq!(missing > 0, !sealed);
         session.put(&table).await;
-        let mut client = connect_tls(site.at(8443), &config, "a.test").await.unwrap();
+        let mut client = connect_tls(site.at(21443), &config, "a.test").await.unwrap();
         assert_eq!(client.get("a.test").await.unwrap().body, "hello");
     }
 }
@@ -140,8 +141,7 @@ async fn a_damaged_cache_is_no_obstacle() {
     let worker = site.worker();
     let mut session = control.session().await;
     assert!(session.have.is_empty());
-    let table =
-        Table::default().with(listener(site.address, 8080)).with(answering("a", "a.test", "hello"));
+    let table = Table::default().with(listener(site.address, 21080)).with(answering("a", "a.test", "hello"));
     session.put(&table).await;
     worker.ready().await;
 }

@@ -80,7 +80,8 @@ impl Control {
                 break;
             }
         }
-        let welcome = pb::Welcome { session_id: "test".into(), epoch: 1, beat_interval_ms: 200, protocol_minor: 0 };
+        let welcome =
+            pb::Welcome { session_id: "test".into(), epoch: 1, beat_interval_ms: 200, protocol_minor: 0 };
         session.send(ControlFrame::Welcome(welcome)).await;
         session
     }

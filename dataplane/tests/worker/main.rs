@@ -1,7 +1,8 @@
 //! The real worker process against a scripted control: what a table, its absence, signals and hard kills do to
 //! connections of real clients.
 //!
-//! Every test has a loopback address of its own, so that it may use the usual ports, and waits for conditions only.
+//! Every test has a loopback address of its own, so that all may use the same ports (unusual ones: a gateway that a
+//! person runs on `::` would answer on every address), and waits for conditions only.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,7 +37,12 @@ fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     // The process id keeps two runs on one machine apart.
     let pid = std::process::id();
-    Ipv4Addr::new(127, 20 + (pid / 250 % 60) as u8, (pid % 250) as u8 + 1, NEXT.fetch_add(1, Ordering::Relaxed))
+    Ipv4Addr::new(
+        127,
+        20 + (pid / 250 % 60) as u8,
+        (pid % 250) as u8 + 1,
+        NEXT.fetch_add(1, Ordering::Relaxed),
+    )
 }
 
 /// Waits until `probe` gives something.

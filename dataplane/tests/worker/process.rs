@@ -48,11 +48,11 @@ impl Site {
             .arg(self.socket())
             .arg("--data-dir")
             .arg(self.data())
-            .args(["--admin", &self.at(19001).to_string(), "--threads", "2", "--drain-timeout", "20s"])
+            .args(["--admin", &self.at(21001).to_string(), "--threads", "2", "--drain-timeout", "20s"])
             .stdin(Stdio::null())
             .kill_on_drop(true);
         change(&mut command);
-        Worker { child: command.spawn().unwrap(), admin: self.at(19001) }
+        Worker { child: command.spawn().unwrap(), admin: self.at(21001) }
     }
 }
 
@@ -76,6 +76,15 @@ impl Worker {
             (answer.status == 200).then_some(answer.body)
         })
         .await
+    }
+
+    /// Waits until the metrics contain `line`.
+    pub async fn counts(&self, line: &str) {
+        until(line, || async {
+            let metrics = self.admin("/metrics").await.ok()?.body;
+            metrics.contains(line).then_some(())
+        })
+        .await;
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {

@@ -157,8 +157,7 @@ pub fn answering(name: &str, domain: &str, body: &str) -> Resource {
 
 /// A virtual host that forwards to `upstream`.
 pub fn forwarding(name: &str, domain: &str, upstream: &str) -> Resource {
-    let destination =
-        wire::Destination { upstream: upstream.into(), weight: 1, policies: Vec::new() };
+    let destination = wire::Destination { upstream: upstream.into(), weight: 1, policies: Vec::new() };
     let target = wire::forward::Target::Destinations(wire::Destinations { destinations: vec![destination] });
     let action = wire::route::Action::Forward(wire::Forward { target: Some(target) });
     Resource::VirtualHost(host(name, domain, action))
@@ -168,10 +167,9 @@ pub fn forwarding(name: &str, domain: &str, upstream: &str) -> Resource {
 pub fn from_the_future(name: &str, domain: &str) -> Resource {
     let response = wire::DirectResponse { status: 200, body: "never".into() };
     let mut host = host(name, domain, wire::route::Action::DirectResponse(response));
-    host.routes[0].policies.push(prost_types::Any {
-        type_url: "/portcullis.policy.v9.Unheard".into(),
-        value: Vec::new(),
-    });
+    host.routes[0]
+        .policies
+        .push(prost_types::Any { type_url: "/portcullis.policy.v9.Unheard".into(), value: Vec::new() });
     Resource::VirtualHost(host)
 }
 

@@ -14,16 +14,15 @@ async fn a_table_with_a_wrong_digest_is_not_applied() {
     let mut control = Control::start(&site.socket()).await;
     let _worker = site.worker();
     let mut session = control.session().await;
-    let table =
-        Table::default().with(listener(site.address, 8080)).with(answering("a", "a.test", "old"));
+    let table = Table::default().with(listener(site.address, 21080)).with(answering("a", "a.test", "old"));
     session.put(&table).await;
     let next = table.with(answering("a", "a.test", "new"));
     session.send_delta(&next, true).await;
     let WorkerFrame::Nack(nack) = session.answer().await else { panic!("not a Nack") };
     assert!(nack.table_digest_mismatch);
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "old");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "old");
     session.put(&next).await;
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "new");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "new");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +32,7 @@ async fn a_rejected_resource_is_named_and_everything_else_applies() {
     let _worker = site.worker();
     let mut session = control.session().await;
     let table = Table::default()
-        .with(listener(site.address, 8080))
+        .with(listener(site.address, 21080))
         .with(answering("a", "a.test", "good"))
         .with(answering("b", "b.test", "before"));
     session.put(&table).await;
@@ -50,17 +49,17 @@ async fn a_rejected_resource_is_named_and_everything_else_applies() {
     rejected.sort();
     assert_eq!(rejected.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
     assert!(rejected[0].1.contains("Unheard"), "{rejected:?}");
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "good");
-    assert_eq!(get(site.at(8080), "d.test").await.unwrap().body, "new");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "good");
+    assert_eq!(get(site.at(21080), "d.test").await.unwrap().body, "new");
     // One keeps its previous form, the other never had one.
-    assert_eq!(get(site.at(8080), "b.test").await.unwrap().body, "before");
-    assert_eq!(get(site.at(8080), "c.test").await.unwrap().status, 503);
+    assert_eq!(get(site.at(21080), "b.test").await.unwrap().body, "before");
+    assert_eq!(get(site.at(21080), "c.test").await.unwrap().status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_arrive_by_their_own_lane() {
     let site = Site::new();
-    let backend = tokio::net::TcpListener::bind(site.at(9000)).await.unwrap();
+    let backend = tokio::net::TcpListener::bind(site.at(21900)).await.unwrap();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = backend.accept().await.unwrap();
@@ -77,17 +76,17 @@ async fn endpoints_arrive_by_their_own_lane() {
     let _worker = site.worker();
     let mut session = control.session().await;
     // Before the upstream is known.
-    session.endpoints(endpoints("u", 1, site.at(9000))).await;
+    session.endpoints(endpoints("u", 1, site.at(21900))).await;
     let table = Table::default()
-        .with(listener(site.address, 8080))
+        .with(listener(site.address, 21080))
         .with(dynamic_upstream("u"))
         .with(forwarding("a", "a.test", "u"));
     session.put(&table).await;
-    assert_eq!(get(site.at(8080), "a.test").await.unwrap().body, "backend");
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "backend");
     // Nobody is there.
-    session.endpoints(endpoints("u", 2, site.at(9001))).await;
+    session.endpoints(endpoints("u", 2, site.at(21901))).await;
     until("the new endpoints", || async {
-        get(site.at(8080), "a.test").await.ok().filter(|answer| answer.status == 503)
+        get(site.at(21080), "a.test").await.ok().filter(|answer| answer.status == 503)
     })
     .await;
 }
