@@ -55,7 +55,7 @@ fn a_table_has_state_reason_age_and_served() {
     let expected = "\
 NAMESPACE     NAME   DOMAINS            SSL    ROUTES   STATE      AGE   SERVED        REASON
 gloo-system   shop   shop.example.com   none   1        Accepted   5m    2/2 workers
-gloo-system   blog   *                  none   0        Rejected   5m    1/2 workers   [last accepted form in use] 1 error occurred: * spec.virt...
+gloo-system   blog   *                  none   0        Rejected   5m    1/2 workers   [last accepted form in use] spec.virtualHost.routes[0]: route must specify an action, one of rout...
 ";
     assert_eq!(printed, expected);
 }
@@ -64,7 +64,7 @@ gloo-system   blog   *                  none   0        Rejected   5m    1/2 wor
 fn wide_shows_the_source_and_the_whole_reason() {
     let printed = render(&args(&["all", "-o", "wide"]), &found(), &Console::plain());
     assert!(printed.contains("shop.yaml:1"), "{printed}");
-    assert!(printed.contains("route must specify an action and it does not"), "{printed}");
+    assert!(printed.contains("route must specify an action, one of routeAction, redirectAction, directResponseAction"), "{printed}");
     assert!(printed.contains("virtualservice/shop"), "{printed}");
     assert!(printed.contains("worker/worker-0"), "{printed}");
 }
