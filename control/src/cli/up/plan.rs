@@ -265,6 +265,7 @@ mod tests {
             path: "/bin/true".into(),
             args: vec![],
             admin: ([127, 0, 0, 1], 1).into(),
+            after: None,
         };
         let plan = Plan { control: program, workers: vec![], data_dir: dir.path().to_owned() };
         let first = plan.lock().unwrap();
