@@ -165,6 +165,8 @@ mod tests {
             upstream: None,
             upstream_host: None,
             attempts: 0,
+            reason: None,
+            flags: "-",
         };
         let (mut headers, mut slots) = (HeaderMap::new(), Slots::default());
         let mut cx = RequestCx { headers: &mut headers, facts: &facts, slots: &mut slots };
