@@ -35,7 +35,7 @@ bench: tools ## Run the benchmarks
 
 .PHONY: golden
 golden: tools ## Rewrite the expected files of the golden cases; look at the difference before you commit it
-	PORTCULLIS_GOLDEN=write $(CARGO) test --package portcullis-tests golden
+	UPDATE_GOLDEN=1 $(CARGO) test --package portcullis-control --test golden
 	@git --no-pager diff --stat -- tests/golden
 
 .PHONY: build

@@ -6,6 +6,7 @@ use std::path::Path;
 const FILES: &[&str] = &[
     "portcullis/admin/v1/admin.proto",
     "portcullis/link/v1/link.proto",
+    "portcullis/policy/v1/answer.proto",
     "portcullis/policy/v1/headers.proto",
     "portcullis/policy/v1/host_rewrite.proto",
     "portcullis/policy/v1/path_rewrite.proto",

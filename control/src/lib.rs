@@ -6,8 +6,10 @@
 // -- core --
 pub mod compile;
 pub mod ir;
+pub mod policy;
 pub mod resource;
 pub mod translate;
+pub mod upstream;
 
 // -- shell --
 pub mod admin;

@@ -28,7 +28,7 @@ pub struct Ir {
     /// By proxy name.
     pub proxies: BTreeMap<Arc<str>, Proxy>,
     /// By wire name. Every proxy gets all of them, because a `clusterHeader` route may name any.
-    pub upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    pub upstreams: Arc<BTreeMap<Arc<str>, Arc<Upstream>>>,
     /// By wire name; shared by the proxies like the upstreams.
     pub splits: BTreeMap<Arc<str>, Arc<Split>>,
 }

@@ -4,13 +4,33 @@
 //! records each read; `memo` reuses a unit while every recorded read still gives the same. A full build is the same
 //! code with an empty memo.
 
+mod assemble;
+mod build;
+mod cx;
+mod gateway;
+mod globals;
+mod label;
+mod memo;
+mod notes;
 mod path;
+mod place;
 mod report;
+mod route;
 mod secret;
-mod tls;
+mod service;
+mod ssl;
+pub(crate) mod tls;
+mod upstreams;
 
+#[cfg(test)]
+mod tests;
+
+pub use memo::Memo;
+pub use notes::{Note, Notes};
+pub use path::problem as path_problem;
 pub use report::{ObjectReport, Report, State};
 pub use secret::{SecretFacts, SecretIndex};
+pub use upstreams::SecretReader;
 
 pub use crate::ir::CertificateSource;
 
@@ -18,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ir::Ir;
-use crate::resource::{Entry, Object, ObjectRef};
+use crate::resource::{Entry, Kind, Object, ObjectRef};
 
 /// All resources at one instant.
 #[derive(Debug, Clone)]
@@ -88,16 +108,29 @@ pub struct DnsHost {
     pub sni: Option<Arc<str>>,
 }
 
-/// Results of the last translation. An empty one gives the same result, more slowly.
-#[derive(Debug, Default)]
-pub struct Memo {}
-
 /// Translates a snapshot.
-pub fn translate(snapshot: &Snapshot, _memo: &mut Memo) -> Translated {
-    let mut translated = Translated::default();
-    for (id, entry) in &snapshot.entries {
-        let report = ObjectReport { findings: entry.findings.clone(), using_last_accepted: false };
-        translated.report.objects.insert(id.clone(), report);
+pub fn translate(snapshot: &Snapshot, memo: &mut Memo) -> Translated {
+    build::Build::new(snapshot, memo).run()
+}
+
+/// The upstreams of all resources, as they are handed out. Kept while none changes.
+#[derive(Debug, Default)]
+struct WireUpstreams {
+    all: Vec<(Arc<str>, Arc<crate::ir::Upstream>)>,
+    served: Arc<BTreeMap<Arc<str>, Arc<crate::ir::Upstream>>>,
+    dynamic: Vec<DynamicUpstream>,
+    wanted: BTreeSet<CertificateSource>,
+}
+
+impl WireUpstreams {
+    fn finish(mut self) -> Self {
+        self.served = Arc::new(self.all.drain(..).collect());
+        self.dynamic.sort_by(|a, b| a.name.cmp(&b.name));
+        self
     }
-    translated
+}
+
+/// The resources of one kind, in order.
+fn of_kind(snapshot: &Snapshot, kind: Kind) -> impl Iterator<Item = (&ObjectRef, &Arc<Entry>)> {
+    snapshot.entries.range(ObjectRef::new(kind, "", "")..).take_while(move |(id, _)| id.kind == kind)
 }

@@ -83,14 +83,4 @@ impl ObjectReport {
         }
         text
     }
-
-    /// Adds a finding unless the same is there.
-    pub(crate) fn add(&mut self, finding: Finding) {
-        let known = self.findings.iter().any(|other| {
-            other.level == finding.level && other.path == finding.path && other.message == finding.message
-        });
-        if !known {
-            self.findings.push(finding);
-        }
-    }
 }

@@ -1,18 +1,12 @@
-//! TLS parameters of listeners and upstreams: what users name, against what the data plane offers (rustls with *ring*).
+//! TLS parameters of listeners and upstreams: what users name, against what the data plane offers.
 
 use std::sync::Arc;
 
-use crate::ir::TlsVersion;
+use portcullis_shared::tls;
 
-/// TLS 1.2 suites that are offered, by their OpenSSL names.
-pub const CIPHER_SUITES: &[&str] = &[
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-];
+use super::notes::Notes;
+use crate::ir::{CertificateSource, KeySource, TlsParameters, TlsVersion};
+use crate::resource::{KeyFile, ObjectRef, ProtocolVersion, Ref, SslFiles, SslParameters};
 
 /// Suites that Envoy knows and that are not offered: no forward secrecy, or CBC.
 const OTHER_SUITES: &[&str] = &[
@@ -45,122 +39,167 @@ const OTHER_SUITES: &[&str] = &[
     "DHE-RSA-AES256-SHA256",
 ];
 
-/// Key exchange groups that are offered.
-pub const CURVES: &[&str] = &["X25519", "P-256", "P-384"];
-
 const OTHER_CURVES: &[&str] = &["P-521", "P-224", "X25519MLKEM768", "X25519Kyber768Draft00"];
 
-/// A version as users write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Requested {
-    /// `TLS_AUTO` or nothing.
-    Auto,
-    /// `TLSv1_0` and `TLSv1_1`, with the name.
-    Old(&'static str),
-    /// `TLSv1_2`
-    V1_2,
-    /// `TLSv1_3`
-    V1_3,
-}
-
-/// The result of checking one part: what to use, errors, warnings; each with the field they are about.
-#[derive(Debug, Default, PartialEq)]
-pub struct Checked {
-    /// Fatal.
-    pub errors: Vec<(&'static str, String)>,
-    /// Worth a word.
-    pub warnings: Vec<(&'static str, String)>,
-}
-
-/// The range of versions. An old minimum is raised; an old maximum leaves nothing.
-pub fn versions(min: Requested, max: Requested, checked: &mut Checked) -> (TlsVersion, TlsVersion) {
-    let lowest = match min {
-        Requested::Auto => TlsVersion::Auto,
-        Requested::V1_2 => TlsVersion::V1_2,
-        Requested::V1_3 => TlsVersion::V1_3,
-        Requested::Old(name) => {
-            checked.warnings.push((
-                "minimumProtocolVersion",
-                format!("{name} is not offered: the effective minimum is TLSv1_2"),
-            ));
-            TlsVersion::V1_2
-        }
-    };
-    let highest = match max {
-        Requested::Auto => TlsVersion::Auto,
-        Requested::V1_2 => TlsVersion::V1_2,
-        Requested::V1_3 => TlsVersion::V1_3,
-        Requested::Old(name) => {
-            checked.errors.push((
-                "maximumProtocolVersion",
-                format!("{name} is not offered: the lowest version is TLSv1_2"),
-            ));
-            TlsVersion::Auto
-        }
-    };
-    if lowest == TlsVersion::V1_3 && highest == TlsVersion::V1_2 {
-        checked
-            .errors
-            .push(("minimumProtocolVersion", "the minimum TLSv1_3 is above the maximum TLSv1_2".to_owned()));
+/// Where an `sslConfig` takes its material from; `None` = nowhere.
+pub fn source(secret: Option<&Ref>, files: Option<&SslFiles>) -> Option<CertificateSource> {
+    if let Some(files) = files {
+        let text = |text: &str| (!text.is_empty()).then(|| Arc::from(text));
+        let key = files.tls_key.as_ref().and_then(|key| match key {
+            KeyFile::Path(path) if path.is_empty() => None,
+            KeyFile::Path(path) => Some(KeySource::Path(Arc::clone(path))),
+            KeyFile::Inline(key) => Some(KeySource::Inline { digest: key.digest, pem: key.pem.clone() }),
+        });
+        return Some(CertificateSource::Files {
+            cert: text(&files.tls_cert),
+            key,
+            root_ca: text(&files.root_ca),
+            ocsp: text(&files.ocsp_staple),
+        });
     }
-    (lowest, highest)
+    let secret = secret?;
+    let (namespace, name) = (secret.namespace.as_str().into(), secret.name.as_str().into());
+    Some(CertificateSource::Secret { namespace, name })
 }
 
-/// The offered ones of `names`, in their order.
-pub fn cipher_suites(names: &[String], checked: &mut Checked) -> Vec<Arc<str>> {
-    // BoringSSL writes suites of equal preference as `[A|B]`.
-    let names = names.iter().flat_map(|name| name.trim_start_matches('[').trim_end_matches(']').split('|'));
-    choose("cipherSuites", "cipher suite", names, CIPHER_SUITES, OTHER_SUITES, checked)
+/// The field of `sslConfig` that names the source.
+pub fn source_field(source: &CertificateSource) -> &'static str {
+    match source {
+        CertificateSource::Secret { .. } => "secretRef",
+        CertificateSource::Files { .. } => "sslFiles",
+    }
 }
 
-/// The offered ones of `names`, in their order.
-pub fn curves(names: &[String], checked: &mut Checked) -> Vec<Arc<str>> {
-    let names = names.iter().map(|name| match name.as_str() {
+/// How a source is called in messages.
+pub fn describe(source: &CertificateSource) -> String {
+    match source {
+        CertificateSource::Secret { namespace, name } => {
+            let hint = if namespace.is_empty() { " (this reference needs a namespace)" } else { "" };
+            format!("{namespace}.{name}{hint}")
+        }
+        CertificateSource::Files { cert, .. } => match cert {
+            Some(path) if !path.contains('\n') => format!("of file {path}"),
+            _ => "of sslFiles".to_owned(),
+        },
+    }
+}
+
+/// Checks `parameters` at `path` of `owner`.
+pub fn parameters(
+    parameters: Option<&SslParameters>,
+    owner: &ObjectRef,
+    path: &str,
+    notes: &mut Notes,
+) -> TlsParameters {
+    let Some(wanted) = parameters else {
+        return TlsParameters::default();
+    };
+    let mut check = Check { owner, path, notes };
+    let (min, max) = check.versions(wanted.minimum_protocol_version, wanted.maximum_protocol_version);
+    let suites = tls::cipher_suite_names(&wanted.cipher_suites);
+    let offered: Vec<&str> = tls::CIPHER_SUITES.iter().map(|(name, _)| *name).collect();
+    let cipher_suites = check.choose(("cipherSuites", "cipher suite"), suites, &offered, OTHER_SUITES);
+    let curves = wanted.ecdh_curves.iter().map(|name| match name.as_str() {
         "prime256v1" | "secp256r1" => "P-256",
         "secp384r1" => "P-384",
-        "x25519" => "X25519",
         "secp521r1" => "P-521",
+        "x25519" => "X25519",
         other => other,
     });
-    choose("ecdhCurves", "curve", names, CURVES, OTHER_CURVES, checked)
+    let offered: Vec<&str> = tls::CURVES.iter().map(|(name, _)| *name).collect();
+    let curves = check.choose(("ecdhCurves", "curve"), curves, &offered, OTHER_CURVES);
+    TlsParameters { min, max, cipher_suites, curves }
 }
 
-fn choose<'a>(
-    field: &'static str,
-    what: &str,
-    names: impl Iterator<Item = &'a str>,
-    offered: &[&str],
-    known: &[&str],
-    checked: &mut Checked,
-) -> Vec<Arc<str>> {
-    let mut chosen: Vec<Arc<str>> = Vec::new();
-    let (mut any, mut unknown) = (false, false);
-    for name in names {
-        any = true;
-        if offered.contains(&name) {
-            if !chosen.iter().any(|it| **it == *name) {
-                chosen.push(name.into());
-            }
-        } else if known.contains(&name) {
-            checked.warnings.push((field, format!("{what} {name} is not offered")));
-        } else {
-            unknown = true;
-            checked
-                .errors
-                .push((field, format!("unknown {what} {name}: the offered ones are {}", offered.join(", "))));
+struct Check<'a> {
+    owner: &'a ObjectRef,
+    path: &'a str,
+    notes: &'a mut Notes,
+}
+
+impl Check<'_> {
+    fn error(&mut self, field: &str, message: String) {
+        self.notes.error(self.owner, format!("{}.{field}", self.path), message);
+    }
+
+    fn warning(&mut self, field: &str, message: String) {
+        self.notes.warning(self.owner, format!("{}.{field}", self.path), message);
+    }
+
+    /// An old minimum is raised; an old maximum leaves nothing.
+    fn versions(&mut self, min: ProtocolVersion, max: ProtocolVersion) -> (TlsVersion, TlsVersion) {
+        let old = |version| if version == ProtocolVersion::Tls10 { "TLSv1_0" } else { "TLSv1_1" };
+        let lowest = offered(min).unwrap_or_else(|| {
+            let message = format!("{} is not offered: the effective minimum is TLSv1_2", old(min));
+            self.warning("minimumProtocolVersion", message);
+            TlsVersion::V1_2
+        });
+        let highest = offered(max).unwrap_or_else(|| {
+            let message = format!("{} is not offered: the lowest version is TLSv1_2", old(max));
+            self.error("maximumProtocolVersion", message);
+            TlsVersion::Auto
+        });
+        if (lowest, highest) == (TlsVersion::V1_3, TlsVersion::V1_2) {
+            let message = "the minimum TLSv1_3 is above the maximum TLSv1_2".to_owned();
+            self.error("minimumProtocolVersion", message);
         }
+        (lowest, highest)
     }
-    if any && chosen.is_empty() && !unknown {
-        checked
-            .errors
-            .push((field, format!("no {what} is left: the offered ones are {}", offered.join(", "))));
+
+    /// The offered ones of `names`, in their order.
+    fn choose<'n>(
+        &mut self,
+        (field, what): (&str, &str),
+        names: impl Iterator<Item = &'n str>,
+        offered: &[&str],
+        known: &[&str],
+    ) -> Vec<Arc<str>> {
+        let mut chosen: Vec<Arc<str>> = Vec::new();
+        let (mut any, mut unknown) = (false, false);
+        for name in names {
+            any = true;
+            if offered.contains(&name) {
+                if !chosen.iter().any(|it| **it == *name) {
+                    chosen.push(name.into());
+                }
+            } else if known.contains(&name) {
+                self.warning(field, format!("{what} {name} is not offered"));
+            } else {
+                unknown = true;
+                let offered = offered.join(", ");
+                self.error(field, format!("unknown {what} {name}: the offered ones are {offered}"));
+            }
+        }
+        if any && chosen.is_empty() && !unknown {
+            let offered = offered.join(", ");
+            self.error(field, format!("no {what} is left: the offered ones are {offered}"));
+        }
+        chosen
     }
-    chosen
+}
+
+/// `None` for the versions that nobody should use any more.
+fn offered(version: ProtocolVersion) -> Option<TlsVersion> {
+    match version {
+        ProtocolVersion::Auto => Some(TlsVersion::Auto),
+        ProtocolVersion::Tls10 | ProtocolVersion::Tls11 => None,
+        ProtocolVersion::Tls12 => Some(TlsVersion::V1_2),
+        ProtocolVersion::Tls13 => Some(TlsVersion::V1_3),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::{Kind, Level};
+
+    fn checked(wanted: SslParameters) -> (TlsParameters, usize, usize) {
+        let owner = ObjectRef::new(Kind::VirtualService, "ns", "a");
+        let mut notes = Notes::default();
+        let result = parameters(Some(&wanted), &owner, "spec.sslConfig.parameters", &mut notes);
+        let errors = notes.iter().filter(|note| note.level == Level::Error).count();
+        (result, errors, notes.iter().count() - errors)
+    }
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(|it| (*it).to_owned()).collect()
@@ -168,43 +207,36 @@ mod tests {
 
     #[test]
     fn an_old_minimum_is_raised_and_an_old_maximum_refused() {
-        let mut checked = Checked::default();
-        let range = versions(Requested::Old("TLSv1_0"), Requested::Auto, &mut checked);
-        assert_eq!(range, (TlsVersion::V1_2, TlsVersion::Auto));
-        assert_eq!((checked.errors.len(), checked.warnings.len()), (0, 1));
+        let old = SslParameters { minimum_protocol_version: ProtocolVersion::Tls10, ..Default::default() };
+        let (result, errors, warnings) = checked(old);
+        assert_eq!((result.min, result.max, errors, warnings), (TlsVersion::V1_2, TlsVersion::Auto, 0, 1));
 
-        let mut checked = Checked::default();
-        versions(Requested::Auto, Requested::Old("TLSv1_1"), &mut checked);
-        assert_eq!(checked.errors.len(), 1);
+        let old = SslParameters { maximum_protocol_version: ProtocolVersion::Tls11, ..Default::default() };
+        assert_eq!(checked(old).1, 1);
 
-        let mut checked = Checked::default();
-        versions(Requested::V1_3, Requested::V1_2, &mut checked);
-        assert_eq!(checked.errors.len(), 1);
+        let crossed = SslParameters {
+            minimum_protocol_version: ProtocolVersion::Tls13,
+            maximum_protocol_version: ProtocolVersion::Tls12,
+            ..Default::default()
+        };
+        assert_eq!(checked(crossed).1, 1);
     }
 
     #[test]
-    fn suites() {
-        let mut checked = Checked::default();
-        let chosen = cipher_suites(
-            &names(&["[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]", "AES128-SHA"]),
-            &mut checked,
-        );
-        assert_eq!(chosen.len(), 2);
-        assert_eq!((checked.errors.len(), checked.warnings.len()), (0, 1));
-
-        let mut checked = Checked::default();
-        assert!(cipher_suites(&names(&["AES128-SHA"]), &mut checked).is_empty());
-        assert_eq!(checked.errors.len(), 1);
-
-        let mut checked = Checked::default();
-        cipher_suites(&names(&["ECDHE-RSA-AES128-GCM-SHA265"]), &mut checked);
-        assert!(checked.errors.iter().any(|(_, it)| it.contains("ECDHE-RSA-AES128-GCM-SHA256")));
+    fn suites_that_are_not_offered_are_left_out_unless_none_is_left() {
+        let suites = |list| SslParameters { cipher_suites: names(list), ..Default::default() };
+        let (result, errors, warnings) =
+            checked(suites(&["[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]", "AES128-SHA"]));
+        assert_eq!((result.cipher_suites.len(), errors, warnings), (2, 0, 1));
+        let (result, errors, _) = checked(suites(&["AES128-SHA"]));
+        assert_eq!((result.cipher_suites.len(), errors), (0, 1));
+        assert_eq!(checked(suites(&["ECDHE-RSA-AES128-GCM-SHA265"])).1, 1);
     }
 
     #[test]
     fn curve_names_of_openssl_are_understood() {
-        let mut checked = Checked::default();
-        assert_eq!(curves(&names(&["prime256v1", "P-521"]), &mut checked), ["P-256".into()]);
-        assert_eq!(checked.warnings.len(), 1);
+        let wanted = SslParameters { ecdh_curves: names(&["prime256v1", "P-521"]), ..Default::default() };
+        let (result, errors, warnings) = checked(wanted);
+        assert_eq!((result.curves, errors, warnings), (vec!["P-256".into()], 0, 1));
     }
 }

@@ -1,28 +1,37 @@
 //! From what is held to an executable table, reusing whatever has not changed.
 //!
-//! One pass over the held resources: a digest that the previous runtime knows costs a lookup. Nothing here fails as a
-//! whole; every resource that cannot be built becomes a [`Rejection`].
+//! The resources of each kind are gone through part by part; a part that is shared with the table before is not looked
+//! at, so that the cost follows the size of the change. Nothing here fails as a whole: every resource that cannot be
+//! built becomes a [`Rejection`], and is tried again in every build until it is replaced.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::{self, Kind, Origin, Resource};
 use portcullis_shared::version::Digest;
 
-use super::held::{Claim, Content, Held};
+use super::held::{Claim, Content, Entry, Held};
+use super::shards::{Part, Shards, part_of};
 use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Split, VirtualHost};
 use crate::upstream::{self, Upstream};
 
 pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rejection>) {
     let mut build = Build { held, prev, rejections: Vec::new() };
     let upstreams = build.upstreams();
-    let splits = build.splits();
-    let virtual_hosts = build.virtual_hosts();
-    let route_configs = build.route_configs(&virtual_hosts);
-    let (listeners, listener_digests) = build.listeners();
-    let runtime = Runtime { listeners, listener_digests, route_configs, virtual_hosts, upstreams, splits };
-    (Arc::new(runtime), build.rejections)
+    let splits = build.parts(Kind::Split, prev.map(|prev| &prev.splits), false, split);
+    let mut changes = Changes::default();
+    let virtual_hosts =
+        build.parts(Kind::VirtualHost, prev.map(|prev| &prev.virtual_hosts), false, virtual_host);
+    changes.collect(prev.map(|prev| &prev.virtual_hosts), &virtual_hosts);
+    let route_configs = changes.route_configs(prev, &virtual_hosts);
+    let listeners = build.listeners();
+    let mut rejections = build.rejections;
+    rejections.sort_by(|a, b| (a.kind, &a.name, &a.path).cmp(&(b.kind, &b.name, &b.path)));
+    let unsettled = rejections.iter().map(|rejection| (rejection.kind, part_of(&rejection.name))).collect();
+    let held = held.clone();
+    let runtime = Runtime { held, unsettled, listeners, route_configs, virtual_hosts, upstreams, splits };
+    (Arc::new(runtime), rejections)
 }
 
 struct Build<'a> {
@@ -31,151 +40,153 @@ struct Build<'a> {
     rejections: Vec<Rejection>,
 }
 
+/// What became of one resource: its form, if it has one, and why that is not the one that was sent.
+struct Outcome<T> {
+    form: Option<Built<T>>,
+    rejected: Option<Invalid>,
+}
+
+impl<T> Outcome<T> {
+    /// The new form, or the one before where there is no new one.
+    fn of(digest: Digest, built: Result<T, Invalid>, before: Option<&Built<T>>) -> Self {
+        match built {
+            Ok(value) => Self { form: Some(Built { digest, value: Arc::new(value) }), rejected: None },
+            Err(invalid) => Self { form: before.cloned(), rejected: Some(invalid) },
+        }
+    }
+
+    fn same(before: &Built<T>) -> Self {
+        Self { form: Some(before.clone()), rejected: None }
+    }
+}
+
 impl<'a> Build<'a> {
     fn reject(&mut self, kind: Kind, name: &Arc<str>, invalid: Invalid) {
         let Invalid { path, reason } = invalid;
         self.rejections.push(Rejection { kind, name: Arc::clone(name), path, reason });
     }
 
-    /// The new form, or the previous one where there is no new one.
-    fn settle<T>(
+    /// Makes everything of one kind. `all` looks at every part, also where nothing changed.
+    fn parts<T>(
         &mut self,
-        (kind, name, digest): (Kind, &Arc<str>, Digest),
-        before: Option<&Built<T>>,
-        built: Result<T, Invalid>,
-    ) -> Option<Built<T>> {
-        match built {
-            Ok(value) => Some(Built { digest, value: Arc::new(value) }),
-            Err(invalid) => {
-                self.reject(kind, name, invalid);
-                before.cloned()
+        kind: Kind,
+        before: Option<&'a Named<T>>,
+        all: bool,
+        make: impl Fn(&'a Held, &Arc<str>, &'a Entry, Option<&Built<T>>) -> Outcome<T>,
+    ) -> Named<T> {
+        let held = self.held;
+        let former = self.prev.map(|prev| prev.held.of_kind(kind));
+        let mut parts = Vec::new();
+        for (number, entries) in held.of_kind(kind).parts().enumerate() {
+            let before = before.and_then(|before| before.part(number));
+            let shared =
+                former.and_then(|former| former.part(number)).is_some_and(|part| Arc::ptr_eq(part, entries));
+            let unsettled = || self.prev.is_some_and(|prev| prev.unsettled.contains(&(kind, number)));
+            if let Some(before) = before.filter(|_| shared && !all && !unsettled()) {
+                parts.push(Arc::clone(before));
+                continue;
             }
+            let mut part = Part::with_capacity(entries.len());
+            for (name, entry) in &**entries {
+                let Outcome { form, rejected } =
+                    make(held, name, entry, before.and_then(|before| before.get(name)));
+                part.extend(form.map(|form| (Arc::clone(name), form)));
+                rejected.into_iter().for_each(|invalid| self.reject(kind, name, invalid));
+            }
+            parts.push(Arc::new(part));
         }
+        parts.into_iter().collect()
+    }
+
+    fn certificates_changed(&self) -> bool {
+        let certificates = |held: &'a Held| held.of_kind(Kind::Certificate);
+        !self.prev.is_some_and(|prev| prev.held.of_kind(Kind::Certificate).same(certificates(self.held)))
     }
 
     fn upstreams(&mut self) -> Named<Upstream> {
-        let (held, prev) = (self.held, self.prev);
-        let mut all = Named::new();
-        for (name, digest, content) in held.of_kind(Kind::Upstream) {
-            let before = prev.and_then(|prev| prev.upstreams.get(name));
-            let config = match content {
-                Content::Valid(Resource::Upstream(config)) => Ok(config),
-                content => Err(broken(content)),
-            };
-            // What an upstream is made of includes the certificates that it names.
-            let parts = config.and_then(|config| Ok((config, material(held, config)?)));
-            let built = match parts {
-                Ok((config, material)) => {
-                    let digest = material.digest(digest);
-                    if let Some(before) = before.filter(|before| before.digest == digest) {
-                        all.insert(Arc::clone(name), before.clone());
-                        continue;
-                    }
-                    let tls = config.tls.as_ref().map(|tls| material.tls(tls, config.http2)).transpose();
-                    let upstream = tls.map(|tls| Upstream::build(config, tls, before.map(|b| &*b.value)));
-                    self.settle((Kind::Upstream, name, digest), before, upstream.map_err(|e| e.under("tls")))
-                }
-                Err(invalid) => self.settle((Kind::Upstream, name, digest), before, Err(invalid)),
-            };
-            if let Some(built) = built {
-                if let Some(set) = held.endpoints(name) {
-                    built.value.set_endpoints(set);
-                }
-                all.insert(Arc::clone(name), built);
-            }
-        }
-        all
+        let all = self.certificates_changed();
+        self.parts(Kind::Upstream, self.prev.map(|prev| &prev.upstreams), all, upstream)
     }
 
-    fn splits(&mut self) -> Named<Split> {
+    fn listeners(&mut self) -> Vec<Arc<Listener>> {
         let (held, prev) = (self.held, self.prev);
-        let mut all = Named::new();
-        for (name, digest, content) in held.of_kind(Kind::Split) {
-            let before = prev.and_then(|prev| prev.splits.get(name));
-            let built = match (before, content) {
-                (Some(before), _) if before.digest == digest => Some(before.clone()),
-                (_, Content::Valid(Resource::Split(config))) => {
-                    self.settle((Kind::Split, name, digest), before, Split::build(config))
-                }
-                (_, content) => self.settle((Kind::Split, name, digest), before, Err(broken(content))),
-            };
-            if let Some(built) = built {
-                all.insert(Arc::clone(name), built);
-            }
+        let wanted = held.of_kind(Kind::Listener);
+        let settled = |prev: &Runtime| !prev.unsettled.iter().any(|(kind, _)| *kind == Kind::Listener);
+        let same = |prev: &Runtime| settled(prev) && prev.held.of_kind(Kind::Listener).same(wanted);
+        if let Some(prev) = prev.filter(|prev| same(prev) && !self.certificates_changed()) {
+            return prev.listeners.clone();
         }
-        all
-    }
-
-    fn virtual_hosts(&mut self) -> Named<VirtualHost> {
-        let (held, prev) = (self.held, self.prev);
-        let mut all = Named::with_capacity(prev.map_or(0, |prev| prev.virtual_hosts.len()));
-        for (name, digest, content) in held.of_kind(Kind::VirtualHost) {
-            let before = prev.and_then(|prev| prev.virtual_hosts.get(name));
-            if let Some(before) = before.filter(|before| before.digest == digest) {
-                all.insert(Arc::clone(name), before.clone());
-                continue;
-            }
-            let built = match content {
-                Content::Valid(Resource::VirtualHost(config)) => VirtualHost::build(config),
-                content => Err(broken(content)),
-            };
-            // A form that answers 503 is nothing to go back to.
-            let before = before.filter(|before| before.value.rejected.is_none());
-            let reason = built.as_ref().err().cloned();
-            let settled = self.settle((Kind::VirtualHost, name, digest), before, built);
-            let closed = || reason.map(|reason| closed(name, content, reason));
-            if let Some(built) = settled.or_else(closed) {
-                all.insert(Arc::clone(name), built);
-            }
-        }
-        all
-    }
-
-    fn route_configs(&self, virtual_hosts: &Named<VirtualHost>) -> HashMap<Arc<str>, Arc<RouteConfig>> {
-        let mut members: BTreeMap<&Arc<str>, Vec<Arc<VirtualHost>>> = BTreeMap::new();
-        // In order of names, so that equal tables give equal answers.
-        for (name, _, _) in self.held.of_kind(Kind::VirtualHost) {
-            let Some(host) = virtual_hosts.get(name) else { continue };
-            for config in &host.value.route_configs {
-                members.entry(config).or_default().push(Arc::clone(&host.value));
-            }
-        }
-        members
-            .into_iter()
-            .map(|(name, hosts)| {
-                let before = self.prev.and_then(|prev| prev.route_configs.get(name));
-                (Arc::clone(name), RouteConfig::build(name, hosts, before))
-            })
-            .collect()
-    }
-
-    fn listeners(&mut self) -> (Vec<Arc<Listener>>, HashMap<Arc<str>, Digest>) {
-        let (held, prev) = (self.held, self.prev);
-        let mut all = Vec::new();
-        let mut digests = HashMap::new();
-        for (name, digest, content) in held.of_kind(Kind::Listener) {
+        let mut listeners = Vec::new();
+        for (name, entry) in wanted.iter() {
             let before = prev.and_then(|prev| prev.listener(name));
-            let Content::Valid(Resource::Listener(config)) = content else {
-                self.reject(Kind::Listener, name, broken(content));
-                if let Some(before) = before {
-                    all.push(Arc::clone(before));
-                }
+            let Content::Valid(Resource::Listener(config)) = &entry.content else {
+                self.reject(Kind::Listener, name, broken(&entry.content));
+                listeners.extend(before.cloned());
                 continue;
             };
-            // What a listener is made of includes its certificates.
-            let material = listener_material(held, config, digest);
-            let known = prev.and_then(|prev| prev.listener_digests.get(name));
-            if let (Some(before), true) = (before, known.is_some() && known == material.as_ref()) {
-                all.push(Arc::clone(before));
-            } else {
-                let (listener, rejected) = Listener::build(config, held, before.map(|before| &**before));
-                rejected.into_iter().for_each(|invalid| self.reject(Kind::Listener, name, invalid));
-                all.push(Arc::new(listener));
-            }
-            digests.extend(material.map(|digest| (Arc::clone(name), digest)));
+            let (listener, rejected) = Listener::build(config, held, before);
+            rejected.into_iter().for_each(|invalid| self.reject(Kind::Listener, name, invalid));
+            listeners.push(listener);
         }
-        (all, digests)
+        listeners.sort_by(|a, b| a.name.cmp(&b.name));
+        listeners
     }
+}
+
+fn upstream(
+    held: &Held,
+    _name: &Arc<str>,
+    entry: &Entry,
+    before: Option<&Built<Upstream>>,
+) -> Outcome<Upstream> {
+    let Content::Valid(Resource::Upstream(config)) = &entry.content else {
+        return Outcome::of(entry.digest, Err(broken(&entry.content)), before);
+    };
+    // What an upstream is made of includes the certificates that it names.
+    let material = match material(held, config) {
+        Ok(material) => material,
+        Err(invalid) => return Outcome::of(entry.digest, Err(invalid), before),
+    };
+    let digest = material.digest(entry.digest);
+    if let Some(before) = before.filter(|before| before.digest == digest) {
+        return Outcome::same(before);
+    }
+    let tls = config.tls.as_ref().map(|tls| material.tls(tls, config.http2)).transpose();
+    let built = tls.map(|tls| Upstream::build(config, tls, before.map(|before| &*before.value)));
+    Outcome::of(digest, built.map_err(|e| e.under("tls")), before)
+}
+
+fn split(_held: &Held, _name: &Arc<str>, entry: &Entry, before: Option<&Built<Split>>) -> Outcome<Split> {
+    if let Some(before) = before.filter(|before| before.digest == entry.digest) {
+        return Outcome::same(before);
+    }
+    let built = match &entry.content {
+        Content::Valid(Resource::Split(config)) => Split::build(config),
+        content => Err(broken(content)),
+    };
+    Outcome::of(entry.digest, built, before)
+}
+
+fn virtual_host(
+    _held: &Held,
+    name: &Arc<str>,
+    entry: &Entry,
+    before: Option<&Built<VirtualHost>>,
+) -> Outcome<VirtualHost> {
+    if let Some(before) = before.filter(|before| before.digest == entry.digest) {
+        return Outcome::same(before);
+    }
+    let built = match &entry.content {
+        Content::Valid(Resource::VirtualHost(config)) => VirtualHost::build(config),
+        content => Err(broken(content)),
+    };
+    // A form that answers 503 is nothing to go back to.
+    let before = before.filter(|before| before.value.rejected.is_none());
+    let mut outcome = Outcome::of(entry.digest, built, before);
+    if let (None, Some(reason)) = (&outcome.form, &outcome.rejected) {
+        outcome.form = Some(closed(name, &entry.content, reason.clone()));
+    }
+    outcome
 }
 
 /// Why a resource has no valid content.
@@ -212,13 +223,78 @@ fn material<'a>(held: &'a Held, config: &table::Upstream) -> Result<upstream::tl
     })
 }
 
-/// Digest over a listener and its certificates; none while one of them is missing or not valid, so that the next build
-/// tries again.
-fn listener_material(held: &Held, config: &table::Listener, digest: Digest) -> Option<Digest> {
-    let mut bytes = digest.as_bytes().to_vec();
-    for tls in config.filter_chains.iter().filter_map(|chain| chain.tls.as_ref()) {
-        let (digest, _) = held.certificate(&tls.certificate).ok()?;
-        bytes.extend_from_slice(digest.as_bytes());
+type Host = Arc<VirtualHost>;
+
+/// Virtual hosts that differ between two runtimes.
+#[derive(Default)]
+struct Changes {
+    /// Other routes under the same domains of the same route configurations.
+    routes: Vec<Host>,
+    /// Route configurations with other members or domains.
+    reshaped: HashSet<Arc<str>>,
+}
+
+impl Changes {
+    fn collect(&mut self, before: Option<&Named<VirtualHost>>, after: &Named<VirtualHost>) {
+        let empty = Shards::default();
+        for (before, after) in before.unwrap_or(&empty).parts().zip(after.parts()) {
+            if Arc::ptr_eq(before, after) {
+                continue;
+            }
+            for (name, new) in &**after {
+                self.compare(before.get(name).map(|old| &old.value), &new.value);
+            }
+            for (_, gone) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+                self.reshaped.extend(gone.value.route_configs.iter().cloned());
+            }
+        }
     }
-    Some(Digest::of(&bytes))
+
+    fn compare(&mut self, old: Option<&Host>, new: &Host) {
+        match old {
+            Some(old) if Arc::ptr_eq(old, new) => {}
+            Some(old) if old.route_configs == new.route_configs && old.domains() == new.domains() => {
+                self.routes.push(Arc::clone(new));
+            }
+            old => {
+                let old = old.into_iter().flat_map(|old| &old.route_configs);
+                self.reshaped.extend(old.chain(&new.route_configs).cloned());
+            }
+        }
+    }
+
+    fn route_configs(
+        &self,
+        prev: Option<&Runtime>,
+        hosts: &Named<VirtualHost>,
+    ) -> HashMap<Arc<str>, Arc<RouteConfig>> {
+        let mut all = prev.map(|prev| prev.route_configs.clone()).unwrap_or_default();
+        let mut patches: HashMap<&Arc<str>, Vec<&Host>> = HashMap::new();
+        for host in &self.routes {
+            for name in host.route_configs.iter().filter(|name| !self.reshaped.contains(*name)) {
+                patches.entry(name).or_default().push(host);
+            }
+        }
+        for (name, hosts) in patches {
+            if let Some(config) = all.get_mut(name) {
+                *config = config.patched(&hosts);
+            }
+        }
+        if self.reshaped.is_empty() {
+            return all;
+        }
+        let mut members: HashMap<&Arc<str>, Vec<Host>> = HashMap::new();
+        for host in hosts.values() {
+            for name in host.value.route_configs.iter().filter(|name| self.reshaped.contains(*name)) {
+                members.entry(name).or_default().push(Arc::clone(&host.value));
+            }
+        }
+        all.retain(|name, _| !self.reshaped.contains(name));
+        for (name, mut hosts) in members {
+            // In order of names, so that equal tables give equal answers.
+            hosts.sort_by(|a, b| a.name.cmp(&b.name));
+            all.insert(Arc::clone(name), RouteConfig::build(name, &hosts));
+        }
+        all
+    }
 }

@@ -1,31 +1,35 @@
 //! What a worker holds of the table, resource by resource, and the digest over it.
 //!
-//! A transaction is a clone that is changed and then takes the place of the original: contents are shared, so that it
-//! costs a map of pointers. A resource that does not decode is held too, with its reason, because the digest has to
-//! agree with control's.
+//! A transaction is a clone that is changed and then takes the place of the original; what did not change is shared. A
+//! resource that does not decode is held too, with its reason, because the digest has to agree with control's.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_proto::link::v1::{self as link, upsert::Resource as Wire};
 use portcullis_proto::table::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::routing::Domain;
-use portcullis_shared::table::{self, EndpointSet, Kind, Resource};
+use portcullis_shared::table::{self, Kind, Resource};
 use portcullis_shared::version::{Digest, TableDigest};
 
-/// A set of table resources, with the latest endpoint sets beside it.
+use super::shards::Shards;
+
+/// A set of table resources.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
-    entries: BTreeMap<(Kind, Arc<str>), Entry>,
+    listeners: Shards<Entry>,
+    virtual_hosts: Shards<Entry>,
+    upstreams: Shards<Entry>,
+    splits: Shards<Entry>,
+    certificates: Shards<Entry>,
     digest: TableDigest,
-    endpoints: BTreeMap<Arc<str>, Arc<EndpointSet>>,
 }
 
+/// A resource as it is held.
 #[derive(Debug, Clone)]
-struct Entry {
-    digest: Digest,
-    content: Content,
+pub(super) struct Entry {
+    pub(super) digest: Digest,
+    pub(super) content: Content,
 }
 
 /// A resource, or why there is none.
@@ -62,6 +66,8 @@ impl Claim {
     }
 }
 
+const KINDS: [Kind; 5] = [Kind::Listener, Kind::VirtualHost, Kind::Upstream, Kind::Split, Kind::Certificate];
+
 impl Held {
     /// Digest over all resources; control's commit names the one that it expects.
     #[must_use]
@@ -72,24 +78,26 @@ impl Held {
     /// Number of resources.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        KINDS.iter().map(|kind| self.of_kind(*kind).len()).sum()
     }
 
     /// Nothing is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
-    /// (kind, name, digest) of every resource, in order: what a worker tells control that it has.
+    /// (kind, name, digest) of every resource, kind by kind: what a worker tells control that it has.
     pub fn resources(&self) -> impl Iterator<Item = (Kind, &Arc<str>, Digest)> {
-        self.entries.iter().map(|((kind, name), entry)| (*kind, name, entry.digest))
+        KINDS
+            .iter()
+            .flat_map(|kind| self.of_kind(*kind).iter().map(|(name, entry)| (*kind, name, entry.digest)))
     }
 
     /// The digest of one resource.
     #[must_use]
     pub fn digest_of(&self, kind: Kind, name: &str) -> Option<Digest> {
-        self.entries.get(&(kind, Arc::from(name))).map(|entry| entry.digest)
+        self.of_kind(kind).get(name).map(|entry| entry.digest)
     }
 
     /// Takes a resource in, replacing the one of its kind and name.
@@ -111,64 +119,44 @@ impl Held {
             Ok((resource, _)) => Content::Valid(resource),
             Err(invalid) => Content::Broken(Arc::new(Broken { invalid, claim })),
         };
-        self.remove(kind, &name);
         self.digest.add(kind.wire(), &name, &digest);
-        self.entries.insert((kind, name), Entry { digest, content });
+        if let Some(before) = self.of_kind_mut(kind).insert(Arc::clone(&name), Entry { digest, content }) {
+            self.digest.remove(kind.wire(), &name, &before.digest);
+        }
         Ok(())
     }
 
     /// Forgets a resource. Says whether it was there.
     pub fn remove(&mut self, kind: Kind, name: &str) -> bool {
-        let Some(((_, name), entry)) = self.entries.remove_entry(&(kind, Arc::from(name))) else {
-            return false;
-        };
-        self.digest.remove(kind.wire(), &name, &entry.digest);
-        if kind == Kind::Upstream {
-            self.endpoints.remove(&name);
-        }
+        let Some(entry) = self.of_kind_mut(kind).remove(name) else { return false };
+        self.digest.remove(kind.wire(), name, &entry.digest);
         true
     }
 
-    /// Keeps an endpoint set, unless a later one is there. Says whether it was kept. It may come before its upstream.
-    pub fn set_endpoints(&mut self, set: Arc<EndpointSet>) -> bool {
-        match self.endpoints.get(&set.upstream) {
-            Some(before) if before.sequence >= set.sequence && set.sequence > 0 => false,
-            _ => {
-                self.endpoints.insert(Arc::clone(&set.upstream), set);
-                true
-            }
+    /// Everything of one kind.
+    pub(super) fn of_kind(&self, kind: Kind) -> &Shards<Entry> {
+        match kind {
+            Kind::Listener => &self.listeners,
+            Kind::VirtualHost => &self.virtual_hosts,
+            Kind::Upstream => &self.upstreams,
+            Kind::Split => &self.splits,
+            Kind::Certificate => &self.certificates,
         }
     }
 
-    /// The latest endpoint set of a dynamic upstream.
-    #[must_use]
-    pub fn endpoints(&self, upstream: &str) -> Option<&Arc<EndpointSet>> {
-        self.endpoints.get(upstream)
-    }
-
-    /// The latest endpoint set of every dynamic upstream.
-    pub fn all_endpoints(&self) -> impl Iterator<Item = &Arc<EndpointSet>> {
-        self.endpoints.values()
-    }
-
-    /// A new session counts its endpoint sets from the start. Current sets stay until it sends others.
-    pub fn begin_session(&mut self) {
-        for set in self.endpoints.values_mut() {
-            *set = Arc::new(EndpointSet { sequence: 0, ..EndpointSet::clone(set) });
+    fn of_kind_mut(&mut self, kind: Kind) -> &mut Shards<Entry> {
+        match kind {
+            Kind::Listener => &mut self.listeners,
+            Kind::VirtualHost => &mut self.virtual_hosts,
+            Kind::Upstream => &mut self.upstreams,
+            Kind::Split => &mut self.splits,
+            Kind::Certificate => &mut self.certificates,
         }
-    }
-
-    /// Everything of one kind, by name.
-    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&Arc<str>, Digest, &Content)> {
-        self.entries
-            .range((kind, Arc::from(""))..)
-            .take_while(move |((other, _), _)| *other == kind)
-            .map(|((_, name), entry)| (name, entry.digest, &entry.content))
     }
 
     /// A certificate and its digest.
     pub(super) fn certificate(&self, name: &str) -> Result<(Digest, &Arc<table::Certificate>), Invalid> {
-        match self.entries.get(&(Kind::Certificate, Arc::from(name))) {
+        match self.certificates.get(name) {
             Some(Entry { digest, content: Content::Valid(Resource::Certificate(certificate)) }) => {
                 Ok((*digest, certificate))
             }

@@ -30,6 +30,7 @@ pub struct Listener {
     /// Keyed by what follows the star: `.example.com`.
     suffix: HashMap<Arc<str>, Slot>,
     any: Option<Slot>,
+    config: Arc<table::Listener>,
 }
 
 /// None = the chain could not be built: its names are known, and their connections are closed.
@@ -52,21 +53,17 @@ pub struct Chain {
 
 impl Listener {
     /// A chain that cannot be built keeps its previous form; without one its server names are closed. The other chains
-    /// are not touched by that.
-    pub(super) fn build(config: &table::Listener, held: &Held, prev: Option<&Self>) -> (Self, Vec<Invalid>) {
+    /// are not touched by that. Where every chain is the previous one, so is the listener.
+    pub(super) fn build(
+        config: &Arc<table::Listener>,
+        held: &Held,
+        prev: Option<&Arc<Self>>,
+    ) -> (Arc<Self>, Vec<Invalid>) {
         let before: HashMap<&str, &Arc<Chain>> =
             prev.iter().flat_map(|prev| prev.chains()).map(|chain| (&*chain.name, chain)).collect();
         let mut rejected = Vec::new();
-        let mut listener = Self {
-            name: Arc::clone(&config.name),
-            origin: config.origin.clone(),
-            address: SocketAddr::new(config.address, config.port),
-            proxy_protocol: config.proxy_protocol,
-            tls: config.filter_chains.iter().any(|chain| chain.tls.is_some()),
-            exact: HashMap::new(),
-            suffix: HashMap::new(),
-            any: None,
-        };
+        let mut slots = Vec::new();
+        let mut same = true;
         for (i, chain) in config.filter_chains.iter().enumerate() {
             let before = before.get(&*chain.name).copied();
             let slot = match Chain::build(chain, held, before) {
@@ -76,9 +73,27 @@ impl Listener {
                     before.cloned()
                 }
             };
-            listener.insert(&chain.server_names, slot);
+            same &= slot.as_ref().zip(before).is_some_and(|(slot, before)| Arc::ptr_eq(slot, before));
+            slots.push((&chain.server_names, slot));
         }
-        (listener, rejected)
+        if let Some(prev) = prev.filter(|prev| same && prev.config == *config) {
+            return (Arc::clone(prev), rejected);
+        }
+        let mut listener = Self {
+            name: Arc::clone(&config.name),
+            origin: config.origin.clone(),
+            address: SocketAddr::new(config.address, config.port),
+            proxy_protocol: config.proxy_protocol,
+            tls: config.filter_chains.iter().any(|chain| chain.tls.is_some()),
+            exact: HashMap::new(),
+            suffix: HashMap::new(),
+            any: None,
+            config: Arc::clone(config),
+        };
+        for (names, slot) in slots {
+            listener.insert(names, slot);
+        }
+        (Arc::new(listener), rejected)
     }
 
     fn insert(&mut self, names: &[ServerName], slot: Slot) {

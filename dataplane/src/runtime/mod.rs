@@ -10,24 +10,28 @@ mod build;
 mod destinations;
 mod held;
 mod listener;
+mod route_config;
+mod shards;
 mod virtual_host;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use portcullis_shared::table::Kind;
 use portcullis_shared::version::Digest;
 
 use crate::upstream::Upstream;
+use shards::Shards;
 
 pub use destinations::{Destination, Destinations, Split};
 pub use held::Held;
 pub use listener::{Chain, Listener};
 pub use portcullis_shared::table::{DirectResponse, Redirect};
-pub use virtual_host::{Action, Route, RouteConfig, Target, VirtualHost};
+pub use route_config::RouteConfig;
+pub use virtual_host::{Action, Route, Target, VirtualHost};
 
 /// Something made from a table resource, and the digest of what it was made from.
 #[derive(Debug)]
@@ -42,13 +46,16 @@ impl<T> Clone for Built<T> {
     }
 }
 
-type Named<T> = HashMap<Arc<str>, Built<T>>;
+type Named<T> = Shards<Built<T>>;
 
 /// An executable table.
 #[derive(Debug, Default)]
 pub struct Runtime {
+    /// What it was made of, to know what changes next.
+    held: Held,
+    /// Kinds and parts that hold rejected resources: they are tried again in the next build.
+    unsettled: HashSet<(Kind, usize)>,
     listeners: Vec<Arc<Listener>>,
-    listener_digests: HashMap<Arc<str>, Digest>,
     route_configs: HashMap<Arc<str>, Arc<RouteConfig>>,
     virtual_hosts: Named<VirtualHost>,
     upstreams: Named<Upstream>,

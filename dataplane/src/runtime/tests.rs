@@ -3,7 +3,7 @@ use portcullis_proto::link::v1::upsert::Resource as Wire;
 use portcullis_proto::policy::v1 as policy;
 use portcullis_proto::table::v1 as proto;
 use portcullis_shared::routing::RequestView;
-use portcullis_shared::table::{self, EndpointSet};
+use portcullis_shared::table;
 use proptest::prelude::*;
 use prost::Name;
 
@@ -108,8 +108,12 @@ fn view<'a>(authority: &'a str, path: &'a str, headers: &'a HeaderMap) -> Reques
 
 /// Name of the route and first upstream for a request, in the words of the answer that a client would get.
 fn answer(runtime: &Runtime, authority: &str, path: &str) -> String {
+    answer_in(runtime, "rc", authority, path)
+}
+
+fn answer_in(runtime: &Runtime, config: &str, authority: &str, path: &str) -> String {
     let headers = HeaderMap::new();
-    let Some(host) = runtime.route_config("rc").and_then(|config| config.find(authority)) else {
+    let Some(host) = runtime.route_config(config).and_then(|config| config.find(authority)) else {
         return "no_virtual_host".into();
     };
     if host.rejected.is_some() {
@@ -339,33 +343,6 @@ fn an_upstream_follows_its_certificates() {
 }
 
 #[test]
-fn endpoint_sets_may_come_before_and_after_the_upstream() {
-    let set = |sequence, port| {
-        let address = std::net::SocketAddr::from(([10, 0, 0, 1], port));
-        let endpoints = vec![table::Endpoint { address, weight: 1, hostname: None, sni: None }];
-        Arc::new(EndpointSet { upstream: "u".into(), sequence, endpoints })
-    };
-    let mut table = Held::default();
-    assert!(table.set_endpoints(set(2, 2)));
-    assert!(!table.set_endpoints(set(1, 1)));
-    put(
-        &mut table,
-        Wire::Upstream(proto::Upstream { name: "u".into(), dynamic_endpoints: true, ..Default::default() }),
-    );
-    let first = build(&table, None);
-    let port =
-        |runtime: &Runtime| runtime.upstream("u").expect("u").pick(&[]).expect("one").endpoint.address.port();
-    assert_eq!(port(&first), 2);
-
-    table.begin_session();
-    first.begin_session();
-    assert!(table.set_endpoints(set(1, 7)));
-    assert!(first.upstream("u").expect("u").set_endpoints(&set(1, 7)));
-    let second = build(&table, Some(&first));
-    assert_eq!((port(&first), port(&second)), (7, 7));
-}
-
-#[test]
 fn the_digest_is_that_of_the_set_and_a_clone_is_a_transaction() {
     let one = held(vec![Wire::Upstream(upstream("u")), Wire::Upstream(upstream("v"))]);
     let other = held(vec![Wire::Upstream(upstream("v")), Wire::Upstream(upstream("u"))]);
@@ -378,7 +355,8 @@ fn the_digest_is_that_of_the_set_and_a_clone_is_a_transaction() {
     put(&mut next, Wire::Upstream(upstream("u")));
     put(&mut next, Wire::Upstream(upstream("v")));
     assert_eq!(next.digest(), one.digest());
-    let names: Vec<_> = next.resources().map(|(kind, name, _)| format!("{kind} {name}")).collect();
+    let mut names: Vec<_> = next.resources().map(|(kind, name, _)| format!("{kind} {name}")).collect();
+    names.sort();
     assert_eq!(names, ["upstream u", "upstream v"]);
     assert!(next.upsert(portcullis_proto::link::v1::Upsert::default()).is_err());
     assert!(next.upsert(table::upsert(Wire::Upstream(upstream("")))).is_err());
@@ -387,42 +365,73 @@ fn the_digest_is_that_of_the_set_and_a_clone_is_a_transaction() {
 /// One edit of a table with few names, so that edits meet.
 #[derive(Debug, Clone)]
 enum Edit {
-    Host { name: u8, domain: u8, upstream: u8 },
+    Host { name: u8, domain: u8, upstream: u8, configs: u8 },
+    Split { name: u8, upstream: u8 },
     Upstream(u8),
-    RemoveHost(u8),
-    RemoveUpstream(u8),
+    Remove(Kind, u8),
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
     let small = || 0u8..4;
+    let kind = prop_oneof![Just(Kind::VirtualHost), Just(Kind::Upstream), Just(Kind::Split)];
     prop_oneof![
-        4 => (small(), small(), small()).prop_map(|(name, domain, upstream)| Edit::Host { name, domain, upstream }),
+        6 => (small(), small(), 0u8..6, 0u8..3)
+            .prop_map(|(name, domain, upstream, configs)| Edit::Host { name, domain, upstream, configs }),
+        2 => (small(), small()).prop_map(|(name, upstream)| Edit::Split { name, upstream }),
         2 => small().prop_map(Edit::Upstream),
-        1 => small().prop_map(Edit::RemoveHost),
-        1 => small().prop_map(Edit::RemoveUpstream),
+        2 => (kind, small()).prop_map(|(kind, name)| Edit::Remove(kind, name)),
     ]
+}
+
+fn apply(table: &mut Held, edit: Edit) {
+    match edit {
+        Edit::Host { name, domain, upstream, configs } => {
+            let domain = ["a.io", "*.a.io", "*", "b.*"][usize::from(domain)];
+            let mut host = host(&format!("n{name}"), domain, &format!("n{upstream}"));
+            if upstream >= 4 {
+                host.routes[0] =
+                    route("split", "/", proto::forward::Target::Split(format!("n{}", upstream - 4)));
+            }
+            let configs = [&["rc"][..], &["other", "rc"], &["other"]][usize::from(configs)];
+            host.route_configs = configs.iter().map(|name| (*name).into()).collect();
+            put(table, Wire::VirtualHost(host));
+        }
+        Edit::Split { name, upstream } => {
+            let destinations = vec![destination(&format!("n{upstream}"), 1)];
+            let destinations = Some(proto::Destinations { destinations });
+            put(
+                table,
+                Wire::Split(proto::Split { name: format!("n{name}"), destinations, ..Default::default() }),
+            );
+        }
+        Edit::Upstream(name) => put(table, Wire::Upstream(upstream(&format!("n{name}")))),
+        Edit::Remove(kind, name) => {
+            table.remove(kind, &format!("n{name}"));
+        }
+    }
 }
 
 proptest! {
     #[test]
-    fn a_build_on_top_of_others_answers_as_one_from_nothing(edits in prop::collection::vec(edit(), 1..30)) {
-        let domains = ["a.io", "*.a.io", "*", "b.*"];
+    fn a_build_on_top_of_others_answers_as_one_from_nothing(edits in prop::collection::vec(edit(), 1..40)) {
         let mut table = Held::default();
         let mut running: Option<Arc<Runtime>> = None;
         for edit in edits {
-            match edit {
-                Edit::Host { name, domain, upstream } => put(
-                    &mut table,
-                    Wire::VirtualHost(host(&format!("h{name}"), domains[usize::from(domain)], &format!("u{upstream}"))),
-                ),
-                Edit::Upstream(name) => put(&mut table, Wire::Upstream(upstream(&format!("u{name}")))),
-                Edit::RemoveHost(name) => { table.remove(Kind::VirtualHost, &format!("h{name}")); }
-                Edit::RemoveUpstream(name) => { table.remove(Kind::Upstream, &format!("u{name}")); }
-            }
+            apply(&mut table, edit);
             let next = build(&table, running.as_deref());
             let fresh = build(&table, None);
-            for authority in ["a.io", "x.a.io", "b.io", "c.io"] {
-                prop_assert_eq!(answer(&next, authority, "/x"), answer(&fresh, authority, "/x"));
+            for config in ["rc", "other"] {
+                for authority in ["a.io", "x.a.io", "b.io", "c.io"] {
+                    prop_assert_eq!(
+                        answer_in(&next, config, authority, "/x"),
+                        answer_in(&fresh, config, authority, "/x")
+                    );
+                }
+                let hosts = |runtime: &Runtime| {
+                    let hosts = runtime.route_config(config).map(|config| config.hosts().count());
+                    hosts.unwrap_or_default()
+                };
+                prop_assert_eq!(hosts(&next), hosts(&fresh));
             }
             running = Some(next);
         }

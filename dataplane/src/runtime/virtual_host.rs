@@ -1,61 +1,15 @@
-//! Route configurations, virtual hosts and routes: from a Host to what is done with the request.
+//! Virtual hosts and their routes: from a request to what is done with it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use portcullis_shared::invalid::Invalid;
-use portcullis_shared::routing::{Domain, DomainIndex, Matcher, PathMatcher, RequestView, RouteIndex};
+use portcullis_shared::routing::{Domain, Matcher, PathMatcher, RequestView, RouteIndex};
 use portcullis_shared::table::{self, DirectResponse, Origin, Redirect};
 
 use super::destinations::{Destination, Destinations};
 use super::held::Claim;
 use crate::policy::{Plan, PlanBuilder};
-
-/// The virtual hosts that one or several filter chains serve.
-#[derive(Debug)]
-pub struct RouteConfig {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Domain to position in `hosts`. Shared with the configuration before when only routes changed.
-    index: Arc<DomainIndex<usize>>,
-    hosts: Vec<Arc<VirtualHost>>,
-}
-
-impl RouteConfig {
-    /// `hosts` in order of their names: of two with one domain the first has it.
-    pub(super) fn build(
-        name: &Arc<str>,
-        hosts: Vec<Arc<VirtualHost>>,
-        prev: Option<&Arc<Self>>,
-    ) -> Arc<Self> {
-        let pairs = || prev.into_iter().flat_map(|prev| prev.hosts.iter().zip(&hosts));
-        let same_length = prev.filter(|prev| prev.hosts.len() == hosts.len());
-        let same_domains =
-            same_length.filter(|_| pairs().all(|(a, b)| Arc::ptr_eq(a, b) || a.domains == b.domains));
-        match same_domains {
-            Some(prev) if pairs().all(|(a, b)| Arc::ptr_eq(a, b)) => Arc::clone(prev),
-            Some(prev) => Arc::new(Self { name: Arc::clone(name), index: Arc::clone(&prev.index), hosts }),
-            None => {
-                let domains = hosts.iter().enumerate();
-                let domains =
-                    domains.flat_map(|(at, host)| host.domains.iter().map(move |d| (d.clone(), at)));
-                Arc::new(Self { name: Arc::clone(name), index: Arc::new(DomainIndex::build(domains)), hosts })
-            }
-        }
-    }
-
-    /// The virtual host of a Host or `:authority`, in any case, with its port if it has one.
-    #[must_use]
-    pub fn find(&self, host: &str) -> Option<&Arc<VirtualHost>> {
-        self.hosts.get(*self.index.find(host)?)
-    }
-
-    /// All virtual hosts, by name.
-    #[must_use]
-    pub fn hosts(&self) -> &[Arc<VirtualHost>] {
-        &self.hosts
-    }
-}
 
 /// Domains and their ordered routes.
 #[derive(Debug)]

@@ -187,9 +187,10 @@ impl Lane {
     }
 
     pub(super) fn set(&self, set: &table::EndpointSet) -> bool {
-        // One writer at a time (the link), so the check and the store need not be one step. A first sequence of 0 is
-        // taken too.
-        if !self.dynamic || (set.sequence <= self.sequence.load(Ordering::Acquire) && set.sequence > 0) {
+        // One writer at a time (the link), so the check and the store need not be one step. Sequence 0 is a set from
+        // before the session: it is taken as long as the session has sent none.
+        let newest = self.sequence.load(Ordering::Acquire);
+        if !self.dynamic || set.sequence < newest || (set.sequence == newest && newest > 0) {
             return false;
         }
         self.endpoints.store(Arc::new(Endpoints::new(&set.endpoints, Some(&self.load()))));

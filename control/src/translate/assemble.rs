@@ -1,0 +1,187 @@
+//! Settled VirtualServices put behind the listeners of their gateways.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use portcullis_shared::version::Digest;
+
+use super::gateway::Gateway;
+use super::place::{Candidate, Target};
+use super::route::origin;
+use crate::ir::{DownstreamTls, FilterChain, Listener, Placement, Proxy};
+
+/// The proxies with their listeners and virtual hosts. `selected` says which gateways some VirtualService was selected
+/// for, served or not.
+pub fn proxies(
+    gateways: &[Gateway],
+    candidates: &[Candidate<'_>],
+    selected: &BTreeSet<usize>,
+) -> BTreeMap<Arc<str>, Proxy> {
+    let chains = Chains::of(gateways, candidates);
+    let mut proxies: BTreeMap<Arc<str>, Proxy> = BTreeMap::new();
+    for (at, gateway) in gateways.iter().enumerate() {
+        let chains = if gateway.ssl {
+            chains.tls(at, gateway)
+        } else if selected.contains(&at) {
+            vec![plain(gateway)]
+        } else {
+            Vec::new()
+        };
+        // A listener without a chain would answer nobody, and is not bound.
+        if chains.is_empty() {
+            continue;
+        }
+        let listener = Arc::new(Listener {
+            name: Arc::clone(&gateway.listener),
+            origin: origin(&gateway.id),
+            address: gateway.address,
+            port: gateway.port,
+            proxy_protocol: gateway.proxy_protocol,
+            chains,
+        });
+        for proxy in &gateway.proxies {
+            proxies.entry(Arc::clone(proxy)).or_default().listeners.push(Arc::clone(&listener));
+        }
+    }
+    let mut configs = RouteConfigs { gateways, chains: &chains, made: HashMap::new() };
+    for candidate in candidates {
+        place(candidate, gateways, &mut configs, &mut proxies);
+    }
+    for proxy in proxies.values_mut() {
+        proxy.listeners.sort_by(|a, b| a.name.cmp(&b.name));
+        proxy.hosts.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    proxies
+}
+
+/// Adds the virtual host of a candidate to each of its proxies.
+fn place(
+    candidate: &Candidate<'_>,
+    gateways: &[Gateway],
+    configs: &mut RouteConfigs<'_>,
+    proxies: &mut BTreeMap<Arc<str>, Proxy>,
+) {
+    let mut before: Option<&Target> = None;
+    for (target, out) in candidate.targets.targets.iter().zip(&candidate.outs) {
+        let again = before.is_some_and(|it| it.proxy == target.proxy);
+        before = Some(target);
+        let (Some(host), Some(proxy)) = (&out.host, proxies.get_mut(&target.proxy)) else { continue };
+        let route_configs = configs.of(target, candidate);
+        if route_configs.is_empty() {
+            continue;
+        }
+        // Two gateways of one proxy that need different forms of a host: the second form has a name of its own.
+        let name = match again {
+            false => Arc::clone(&host.name),
+            true => format!("{}~{}", host.name, target.variant.gateway).into(),
+        };
+        let require_tls = target.gateways.first().and_then(|at| gateways.get(*at)).is_some_and(|it| it.ssl);
+        proxy.hosts.push(Placement { name, host: Arc::clone(host), route_configs, require_tls });
+    }
+}
+
+fn plain(gateway: &Gateway) -> FilterChain {
+    FilterChain {
+        name: "plain".into(),
+        server_names: Vec::new(),
+        tls: None,
+        route_config: route_config(gateway, None),
+    }
+}
+
+fn route_config(gateway: &Gateway, group: Option<&DownstreamTls>) -> Arc<str> {
+    match group.filter(|_| gateway.isolate) {
+        None => format!("{}-routes", gateway.listener).into(),
+        Some(tls) => format!("{}-routes-{}", gateway.listener, group_name(tls)).into(),
+    }
+}
+
+/// A name that depends on nothing but the configuration.
+fn group_name(tls: &DownstreamTls) -> String {
+    let mut name = Digest::of(format!("{tls:?}").as_bytes()).to_string();
+    name.truncate(12);
+    name
+}
+
+/// The TLS configurations of each gateway with their merged server names.
+struct Chains {
+    groups: HashMap<usize, BTreeMap<Arc<DownstreamTls>, Names>>,
+}
+
+#[derive(Default)]
+struct Names {
+    /// A member is for every server name, and so the chain is.
+    all: bool,
+    names: BTreeSet<Arc<str>>,
+}
+
+impl Chains {
+    fn of(gateways: &[Gateway], candidates: &[Candidate<'_>]) -> Self {
+        let mut groups: HashMap<usize, BTreeMap<Arc<DownstreamTls>, Names>> = HashMap::new();
+        for candidate in candidates {
+            let Some(service) = candidate.any().and_then(|out| out.tls.as_ref()) else { continue };
+            let Some(tls) = &service.tls else { continue };
+            for at in &candidate.targets.gateways {
+                if !gateways.get(*at).is_some_and(|gateway| gateway.ssl) {
+                    continue;
+                }
+                let group = groups.entry(*at).or_default();
+                if !group.contains_key(tls) {
+                    group.insert(Arc::clone(tls), Names::default());
+                }
+                if let Some(names) = group.get_mut(tls) {
+                    names.all |= service.server_names.is_empty();
+                    names.names.extend(service.server_names.iter().cloned());
+                }
+            }
+        }
+        Self { groups }
+    }
+
+    fn tls(&self, at: usize, gateway: &Gateway) -> Vec<FilterChain> {
+        let groups = self.groups.get(&at).into_iter().flatten();
+        let mut chains: Vec<FilterChain> = groups
+            .map(|(tls, names)| FilterChain {
+                name: format!("tls-{}", group_name(tls)).into(),
+                server_names: if names.all { Vec::new() } else { names.names.iter().cloned().collect() },
+                tls: Some(DownstreamTls::clone(tls)),
+                route_config: route_config(gateway, Some(tls)),
+            })
+            .collect();
+        chains.sort_by(|a, b| a.name.cmp(&b.name));
+        chains
+    }
+}
+
+/// Names of route configurations by target; without isolation all hosts of a target share one list.
+struct RouteConfigs<'a> {
+    gateways: &'a [Gateway],
+    chains: &'a Chains,
+    made: HashMap<(*const Target, Option<Arc<DownstreamTls>>), Arc<[Arc<str>]>>,
+}
+
+impl RouteConfigs<'_> {
+    fn of(&mut self, target: &Target, candidate: &Candidate<'_>) -> Arc<[Arc<str>]> {
+        let gateways = || target.gateways.iter().filter_map(|at| Some((*at, self.gateways.get(*at)?)));
+        let tls = candidate.any().and_then(|out| out.tls.as_ref()?.tls.clone());
+        let isolated = gateways().any(|(_, gateway)| gateway.ssl && gateway.isolate);
+        let key = (std::ptr::from_ref(target), tls.filter(|_| isolated));
+        if let Some(known) = self.made.get(&key) {
+            return Arc::clone(known);
+        }
+        let names: BTreeSet<Arc<str>> = gateways()
+            .filter_map(|(at, gateway)| match (gateway.ssl && gateway.isolate, &key.1) {
+                (false, _) => Some(route_config(gateway, None)),
+                // Without key material it has no chain, and so no place.
+                (true, None) => None,
+                (true, Some(tls)) => {
+                    let group = self.chains.groups.get(&at)?;
+                    group.contains_key(tls).then(|| route_config(gateway, Some(tls)))
+                }
+            })
+            .collect();
+        let names: Arc<[Arc<str>]> = names.into_iter().collect();
+        self.made.insert(key, Arc::clone(&names));
+        names
+    }
+}

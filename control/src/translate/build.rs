@@ -1,0 +1,379 @@
+//! One translation from beginning to end: settings, upstreams, groups, gateways, virtual services, report.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::cx::{Cx, Facts, Key, UpstreamFact};
+use super::gateway::{self, Gateway};
+use super::globals::{self, Globals};
+use super::memo::{Changes, ServiceUnit, Unit};
+use super::notes::{Note, Notes};
+use super::place::{self, Candidate, TargetSet, Targets};
+use super::service::{self, Form, ServiceOut, Variant};
+use super::{
+    CertificateSource, Memo, ObjectReport, Report, Snapshot, Translated, WireUpstreams, assemble, of_kind,
+    upstreams,
+};
+use crate::ir::{Endpoints, Ir};
+use crate::resource::{Entry, Finding, Kind, Object, ObjectRef, Spec};
+
+pub(super) struct Build<'s, 'm> {
+    snapshot: &'s Snapshot,
+    memo: &'m mut Memo,
+    changes: Changes,
+    notes: Notes,
+    wanted: BTreeSet<CertificateSource>,
+    /// Resources that stand in their last accepted form.
+    substituted: BTreeSet<ObjectRef>,
+}
+
+impl<'s, 'm> Build<'s, 'm> {
+    pub(super) fn new(snapshot: &'s Snapshot, memo: &'m mut Memo) -> Self {
+        let changes = memo.turn(snapshot);
+        let (notes, wanted, substituted) = Default::default();
+        Self { snapshot, memo, changes, notes, wanted, substituted }
+    }
+
+    pub(super) fn run(mut self) -> Translated {
+        let globals = self.globals();
+        self.upstreams();
+        let splits = self.groups(&globals);
+        let gateways = self.gateways(&globals);
+        let (candidates, selected) = self.services(&globals, &gateways);
+        let proxies = assemble::proxies(&gateways, &candidates, &selected);
+        for candidate in &candidates {
+            if candidate.form == Form::Accepted {
+                self.substituted.insert(candidate.id.clone());
+            }
+            for out in &candidate.outs {
+                self.substituted.extend(out.substituted.iter().cloned());
+            }
+        }
+        let wire = Arc::clone(&self.memo.wire_upstreams);
+        let ir = Arc::new(Ir { proxies, upstreams: Arc::clone(&wire.served), splits });
+        let report = self.report();
+        let mut wanted = self.wanted;
+        wanted.extend(wire.wanted.iter().cloned());
+        Translated { ir, report, wanted, dynamic: wire.dynamic.clone() }
+    }
+
+    /// Settings act on every unit, so that a change of them ends all memory.
+    fn globals(&mut self) -> Globals {
+        let mut cx = Cx::new(self.snapshot, &self.memo.facts);
+        let globals = globals::read(&mut cx, &self.snapshot.own_namespace, &mut self.notes);
+        self.substituted.extend(cx.substituted().cloned());
+        let own = Some(Arc::clone(&self.snapshot.own_namespace));
+        if self.memo.globals != globals || self.memo.own_namespace != own {
+            self.memo.globals = globals.clone();
+            self.memo.own_namespace = own;
+            self.memo.groups = Default::default();
+            self.memo.services = Default::default();
+        }
+        globals
+    }
+
+    fn upstreams(&mut self) {
+        let Self { snapshot, memo, changes, .. } = self;
+        let mut units = std::mem::take(&mut memo.upstreams);
+        let mut facts = std::mem::take(&mut memo.facts);
+        let mut differs = false;
+        let mut fresh: Vec<(ObjectRef, UpstreamFact)> = Vec::new();
+        let mut gone: Vec<ObjectRef> = Vec::new();
+        units.update(
+            of_kind(snapshot, Kind::Upstream).map(|(id, _)| id),
+            |id, was| {
+                if let Some(unit) = was
+                    && unit.holds(changes, snapshot, &facts)
+                {
+                    return unit;
+                }
+                differs = true;
+                let mut cx = Cx::new(snapshot, &facts);
+                let out = upstreams::upstream(&mut cx, id);
+                let fact = if out.lowered.is_some() { UpstreamFact::Served } else { UpstreamFact::Rejected };
+                fresh.push((id.clone(), fact));
+                Unit::new(out, cx.finish())
+            },
+            |id| gone.push(id.clone()),
+        );
+        for id in gone {
+            differs = true;
+            changes.add(&Key::Upstream(id.clone()));
+            facts.upstreams.remove(&id);
+        }
+        for (id, fact) in fresh {
+            if facts.upstreams.get(&id) != Some(&fact) {
+                changes.add(&Key::Upstream(id.clone()));
+                facts.upstreams.insert(id, fact);
+            }
+        }
+        let mut wire = WireUpstreams::default();
+        for (id, unit) in units.iter() {
+            self.notes.add_all(&unit.out.notes);
+            if unit.out.substituted {
+                self.substituted.insert(id.clone());
+            }
+            if differs {
+                wire.wanted.extend(unit.out.wanted.iter().cloned());
+                if let Some((upstream, dynamic)) = &unit.out.lowered {
+                    if upstream.endpoints == Endpoints::Discovered {
+                        wire.dynamic.push(dynamic.clone());
+                    }
+                    wire.all.push((Arc::clone(&upstream.name), Arc::clone(upstream)));
+                }
+            }
+        }
+        memo.upstreams = units;
+        memo.facts = facts;
+        if differs {
+            memo.wire_upstreams = Arc::new(wire.finish());
+        }
+    }
+
+    fn groups(&mut self, globals: &Globals) -> BTreeMap<Arc<str>, Arc<crate::ir::Split>> {
+        let Self { snapshot, memo, changes, .. } = self;
+        let mut units = std::mem::take(&mut memo.groups);
+        let mut facts: Facts = std::mem::take(&mut memo.facts);
+        let mut present = BTreeMap::new();
+        units.update(
+            of_kind(snapshot, Kind::UpstreamGroup).map(|(id, _)| id),
+            |id, was| {
+                let unit = was.filter(|unit| unit.holds(changes, snapshot, &facts)).unwrap_or_else(|| {
+                    let mut cx = Cx::new(snapshot, &facts);
+                    let out = upstreams::group(&mut cx, globals, id);
+                    Unit::new(out, cx.finish())
+                });
+                present.insert(id.clone(), unit.out.fact.clone());
+                unit
+            },
+            |_| {},
+        );
+        for id in facts.groups.keys().chain(present.keys()) {
+            if facts.groups.get(id) != present.get(id) {
+                changes.add(&Key::Group(id.clone()));
+            }
+        }
+        facts.groups = present;
+        let mut splits = BTreeMap::new();
+        for (id, unit) in units.iter() {
+            self.notes.add_all(&unit.out.notes);
+            if unit.out.substituted {
+                self.substituted.insert(id.clone());
+            }
+            if let Some(split) = &unit.out.split {
+                splits.insert(Arc::clone(&split.name), Arc::clone(split));
+            }
+        }
+        memo.groups = units;
+        memo.facts = facts;
+        splits
+    }
+
+    fn gateways(&mut self, globals: &Globals) -> Vec<Gateway> {
+        let mut cx = Cx::new(self.snapshot, &self.memo.facts);
+        let gateways = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
+        let substituted = gateways.iter().filter(|gateway| gateway.substituted);
+        self.substituted.extend(substituted.map(|gateway| gateway.id.clone()));
+        gateways
+    }
+
+    /// The VirtualServices that are served, and the gateways that some were selected for.
+    fn services(&mut self, globals: &Globals, gateways: &[Gateway]) -> (Vec<Candidate<'s>>, BTreeSet<usize>) {
+        let Self { snapshot, memo, changes, notes, wanted, .. } = self;
+        let snapshot: &'s Snapshot = snapshot;
+        let mut units = std::mem::take(&mut memo.services);
+        let mut work =
+            Work { snapshot, facts: &memo.facts, globals, changes, gateways, targets: Targets::default() };
+        let mut candidates = Vec::new();
+        let mut selected: BTreeSet<usize> = BTreeSet::new();
+        let mut last: Option<Arc<TargetSet>> = None;
+        let mut entries = of_kind(snapshot, Kind::VirtualService);
+        units.update(
+            of_kind(snapshot, Kind::VirtualService).map(|(id, _)| id),
+            |id, was| {
+                let mut known = was.unwrap_or_default();
+                known.iter_mut().for_each(|unit| unit.used = false);
+                // Both iterators walk the same range.
+                if let Some((_, entry)) = entries.next() {
+                    let found = work.candidate(id, entry, &mut known, notes);
+                    if let Some(targets) = found.selected
+                        && !last.as_ref().is_some_and(|it| Arc::ptr_eq(it, &targets))
+                    {
+                        selected.extend(targets.gateways.iter().copied());
+                        last = Some(targets);
+                    }
+                    candidates.extend(found.candidate);
+                }
+                known
+            },
+            |_| {},
+        );
+        let settled = place::settle(candidates, gateways, snapshot, notes, |candidate| {
+            let known = units.get_mut(candidate.id)?;
+            let mut about = Notes::default();
+            work.accepted(candidate.id, candidate.entry, known, &mut about)
+        });
+        for (_, known) in units.iter_mut() {
+            known.retain(|unit| unit.used);
+            for tls in known.iter().filter_map(|unit| unit.unit.out.wanted.as_ref()) {
+                wanted.insert(tls.clone());
+            }
+        }
+        memo.services = units;
+        (settled, selected)
+    }
+
+    /// Every resource with what was said about it, located in its file.
+    fn report(&mut self) -> Report {
+        let mut about: BTreeMap<ObjectRef, Vec<Note>> = BTreeMap::new();
+        for note in std::mem::take(&mut self.notes).into_vec() {
+            about.entry(note.object.clone()).or_default().push(note);
+        }
+        let substituted = &self.substituted;
+        let objects = self.snapshot.entries.iter().map(|(id, entry)| {
+            let notes = if about.is_empty() { None } else { about.get(id) };
+            let findings = located(entry, notes.map(Vec::as_slice).unwrap_or_default());
+            let using_last_accepted = !substituted.is_empty() && substituted.contains(id);
+            (id.clone(), ObjectReport { findings, using_last_accepted })
+        });
+        Report { objects: objects.collect() }
+    }
+}
+
+fn located(entry: &Entry, notes: &[Note]) -> Vec<Finding> {
+    let mut findings = entry.findings.clone();
+    let mut seen = HashSet::new();
+    for note in notes {
+        let mut hasher = DefaultHasher::new();
+        (note.level, &note.path, &note.message).hash(&mut hasher);
+        if !seen.insert(hasher.finish()) {
+            continue;
+        }
+        let location = match &entry.object {
+            Some(object) => object.locate(&note.path),
+            None => entry.location.clone(),
+        };
+        findings.push(Finding {
+            level: note.level,
+            path: note.path.clone(),
+            message: note.message.clone(),
+            location: Some(location),
+        });
+    }
+    findings
+}
+
+/// What the translation of VirtualServices needs.
+struct Work<'a, 's> {
+    snapshot: &'s Snapshot,
+    facts: &'a Facts,
+    globals: &'a Globals,
+    changes: &'a Changes,
+    gateways: &'a [Gateway],
+    targets: Targets,
+}
+
+/// What came of one VirtualService.
+#[derive(Default)]
+struct FoundCandidate<'s> {
+    /// Gateways that it was selected for, whether it can be served or not.
+    selected: Option<Arc<TargetSet>>,
+    candidate: Option<Candidate<'s>>,
+}
+
+impl<'s> Work<'_, 's> {
+    /// The present form, or where that has errors the last accepted one. One that no gateway serves is not looked at.
+    fn candidate(
+        &mut self,
+        id: &'s ObjectRef,
+        entry: &'s Entry,
+        known: &mut Vec<ServiceUnit>,
+        notes: &mut Notes,
+    ) -> FoundCandidate<'s> {
+        let mut selected = None;
+        if let Some(object) = entry.object.as_deref().filter(|_| !entry.rejected()) {
+            let Some(targets) = self.targets.of(self.gateways, object) else {
+                return FoundCandidate::default();
+            };
+            selected = Some(Arc::clone(&targets));
+            let outs = self.outs(id, Form::Present, &targets, known);
+            outs.iter().for_each(|out| notes.add_all(&out.notes));
+            if !outs.iter().any(|out| out.failed) {
+                let candidate = Candidate { id, entry, form: Form::Present, targets, outs };
+                return FoundCandidate { selected, candidate: Some(candidate) };
+            }
+        }
+        let candidate = self.accepted(id, entry, known, notes);
+        let selected = selected.or_else(|| candidate.as_ref().map(|it| Arc::clone(&it.targets)));
+        FoundCandidate { selected, candidate }
+    }
+
+    /// The last accepted form, if it can be served. What it says about itself is old news, what it says about others is
+    /// not.
+    fn accepted(
+        &mut self,
+        id: &'s ObjectRef,
+        entry: &'s Entry,
+        known: &mut Vec<ServiceUnit>,
+        notes: &mut Notes,
+    ) -> Option<Candidate<'s>> {
+        let accepted: &'s Object = &self.snapshot.accepted.get(id)?.object;
+        let present = entry.object.as_ref().filter(|_| !entry.rejected());
+        if present.is_some_and(|present| present.digest == accepted.digest)
+            || !matches!(accepted.spec, Spec::VirtualService(_))
+        {
+            return None;
+        }
+        let targets = self.targets.of(self.gateways, accepted)?;
+        let outs = self.outs(id, Form::Accepted, &targets, known);
+        for note in outs.iter().flat_map(|out| &out.notes).filter(|note| note.object != *id) {
+            notes.add(note.clone());
+        }
+        (!outs.iter().any(|out| out.failed)).then(|| Candidate {
+            id,
+            entry,
+            form: Form::Accepted,
+            targets,
+            outs,
+        })
+    }
+
+    /// One result for each target, from memory where it still holds.
+    fn outs(
+        &self,
+        id: &ObjectRef,
+        form: Form,
+        targets: &TargetSet,
+        known: &mut Vec<ServiceUnit>,
+    ) -> Vec<Arc<ServiceOut>> {
+        targets.targets.iter().map(|target| self.out(id, form, &target.variant, known)).collect()
+    }
+
+    fn out(
+        &self,
+        id: &ObjectRef,
+        form: Form,
+        variant: &Arc<Variant>,
+        known: &mut Vec<ServiceUnit>,
+    ) -> Arc<ServiceOut> {
+        let at = known
+            .iter()
+            .position(|it| it.form == form && (Arc::ptr_eq(&it.variant, variant) || it.variant == *variant));
+        if let Some(held) = at.and_then(|at| known.get_mut(at)) {
+            if held.used || held.unit.holds(self.changes, self.snapshot, self.facts) {
+                held.used = true;
+                return Arc::clone(&held.unit.out);
+            }
+        }
+        if let Some(at) = at {
+            known.swap_remove(at);
+        }
+        let mut cx = Cx::new(self.snapshot, self.facts);
+        let out = service::translate(&mut cx, self.globals, id, form, variant);
+        let unit = Unit::new(out, cx.finish());
+        let out = Arc::clone(&unit.out);
+        known.push(ServiceUnit { form, variant: Arc::clone(variant), unit, used: true });
+        out
+    }
+}

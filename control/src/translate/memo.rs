@@ -1,0 +1,172 @@
+//! Results of the last translation, and which of them still hold.
+//!
+//! A result holds while all that was read for it reads the same. To find the few that do not among many, the snapshots
+//! are compared first: only results that read something of what changed are looked at closely.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::cx::{self, Facts, Key, Read};
+use super::globals::Globals;
+use super::service::{Form, ServiceOut, Variant};
+use super::upstreams::{GroupOut, UpstreamOut};
+use super::{SecretIndex, Snapshot};
+use crate::resource::{Entry, Kind, ObjectRef};
+
+/// Results of the last translation. An empty one gives the same result, more slowly.
+#[derive(Debug, Default)]
+pub struct Memo {
+    pub(super) globals: Globals,
+    pub(super) own_namespace: Option<Arc<str>>,
+    entries: Vec<Arc<Entry>>,
+    secrets: SecretIndex,
+    pub(super) facts: Facts,
+    pub(super) upstreams: Units<Unit<UpstreamOut>>,
+    pub(super) groups: Units<Unit<GroupOut>>,
+    pub(super) services: Units<Vec<ServiceUnit>>,
+    pub(super) wire_upstreams: Arc<super::WireUpstreams>,
+}
+
+/// A result with what was read for it.
+#[derive(Debug)]
+pub struct Unit<T> {
+    pub out: Arc<T>,
+    reads: Vec<Read>,
+    /// Depends on last accepted forms, which are not compared as a whole: always looked at closely.
+    accepted: bool,
+    /// Depends on the set of RouteTables.
+    tables: bool,
+}
+
+/// The unit of a VirtualService in one form for one kind of gateway.
+#[derive(Debug)]
+pub struct ServiceUnit {
+    pub form: Form,
+    pub variant: Arc<Variant>,
+    pub unit: Unit<ServiceOut>,
+    /// Was needed in this translation.
+    pub used: bool,
+}
+
+/// Values by resource, in order.
+#[derive(Debug)]
+pub struct Units<T>(Vec<(ObjectRef, T)>);
+
+impl<T> Default for Units<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Units<T> {
+    /// Goes through `ids` (in order) with the value each had. `each` gives the new value.
+    pub fn update<'s>(
+        &mut self,
+        ids: impl Iterator<Item = &'s ObjectRef>,
+        mut each: impl FnMut(&'s ObjectRef, Option<T>) -> T,
+        mut gone: impl FnMut(&ObjectRef),
+    ) {
+        let mut old = std::mem::take(&mut self.0).into_iter().peekable();
+        let mut new = Vec::with_capacity(ids.size_hint().0);
+        for id in ids {
+            while let Some((was, _)) = old.next_if(|(was, _)| was < id) {
+                gone(&was);
+            }
+            let (key, value) = match old.next_if(|(was, _)| was == id) {
+                Some((was, value)) => (was, Some(value)),
+                None => (id.clone(), None),
+            };
+            new.push((key, each(id, value)));
+        }
+        old.for_each(|(was, _)| gone(&was));
+        self.0 = new;
+    }
+
+    /// In order.
+    pub fn iter(&self) -> impl Iterator<Item = &(ObjectRef, T)> {
+        self.0.iter()
+    }
+
+    /// In order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&ObjectRef, &mut T)> {
+        self.0.iter_mut().map(|(id, value)| (&*id, value))
+    }
+
+    /// The value of one resource.
+    pub fn get_mut(&mut self, id: &ObjectRef) -> Option<&mut T> {
+        let at = self.0.binary_search_by(|(was, _)| was.cmp(id)).ok()?;
+        self.0.get_mut(at).map(|(_, value)| value)
+    }
+}
+
+impl<T> Unit<T> {
+    /// A result and the reads it was made from.
+    pub fn new(out: T, reads: Vec<Read>) -> Self {
+        Self {
+            out: Arc::new(out),
+            accepted: reads.iter().any(|read| matches!(read.key, Key::Accepted(_))),
+            tables: reads.iter().any(|read| matches!(read.key, Key::Tables(_))),
+            reads,
+        }
+    }
+
+    /// Whether it would come out the same again.
+    pub fn holds(&self, changes: &Changes, snapshot: &Snapshot, facts: &Facts) -> bool {
+        let touched = self.accepted
+            || (self.tables && changes.tables)
+            || self.reads.iter().any(|read| changes.keys.contains(&read.hash));
+        !touched || self.reads.iter().all(|read| cx::digest(snapshot, facts, &read.key) == read.seen)
+    }
+}
+
+/// What differs from the last snapshot, as hashes of keys.
+#[derive(Debug, Default)]
+pub struct Changes {
+    keys: HashSet<u64>,
+    /// Some RouteTable.
+    tables: bool,
+}
+
+impl Changes {
+    /// Notes that reading `key` may give something else than before.
+    pub fn add(&mut self, key: &Key) {
+        self.keys.insert(cx::hash(key));
+    }
+}
+
+impl Memo {
+    /// Compares with the last snapshot and remembers this one.
+    pub(super) fn turn(&mut self, snapshot: &Snapshot) -> Changes {
+        let mut changes = Changes::default();
+        let mut touch = |entry: &Entry| {
+            changes.tables |= entry.id.kind == Kind::RouteTable;
+            changes.add(&Key::Object(entry.id.clone()));
+        };
+        let mut old = std::mem::take(&mut self.entries).into_iter().peekable();
+        let mut new = Vec::with_capacity(snapshot.entries.len());
+        for (id, entry) in &snapshot.entries {
+            while let Some(gone) = old.next_if(|was| !Arc::ptr_eq(was, entry) && was.id < *id) {
+                touch(&gone);
+            }
+            match old.next_if(|was| Arc::ptr_eq(was, entry) || was.id == *id) {
+                Some(was) if Arc::ptr_eq(&was, entry) => {}
+                Some(was) if cx::entry_digest(&was) == cx::entry_digest(entry) => {}
+                _ => touch(entry),
+            }
+            new.push(Arc::clone(entry));
+        }
+        old.for_each(|gone| touch(&gone));
+        self.entries = new;
+
+        if !self.secrets.same(&snapshot.secrets) {
+            let (old, new) = (&self.secrets, &snapshot.secrets);
+            let differs = old.iter().filter(|(source, facts)| new.lookup(source) != Some(facts));
+            let added = new.iter().filter(|(source, _)| old.lookup(source).is_none());
+            for (source, _) in differs.chain(added) {
+                changes.add(&Key::Secret(source.clone()));
+            }
+            self.secrets = snapshot.secrets.clone();
+        }
+        changes
+    }
+}

@@ -1,0 +1,130 @@
+//! Routes of users made flat: delegation followed, matchers merged and checked, actions resolved.
+
+mod action;
+mod delegate;
+mod flatten;
+mod matcher;
+mod merge;
+mod reach;
+mod sort;
+
+pub use action::{Destinations, wire_name};
+pub use flatten::{FlatRoute, Reporter, flatten, not_found, object_ref, origin};
+
+use std::sync::Arc;
+
+use super::cx::Cx;
+use super::globals::Globals;
+use super::notes::{Note, Notes};
+use super::service::Variant;
+use crate::ir;
+use crate::policy::{self, ActionKind, Layer, Levels};
+use crate::resource::{Level, VirtualHostOptions};
+
+/// What lowering a route needs besides the route.
+pub struct Context<'a, 's> {
+    pub cx: &'a mut Cx<'s>,
+    pub globals: &'a Globals,
+    pub variant: &'a Variant,
+    pub host_name: &'a str,
+    pub host_layers: &'a [Layer<'s, VirtualHostOptions>],
+}
+
+/// Makes the flat routes of a virtual host its final ones, one per matcher.
+pub fn lower<'s>(
+    flat: &[FlatRoute<'s>],
+    context: &mut Context<'_, 's>,
+    reporter: &mut Reporter<'s>,
+) -> Vec<ir::Route> {
+    let mut routes = Vec::with_capacity(flat.len());
+    let mut sources = Vec::with_capacity(flat.len());
+    for (at, route) in flat.iter().enumerate() {
+        let before = routes.len();
+        lower_one(at, route, context, reporter, &mut routes);
+        sources.resize(sources.len() + routes.len() - before, at);
+    }
+    reach::warn(&routes, &sources, flat, reporter);
+    routes
+}
+
+fn lower_one<'s>(
+    at: usize,
+    flat: &FlatRoute<'s>,
+    context: &mut Context<'_, 's>,
+    reporter: &mut Reporter<'s>,
+    routes: &mut Vec<ir::Route>,
+) {
+    let mut matchers = Vec::with_capacity(flat.matchers.len());
+    for (index, matcher) in flat.matchers.iter().enumerate() {
+        match matcher::lower(matcher) {
+            Ok(matcher) => matchers.push(matcher),
+            Err(problems) => {
+                for (field, problem) in problems {
+                    let path = format!("{}.matchers[{index}].{field}", flat.path);
+                    reporter.error(flat, path, problem);
+                }
+            }
+        }
+    }
+
+    // Errors in what a route does may be kept from its virtual host by replacing the route.
+    let mut notes = Notes::default();
+    let levels = Levels {
+        host: context.host_layers,
+        route: &flat.layers,
+        destination: None,
+        most_specific_headers_win: context.variant.most_specific_headers_win,
+    };
+    let action = action::lower(flat, &levels, context, &mut notes);
+    let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
+    let policies = policy::of_route(&levels, kind, &mut notes);
+    let replacement = context.globals.replacement.as_ref();
+    let broken = notes.iter().any(|note| note.fatal && !note.shared);
+    let (action, policies) = match (action, replacement) {
+        (_, Some(answer)) if broken => {
+            downgrade(notes, flat, reporter);
+            (ir::Action::DirectResponse(answer.clone()), Vec::new())
+        }
+        (action, _) => {
+            reporter.absorb(notes, flat);
+            match action {
+                Some(action) => (action, policies),
+                None => return,
+            }
+        }
+    };
+
+    let origin = Arc::new(flat.origin());
+    for (index, matcher) in matchers.into_iter().enumerate() {
+        let label = if flat.name.is_empty() { String::new() } else { format!("-{}", flat.name) };
+        routes.push(ir::Route {
+            name: format!("{}-route-{at}{label}-matcher-{index}", context.host_name).into(),
+            origin: Arc::clone(&origin),
+            path: Arc::clone(&flat.path),
+            matcher,
+            action: action.clone(),
+            policies: policies.clone(),
+        });
+    }
+}
+
+/// The errors of a replaced route become warnings; those of the whole virtual host stay.
+fn downgrade<'s>(notes: Notes, flat: &FlatRoute<'s>, reporter: &mut Reporter<'s>) {
+    let mut kept = Notes::default();
+    for note in notes.into_vec() {
+        kept.add(match note {
+            Note { fatal: true, shared: false, .. } => Note { level: Level::Warning, fatal: false, ..note },
+            note => note,
+        });
+    }
+    reporter.absorb(kept, flat);
+}
+
+fn action_kind(action: &ir::Action) -> ActionKind {
+    match action {
+        ir::Action::Forward(ir::Target::ClusterHeader(_)) => ActionKind::ForwardByHeader,
+        ir::Action::Forward(_) => ActionKind::Forward,
+        ir::Action::Redirect(_) => ActionKind::Redirect,
+        ir::Action::DirectResponse(_) => ActionKind::DirectResponse,
+    }
+}

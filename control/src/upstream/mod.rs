@@ -1,0 +1,109 @@
+//! Upstreams of users made into upstreams of the model.
+//!
+//! What all types share (TLS, balancing, connections) is here; what a type alone knows, its endpoints and how they are
+//! found, is in the folder of that type. `registry` lists them.
+
+mod registry;
+mod ssl;
+mod static_hosts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ir;
+use crate::resource::{GoDuration, LoadBalancer, Object, ObjectRef, Upstream};
+use crate::translate::{DnsHost, Notes, SecretReader};
+
+/// How an upstream type makes endpoints.
+pub trait Type: Sync {
+    /// Endpoints, if the upstream is of this type. Errors go to `notes`, and the result no longer matters then.
+    fn endpoints(&self, upstream: &Upstream, owner: &ObjectRef, notes: &mut Notes) -> Option<Found>;
+}
+
+/// What an upstream type found out.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Endpoints that are known now.
+    pub fixed: Vec<ir::Endpoint>,
+    /// Hosts to look up; with any of these `fixed` is empty.
+    pub dynamic: Vec<DnsHost>,
+    /// TLS without verification where there is no `sslConfig`.
+    pub implied_tls: bool,
+}
+
+/// An upstream of the model, and the hosts to look up for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lowered {
+    /// The upstream.
+    pub upstream: ir::Upstream,
+    /// Hosts to look up.
+    pub dynamic: Vec<DnsHost>,
+}
+
+/// Makes an upstream; `None` when `notes` say why not.
+pub fn lower(
+    object: &Object,
+    upstream: &Upstream,
+    name: Arc<str>,
+    secrets: &mut dyn SecretReader,
+    notes: &mut Notes,
+) -> Option<Lowered> {
+    let owner = &object.id;
+    let Some(found) = registry::TYPES.iter().find_map(|it| it.endpoints(upstream, owner, notes)) else {
+        notes.error(owner, "spec", "the upstream has no type: one of them, such as `static`, must be set");
+        return None;
+    };
+    let tls = match &upstream.ssl_config {
+        Some(config) => Some(ssl::lower(config, owner, secrets, notes)),
+        None => found.implied_tls.then(ir::UpstreamTls::default),
+    };
+    let connection = upstream.connection_config.as_ref();
+    let connect_timeout = connection
+        .and_then(|it| it.connect_timeout)
+        .and_then(|it| positive(it, owner, "spec.connectionConfig.connectTimeout", notes));
+    let endpoints =
+        if found.dynamic.is_empty() { ir::Endpoints::Fixed(found.fixed) } else { ir::Endpoints::Discovered };
+    let upstream = ir::Upstream {
+        name,
+        origin: ir::Origin {
+            kind: owner.kind.as_str(),
+            namespace: Arc::clone(&owner.namespace),
+            name: Arc::clone(&owner.name),
+        },
+        endpoints,
+        tls,
+        http2: upstream.use_http2.unwrap_or(false),
+        connect_timeout,
+        max_requests_per_connection: connection.map_or(0, |it| it.max_requests_per_connection),
+        balancer: balancer(upstream, owner, notes),
+    };
+    Some(Lowered { upstream, dynamic: found.dynamic })
+}
+
+fn positive(value: GoDuration, owner: &ObjectRef, path: &str, notes: &mut Notes) -> Option<Duration> {
+    let duration = value.to_std().filter(|duration| !duration.is_zero());
+    if duration.is_none() {
+        notes.error(owner, path, format!("{value} is not above 0"));
+    }
+    duration
+}
+
+fn balancer(upstream: &Upstream, owner: &ObjectRef, notes: &mut Notes) -> ir::Balancer {
+    let Some(config) = &upstream.load_balancer_config else {
+        return ir::Balancer::RoundRobin;
+    };
+    match config.balancer() {
+        LoadBalancer::RoundRobin => ir::Balancer::RoundRobin,
+        LoadBalancer::Random => ir::Balancer::Random,
+        LoadBalancer::LeastRequest { choice_count: 0 } => ir::Balancer::LeastRequest { choices: 2 },
+        LoadBalancer::LeastRequest { choice_count: 1 } => {
+            let path = "spec.loadBalancerConfig.leastRequest.choiceCount";
+            notes.error(owner, path, "must be at least 2");
+            ir::Balancer::RoundRobin
+        }
+        LoadBalancer::LeastRequest { choice_count } => ir::Balancer::LeastRequest { choices: choice_count },
+    }
+}
+
+#[cfg(test)]
+mod tests;
