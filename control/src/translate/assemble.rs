@@ -157,7 +157,7 @@ impl Chains {
 struct RouteConfigs<'a> {
     gateways: &'a [Gateway],
     chains: &'a Chains,
-    made: HashMap<(*const Target, Option<Arc<DownstreamTls>>), Arc<[Arc<str>]>>,
+    made: HashMap<(*const Target, bool, Option<Arc<DownstreamTls>>), Arc<[Arc<str>]>>,
 }
 
 impl RouteConfigs<'_> {
@@ -165,18 +165,21 @@ impl RouteConfigs<'_> {
         let gateways = || target.gateways.iter().filter_map(|at| Some((*at, self.gateways.get(*at)?)));
         let tls = candidate.any().and_then(|out| out.tls.as_ref()?.tls.clone());
         let isolated = gateways().any(|(_, gateway)| gateway.ssl && gateway.isolate);
-        let key = (std::ptr::from_ref(target), tls.filter(|_| isolated));
+        let has_tls = tls.is_some();
+        let key = (std::ptr::from_ref(target), has_tls, tls.filter(|_| isolated));
         if let Some(known) = self.made.get(&key) {
             return Arc::clone(known);
         }
         let names: BTreeSet<Arc<str>> = gateways()
-            .filter_map(|(at, gateway)| match (gateway.ssl && gateway.isolate, &key.1) {
-                (false, _) => Some(route_config(gateway, None)),
-                // Without key material it has no chain, and so no place.
-                (true, None) => None,
-                (true, Some(tls)) => {
-                    let group = self.chains.groups.get(&at)?;
-                    group.contains_key(tls).then(|| route_config(gateway, Some(tls)))
+            .filter_map(|(at, gateway)| {
+                let chain = self.chains.groups.get(&at);
+                let has_chain = has_tls && chain.is_some();
+                match (gateway.ssl, &key.2) {
+                    (false, _) => Some(route_config(gateway, None)),
+                    // Without key material it has no chain, and is not served on those of others.
+                    (true, _) if !has_chain => None,
+                    (true, None) => Some(route_config(gateway, None)),
+                    (true, Some(tls)) => Some(route_config(gateway, Some(tls))),
                 }
             })
             .collect();

@@ -138,11 +138,11 @@ impl Groups {
         let mut claims = Vec::new();
         for at in candidate.gateways() {
             let Some(gateway) = gateways.get(at) else { continue };
-            let isolated = gateway.ssl && gateway.isolate;
-            if isolated && tls.is_none() {
-                // Without a certificate it has no chain, and so no place of its own.
+            if gateway.ssl && tls.is_none() {
+                // Without key material it is not served, and claims nothing.
                 continue;
             }
+            let isolated = gateway.ssl && gateway.isolate;
             let scope = if isolated { number } else { None };
             claims.extend(
                 candidate.domains().iter().map(|it| (Claim::Domain(at, scope, Arc::clone(it)), None)),
