@@ -127,11 +127,11 @@ fn message(tls: &Node, path: &str, file: &Arc<Path>) -> Outcome {
     let decoded: decode::Decoded<TlsMessage> = decode::decode(tls, path, file);
     let mut reader = Reader { file, findings: decoded.findings, positions: decoded.positions };
     // A wrong value is not quoted back: it may be a key.
-    reader.findings.iter_mut().for_each(|finding| {
-        if let Some((needs, _)) = finding.message.split_once(", found ") {
-            finding.message = needs.to_owned();
-        }
-    });
+    for finding in reader.findings.iter_mut().filter(|finding| finding.message.starts_with("needs ")) {
+        let end = finding.message.find(['(', ',', '`']).unwrap_or(finding.message.len());
+        finding.message.truncate(end);
+        finding.message.truncate(finding.message.trim_end().len());
+    }
     let value = decoded.value.unwrap_or_default();
     let text = |value: String| (!value.is_empty()).then(|| value.into_bytes());
     let ocsp_staple = match value.ocsp_staple.as_str() {

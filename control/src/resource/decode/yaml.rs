@@ -222,10 +222,14 @@ impl Builder {
     /// What can be saved of a broken document.
     fn abandon(mut self) -> Option<Node> {
         while let Some(open) = self.stack.last_mut() {
-            if let Open::Map(_, pairs, pending, _) = open
-                && let Some((key, line, column)) = pending.take()
-            {
-                pairs.push(Pair { key, line, column, value: Node::null(line, column) });
+            match open {
+                Open::List(_, _, anchor) => *anchor = 0,
+                Open::Map(_, pairs, pending, anchor) => {
+                    *anchor = 0;
+                    if let Some((key, line, column)) = pending.take() {
+                        pairs.push(Pair { key, line, column, value: Node::null(line, column) });
+                    }
+                }
             }
             self.close().ok()?;
         }
