@@ -11,7 +11,7 @@ use portcullis_proto::table::v1::Kind;
 use portcullis_shared::version::TableDigest;
 
 use super::{Key, Table, TableEntry, lower, seal, table_digest, too_large};
-use crate::ir::{Ir, Placement, Split, Upstream};
+use crate::ir::{Ir, Listener, Placement, Split, Upstream};
 
 /// Results of the last compilation. An empty one gives the same tables, more slowly.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ pub struct Memo {
 
 #[derive(Debug, Default)]
 struct ProxyMemo {
+    listeners: Made<Arc<Listener>>,
     hosts: Made<Placement>,
     table: Arc<Table>,
     digest: TableDigest,
@@ -75,6 +76,21 @@ impl Memo {
     pub(super) fn splits(&mut self, ir: &Ir) -> Vec<(Key, Arc<TableEntry>)> {
         self.splits
             .update(ir.splits.iter(), Kind::Split, Arc::ptr_eq, |split| Resource::Split(lower::split(split)))
+    }
+
+    pub(super) fn listeners(
+        &mut self,
+        proxy: &Arc<str>,
+        listeners: &[Arc<Listener>],
+    ) -> Vec<(Key, Arc<TableEntry>)> {
+        let memo = self.proxies.entry(proxy.clone()).or_default();
+        memo.listeners.update(
+            listeners.iter().map(|listener| (&listener.name, listener)),
+            Kind::Listener,
+            // They are few, and put together anew each time.
+            |was, is| was == is,
+            |listener| Resource::Listener(lower::listener(listener)),
+        )
     }
 
     pub(super) fn hosts(&mut self, proxy: &Arc<str>, hosts: &[Placement]) -> Vec<(Key, Arc<TableEntry>)> {
