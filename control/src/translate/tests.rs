@@ -75,6 +75,8 @@ fn the_namespace_of_gateways_and_settings_is_the_own_one() {
 
 #[test]
 fn without_any_virtual_service_nothing_is_bound() {
-    let snapshot = snapshot("kind: Upstream\nmetadata: {name: a}\nspec: {static: {hosts: [{addr: 10.0.0.1, port: 80}]}}\n");
+    let snapshot = snapshot(
+        "kind: Upstream\nmetadata: {name: a}\nspec: {static: {hosts: [{addr: 10.0.0.1, port: 80}]}}\n",
+    );
     assert!(fresh(&snapshot).ir.proxies.is_empty());
 }

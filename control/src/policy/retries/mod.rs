@@ -94,12 +94,20 @@ fn back_off(retries: &Found<'_, RetryPolicy>, notes: &mut Notes) -> (u64, u64) {
         (".retryBackOff.maxInterval", back_off.max_interval),
     ] {
         if value.is_some_and(|value| value < one_millisecond) {
-            retries.error(notes, field, format!("retries: {} must be at least 1ms", field.trim_start_matches('.')));
+            retries.error(
+                notes,
+                field,
+                format!("retries: {} must be at least 1ms", field.trim_start_matches('.')),
+            );
         }
     }
     match (back_off.base_interval, back_off.max_interval) {
         (None, Some(_)) => {
-            retries.error(notes, ".retryBackOff.baseInterval", "retries: retryBackOff.baseInterval is needed when maxInterval is set");
+            retries.error(
+                notes,
+                ".retryBackOff.baseInterval",
+                "retries: retryBackOff.baseInterval is needed when maxInterval is set",
+            );
         }
         (Some(base), Some(max)) if base > max => {
             let message = format!("retries: the base interval {base} is above the maximum {max}");
@@ -121,7 +129,11 @@ fn millis(
         None => 0,
         Some((_, Some(millis))) => millis,
         Some((value, None)) => {
-            retries.error(notes, field, format!("retries: {} {value} is negative", field.trim_start_matches('.')));
+            retries.error(
+                notes,
+                field,
+                format!("retries: {} {value} is negative", field.trim_start_matches('.')),
+            );
             0
         }
     }

@@ -58,7 +58,8 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
         ),
         _ => "redirectAction: {httpsRedirect: true}".to_owned(),
     };
-    let routes = format!("[{{{action}}}, {{matchers: [{{prefix: /x}}], directResponseAction: {{status: 201}}}}]");
+    let routes =
+        format!("[{{{action}}}, {{matchers: [{{prefix: /x}}], directResponseAction: {{status: 201}}}}]");
     let spec = match kind {
         Kind::VirtualService => {
             let tls = match form / 64 {
@@ -90,10 +91,11 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
         Kind::RouteOption => format!("{{options: {{timeout: {}s, prefixRewrite: /a{}b}}}}", form, if form % 3 == 0 { "//" } else { "/" }),
         Kind::VirtualHostOption => format!("{{options: {{retries: {{retryOn: 'w{}', numRetries: {form}}}}}}}", form % 3),
         Kind::Gateway => format!(
-            "{{bindAddress: '::', bindPort: {}, ssl: {}, httpGateway: {{}}, \
+            "{{bindAddress: '::', bindPort: {}, ssl: {}, httpGateway: {{{}}}, \
              routeOptions: {{mostSpecificHeaderMutationsWins: {}}}}}",
             8000 + u32::from(form % 3),
             form / 8 % 2 == 0,
+            if form / 32 % 2 == 0 { "virtualServiceSelector: {app: a1}" } else { "" },
             form / 16 % 2 == 0,
         ),
         _ => format!(
