@@ -40,6 +40,12 @@ impl Drain {
         self.0.subscribe()
     }
 
+    /// Whether it has begun.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Completes when the drain begins.
     pub async fn begun(&self) {
         // The sender lives in self, so this ends only when the value is true.

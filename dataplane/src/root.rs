@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use portcullis_shared::actor::{self, BoxError, ChildSpec, Restarts};
 use portcullis_shared::telemetry::{Telemetry, TracesError};
 use portcullis_shared::transport::{Target, TlsFiles};
@@ -181,15 +183,16 @@ async fn worker(settings: Settings) -> Result<(), Error> {
 
 /// Waits for the drain and for the data threads to finish it. Says whether one of them ended before it was asked to.
 async fn end_of(threads: Vec<DataThread>, drain: &Drain, patience: Duration) -> bool {
-    let mut ended: Vec<_> = threads.into_iter().map(|thread| thread.ended).collect();
+    let mut running: FuturesUnordered<_> = threads.into_iter().map(|thread| thread.ended).collect();
     let failed = tokio::select! {
         () = drain.begun() => false,
-        _ = futures::future::select_all(ended.iter_mut()) => !*drain.follow().borrow(),
+        _ = running.next() => !drain.is_begun(),
     };
     if failed {
         drain.begin("a data thread failed");
     }
-    if tokio::time::timeout(patience, futures::future::join_all(ended)).await.is_err() {
+    let all = async { while running.next().await.is_some() {} };
+    if tokio::time::timeout(patience, all).await.is_err() {
         tracing::warn!("data threads do not end; ending without them");
     }
     failed

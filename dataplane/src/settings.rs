@@ -28,7 +28,7 @@ exits at once. With PORTCULLIS_SUPERVISED=1 the end of standard input drains as 
 /// It takes its configuration from control over the private link and goes on serving the last one when control is
 /// away, also after a restart (from its cache in --data-dir).
 #[derive(Debug, Clone, Parser)]
-#[command(name = "portcullis-dataplane", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "portcullis-dataplane", version, args_override_self = true, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Settings {
     /// Unix socket of control.
     #[arg(long, env = "PORTCULLIS_LINK", value_name = "PATH", required_unless_present = "link_tcp")]

@@ -289,7 +289,7 @@ async fn names_are_resolved_and_localhost_works() {
         ),
     );
     let route = format!("{}      options: {{autoHostRewrite: true}}\n", forward("/", "named"));
-    gateway.write("vs.yaml", &virtual_service("n", "['n.test']", &route));
+    gateway.write("vs.yaml", &virtual_service("named", "['n.test']", &route));
     let gateway = gateway.start().await;
     let answer = gateway.get("n.test", "/").await;
     assert_eq!(answer.served_by(), "named");

@@ -8,6 +8,8 @@ mod build;
 mod debounce;
 mod memory;
 mod merge;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

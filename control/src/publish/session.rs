@@ -278,7 +278,7 @@ impl<'a> Running<'a> {
         if self.state.resets() > RESETS {
             return Err(End::Drift);
         }
-        let Some(plan) = self.state.next() else { return Ok(()) };
+        let Some(plan) = self.state.next_plan() else { return Ok(()) };
         if plan.reset {
             self.endpoints.clear();
         }

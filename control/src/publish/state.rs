@@ -1,10 +1,10 @@
 //! What one worker has and what it should get next: the protocol's rules as a plain struct, without sockets or time.
 //!
 //! ```text
-//!            offer(newest)            differs, nothing in flight          ack / nack
-//!   newest ----------------> next() ------------------------------> flight ---------> held
-//!                                                                     |
-//!                                                nack(digest mismatch) or drift: held is forgotten, next() resets
+//!          offer               something differs, nothing is in flight         ack, or nack of some resources
+//! newest --------> next_plan ---------------------------------------> flight -------------------------------> held
+//!                                                                        |
+//!                      nack for the digest, or drift in a beat: held is forgotten, the next plan is a reset
 //! ```
 //!
 //! `held` is what the worker *received*: a resource that it refused counts as received, because sending the same bytes
@@ -113,7 +113,7 @@ impl State {
     }
 
     /// The next transaction, if one is needed and none is unanswered. It counts as sent from now on.
-    pub fn next(&mut self) -> Option<Plan> {
+    pub fn next_plan(&mut self) -> Option<Plan> {
         if self.flight.is_some() {
             return None;
         }

@@ -52,12 +52,12 @@ fn upserts(plan: &Plan) -> Vec<String> {
 fn a_cold_worker_gets_everything_and_then_only_differences() {
     let mut state = State::new([]);
     state.offer(target(1, &[("a", "1"), ("b", "1")]));
-    let plan = state.next().unwrap();
+    let plan = state.next_plan().unwrap();
     assert_eq!(upserts(&plan), ["a", "b"]);
     state.answered(version(1), []).unwrap();
 
     state.offer(target(2, &[("a", "2"), ("c", "1")]));
-    let plan = state.next().unwrap();
+    let plan = state.next_plan().unwrap();
     assert_eq!(upserts(&plan), ["a", "c"]);
     assert_eq!(names(plan.removes.clone()), ["b"]);
     assert!(!plan.reset);
@@ -70,23 +70,23 @@ fn a_worker_that_has_it_all_gets_an_empty_transaction_that_names_the_version() {
     let held = [(key("a"), Digest::of(b"1"))];
     let mut state = State::new(held);
     state.offer(target(1, &[("a", "1")]));
-    assert!(state.next().unwrap().is_empty());
+    assert!(state.next_plan().unwrap().is_empty());
     state.answered(version(1), []).unwrap();
     state.offer(target(1, &[("a", "1")]));
-    assert!(state.next().is_none(), "the same version again is nothing new");
+    assert!(state.next_plan().is_none(), "the same version again is nothing new");
 }
 
 #[test]
 fn one_transaction_at_a_time_and_newer_tables_coalesce() {
     let mut state = State::new([]);
     state.offer(target(1, &[("a", "1")]));
-    assert!(state.next().is_some());
+    assert!(state.next_plan().is_some());
     for seq in 2..10 {
         state.offer(target(seq, &[("a", &seq.to_string())]));
-        assert!(state.next().is_none());
+        assert!(state.next_plan().is_none());
     }
     state.answered(version(1), []).unwrap();
-    assert_eq!(state.next().unwrap().target.version, version(9));
+    assert_eq!(state.next_plan().unwrap().target.version, version(9));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn an_answer_to_something_else_is_an_error_and_changes_nothing() {
     let error = state.answered(version(7), []).unwrap_err();
     assert_eq!(error, AnswerError::Version { got: version(7), expected: "nothing".to_owned() });
     state.offer(target(1, &[("a", "1")]));
-    state.next().unwrap();
+    state.next_plan().unwrap();
     assert!(state.answered(version(7), []).is_err());
     state.answered(version(1), []).unwrap();
 }
@@ -104,7 +104,7 @@ fn an_answer_to_something_else_is_an_error_and_changes_nothing() {
 fn a_refused_resource_counts_as_received_and_is_not_sent_again_until_it_changes() {
     let mut state = State::new([]);
     state.offer(target(1, &[("a", "1"), ("b", "bad")]));
-    state.next().unwrap();
+    state.next_plan().unwrap();
     let refusal = Refusal { path: "x".into(), reason: "no".into() };
     state.answered(version(1), [(key("b"), refusal)]).unwrap();
     assert_eq!(names(state.refused().keys().cloned()), ["b"]);
@@ -112,7 +112,7 @@ fn a_refused_resource_counts_as_received_and_is_not_sent_again_until_it_changes(
     assert!(!state.beat(table(&[("a", "1"), ("b", "bad")]).digest));
 
     state.offer(target(2, &[("a", "2"), ("b", "bad")]));
-    assert_eq!(upserts(&state.next().unwrap()), ["a"]);
+    assert_eq!(upserts(&state.next_plan().unwrap()), ["a"]);
     // Refused resources are named anew in every answer: not being named means that it runs.
     state.answered(version(2), []).unwrap();
     assert!(state.refused().is_empty());
@@ -122,11 +122,11 @@ fn a_refused_resource_counts_as_received_and_is_not_sent_again_until_it_changes(
 fn drift_in_a_beat_is_answered_with_everything() {
     let mut state = State::new([]);
     state.offer(target(1, &[("a", "1")]));
-    state.next().unwrap();
+    state.next_plan().unwrap();
     assert!(!state.beat(Digest::of(b"other")), "while something is in flight nothing is compared");
     state.answered(version(1), []).unwrap();
     assert!(state.beat(Digest::of(b"other")));
-    let plan = state.next().unwrap();
+    let plan = state.next_plan().unwrap();
     assert!(plan.reset);
     assert_eq!(upserts(&plan), ["a"]);
     assert!(plan.removes.is_empty());
@@ -140,11 +140,11 @@ fn a_digest_mismatch_is_answered_with_everything_and_counted() {
     let mut state = State::new([(key("old"), Digest::of(b"0"))]);
     state.offer(target(1, &[("a", "1")]));
     for n in 1..=3 {
-        state.next().unwrap();
+        state.next_plan().unwrap();
         state.mismatch(version(1)).unwrap();
         assert_eq!(state.resets(), n);
     }
-    let plan = state.next().unwrap();
+    let plan = state.next_plan().unwrap();
     assert!(plan.reset && plan.removes.is_empty());
     state.answered(version(1), []).unwrap();
     assert_eq!(state.resets(), 0);
@@ -162,7 +162,7 @@ fn frames_are_closed_at_their_size_and_only_the_last_commits() {
     }
     let mut state = State::new([]);
     state.offer(Target { version: version(1), table: Arc::new(table), keys: Arc::default() });
-    let frames: Vec<wire::Delta> = Frames::new(state.next().unwrap()).map(Result::unwrap).collect();
+    let frames: Vec<wire::Delta> = Frames::new(state.next_plan().unwrap()).map(Result::unwrap).collect();
     assert_eq!(frames.iter().map(|frame| frame.upserts.len()).collect::<Vec<_>>(), [3, 3, 3, 1]);
     let commits: Vec<bool> = frames.iter().map(|frame| frame.commit.is_some()).collect();
     assert_eq!(commits, [false, false, false, true]);
@@ -172,11 +172,11 @@ fn frames_are_closed_at_their_size_and_only_the_last_commits() {
 fn an_empty_plan_is_one_frame_and_a_reset_is_in_the_first_one() {
     let mut state = State::new([]);
     state.offer(target(1, &[]));
-    let frames: Vec<_> = Frames::new(state.next().unwrap()).map(Result::unwrap).collect();
+    let frames: Vec<_> = Frames::new(state.next_plan().unwrap()).map(Result::unwrap).collect();
     assert_eq!(frames.len(), 1);
     assert!(frames[0].commit.is_some() && !frames[0].reset);
     state.mismatch(version(1)).unwrap();
-    let frames: Vec<_> = Frames::new(state.next().unwrap()).map(Result::unwrap).collect();
+    let frames: Vec<_> = Frames::new(state.next_plan().unwrap()).map(Result::unwrap).collect();
     assert!(frames[0].reset);
 }
 
@@ -264,7 +264,7 @@ proptest! {
         let mut state = State::new(model.held.iter().map(|(name, digest)| (key(name), *digest)));
         let (mut seq, mut newest) = (0, None);
         let send = |state: &mut State, model: &mut Model| {
-            if let Some(plan) = state.next() {
+            if let Some(plan) = state.next_plan() {
                 let version = plan.target.version;
                 let frames = Frames::new(plan).map(Result::unwrap).collect();
                 assert!(model.unanswered.replace((frames, version)).is_none(), "two in flight");

@@ -6,6 +6,8 @@
 mod actor;
 mod row;
 mod served;
+#[cfg(test)]
+mod tests;
 
 pub use actor::run;
 pub use row::{Row, listeners, rows, workers};

@@ -11,10 +11,13 @@ use crate::config::Published;
 use crate::publish::{Rollout, Worker};
 use crate::resource::{Kind, ObjectRef};
 
-/// The wire resources that each object is part of, by proxy.
+/// The wire resources that each object is part of.
+type Parts = BTreeMap<ObjectRef, BTreeSet<Key>>;
+
+/// The parts of all objects, by proxy, and who runs what.
 pub struct Served {
-    /// Per proxy: its table, and the keys of each object in it.
-    proxies: BTreeMap<Arc<str>, (Arc<Table>, BTreeMap<ObjectRef, BTreeSet<Key>>)>,
+    /// Per proxy: its table, and the parts of each object in it.
+    proxies: BTreeMap<Arc<str>, (Arc<Table>, Parts)>,
     rollout: Rollout,
 }
 
@@ -58,8 +61,8 @@ fn runs(worker: &Worker, table: &Table, key: &Key) -> bool {
         && !worker.listener_errors.iter().any(|(listener, _)| **listener == *key.1)
 }
 
-fn parts(table: &Table) -> BTreeMap<ObjectRef, BTreeSet<Key>> {
-    let mut objects: BTreeMap<ObjectRef, BTreeSet<Key>> = BTreeMap::new();
+fn parts(table: &Table) -> Parts {
+    let mut objects = Parts::new();
     let mut add = |origin: Option<&Origin>, key: &Key| {
         if let Some(object) = origin.and_then(object) {
             objects.entry(object).or_default().insert(key.clone());

@@ -108,6 +108,24 @@ impl Journal {
         Batch { journal: Arc::clone(self), changes: Some(changes) }
     }
 
+    /// Writes what is pending, on this thread.
+    ///
+    /// # Errors
+    /// The store cannot be written to. What was not written stays in the journal.
+    pub fn write_to(self: &Arc<Self>, store: &store::Store) -> Result<(), store::Error> {
+        let batch = self.take();
+        match &batch.changes {
+            Some(changes) if !changes.is_empty() => store.write(changes)?,
+            _ => {}
+        }
+        batch.written();
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     async fn changed(&self) {
         self.wake.notified().await;
     }
@@ -158,19 +176,10 @@ pub async fn write_behind(journal: Arc<Journal>, store: Arc<store::Store>) -> Re
 /// # Errors
 /// The store cannot be written to. What was not written stays in the journal.
 pub async fn flush(journal: &Arc<Journal>, store: &Arc<store::Store>) -> Result<(), BoxError> {
-    let batch = journal.take();
-    if batch.changes.as_ref().is_none_or(Changes::is_empty) {
-        batch.written();
+    if journal.is_empty() {
         return Ok(());
     }
-    let store = Arc::clone(store);
-    tokio::task::spawn_blocking(move || -> Result<(), store::Error> {
-        if let Some(changes) = &batch.changes {
-            store.write(changes)?;
-        }
-        batch.written();
-        Ok(())
-    })
-    .await??;
+    let (journal, store) = (Arc::clone(journal), Arc::clone(store));
+    tokio::task::spawn_blocking(move || journal.write_to(&store)).await??;
     Ok(())
 }

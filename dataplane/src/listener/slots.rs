@@ -67,7 +67,7 @@ pub fn fit_to_open_files(wanted: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
     let fits = files.map_or(usize::MAX, |files| files.saturating_sub(SPARE) / PER_CONNECTION);
     if fits < wanted {
-        tracing::warn!(wanted, connections = fits, "the limit of open files allows fewer connections");
+        tracing::info!(wanted, connections = fits, "the limit of open files allows fewer connections");
     }
     wanted.min(fits).max(1)
 }

@@ -174,7 +174,7 @@ impl Loader {
         former: &Held,
         version: Version,
     ) {
-        let reset = reset || std::mem::replace(&mut self.cold, false);
+        let reset = std::mem::replace(&mut self.cold, false) || reset;
         let mut changes = Changes { reset, version: Some(version), ..Changes::default() };
         if reset {
             self.deferred.clear();

@@ -7,6 +7,8 @@
 pub mod actor;
 mod endpoints;
 mod load;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

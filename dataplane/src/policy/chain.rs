@@ -93,3 +93,119 @@ impl Chain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::UNIX_EPOCH;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::policy::{Facts, PlanBuilder, Slots};
+
+    /// Says in `log` when it is called; answers with `verdict`.
+    struct Noted(&'static str, Arc<Mutex<Vec<String>>>, Decide);
+
+    type Decide = fn() -> Verdict;
+
+    impl std::fmt::Debug for Noted {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Policy for Noted {
+        fn request(&self, cx: &mut RequestCx<'_>) -> Verdict {
+            self.1.lock().expect("lock").push(format!("> {}", self.0));
+            cx.slots.put(self.0);
+            (self.2)()
+        }
+        fn response(&self, cx: &mut ResponseCx<'_>) {
+            let last = cx.slots.get::<&str>().copied().unwrap_or_default();
+            self.1.lock().expect("lock").push(format!("< {} after {last}", self.0));
+        }
+    }
+
+    fn reply() -> Verdict {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Verdict::Reply(LocalReply { status, reason: "enough", headers: Vec::new(), body: Bytes::new() })
+    }
+
+    fn wait() -> Verdict {
+        Verdict::Wait(Box::pin(async {
+            let resume: Resume = Box::new(|_| Verdict::Continue);
+            resume
+        }))
+    }
+
+    /// What was called, in order, for policies with these verdicts, the request side first.
+    async fn calls(verdicts: &[(&'static str, Decide)]) -> Vec<String> {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut builder = PlanBuilder::default();
+        for (name, verdict) in verdicts {
+            builder.push(name, Arc::new(Noted(name, Arc::clone(&log), *verdict)));
+        }
+        let chain = builder.plan().policies;
+        let any = "127.0.0.1:1".parse().expect("address");
+        let facts = Facts {
+            client: any,
+            direct: any,
+            local: any,
+            sni: None,
+            tls: None,
+            protocol: http::Version::HTTP_11,
+            started: UNIX_EPOCH,
+            method: "GET",
+            scheme: "http",
+            authority: "a",
+            path: "/",
+            route_name: "r",
+            upstream: None,
+            upstream_host: None,
+            attempts: 0,
+            reason: None,
+            flags: "-",
+        };
+        let (mut headers, mut slots) = (HeaderMap::new(), Slots::default());
+        let mut cx = RequestCx { headers: &mut headers, facts: &facts, slots: &mut slots };
+        let mut progress = chain.request(&mut cx);
+        let seen = loop {
+            match progress {
+                Progress::Done => break chain.len(),
+                Progress::Reply { at, .. } => break at + 1,
+                Progress::Wait { at, waiting } => progress = chain.resume(at, waiting.await, &mut cx),
+            }
+        };
+        let request_headers = HeaderMap::new();
+        let status = StatusCode::OK;
+        let mut cx = ResponseCx {
+            status,
+            headers: &mut headers,
+            request_headers: &request_headers,
+            facts: &facts,
+            slots: &mut slots,
+        };
+        chain.response_from(seen, &mut cx);
+        log.lock().expect("lock").clone()
+    }
+
+    #[tokio::test]
+    async fn requests_pass_in_order_and_responses_in_reverse() {
+        let go = || Verdict::Continue;
+        assert_eq!(
+            calls(&[("a", go), ("b", wait), ("c", go)]).await,
+            ["> a", "> b", "> c", "< c after c", "< b after c", "< a after c"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reply_is_seen_by_those_before_it_only() {
+        let go = || Verdict::Continue;
+        assert_eq!(
+            calls(&[("a", go), ("b", reply), ("c", go)]).await,
+            ["> a", "> b", "< b after b", "< a after b"]
+        );
+    }
+}

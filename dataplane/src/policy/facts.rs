@@ -51,4 +51,8 @@ pub struct Facts<'a> {
     pub upstream_host: Option<SocketAddr>,
     /// Tries so far.
     pub attempts: u32,
+    /// Why the gateway answers itself, when it does.
+    pub reason: Option<&'a str>,
+    /// Envoy's response flags; "-" for none.
+    pub flags: &'a str,
 }

@@ -185,6 +185,8 @@ impl Exchange {
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
             upstream_host: self.endpoint,
             attempts: self.attempts,
+            reason: self.reason.map(Reason::as_str),
+            flags: self.reason.map_or("-", Reason::flag),
         }
     }
 }

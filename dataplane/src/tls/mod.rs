@@ -9,6 +9,7 @@ mod ocsp;
 pub mod peer;
 mod provider;
 pub mod server;
+mod sessions;
 mod trust;
 
 #[cfg(test)]
@@ -19,4 +20,5 @@ mod tests;
 pub use identity::certified_key;
 pub use names::SubjectNames;
 pub use provider::{Choices, Provider};
+pub use sessions::{ClientSessions, ServerSessions};
 pub use trust::{ClientVerifier, ServerVerifier, Trust};

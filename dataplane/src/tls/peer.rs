@@ -16,6 +16,14 @@ pub fn issuer(der: &[u8]) -> Option<String> {
     parsed(der, |certificate| Some(rfc2253(certificate.issuer())))
 }
 
+/// Its serial number, lower-case hex without separators.
+#[must_use]
+pub fn serial(der: &[u8]) -> Option<String> {
+    parsed(der, |certificate| {
+        Some(certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect())
+    })
+}
+
 /// Its URI names, joined by commas.
 #[must_use]
 pub fn uri_names(der: &[u8]) -> Option<String> {

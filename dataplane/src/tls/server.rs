@@ -9,18 +9,14 @@ use portcullis_shared::table::{Certificate, DownstreamTls, OcspPolicy};
 use portcullis_shared::tls::cipher_suite_text;
 use rustls::crypto::ring::Ticketer;
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, WantsServerCert,
-    WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WantsServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{ConfigBuilder, ProtocolVersion, ServerConfig, ServerConnection};
 
 use super::ocsp::Staple;
-use super::{Choices, ClientVerifier, Provider, SubjectNames, Trust, identity};
+use super::{Choices, ClientVerifier, Provider, ServerSessions, SubjectNames, Trust, identity};
 use crate::policy::TlsFacts;
-
-/// Sessions of TLS 1.2 clients that use no tickets, per chain.
-const SESSIONS: usize = 1024;
 
 /// The configuration of a filter chain.
 ///
@@ -58,7 +54,7 @@ pub fn config(tls: &DownstreamTls, certificate: &Certificate) -> Result<Arc<Serv
         // not open a session in another.
         config.ticketer =
             Ticketer::new().map_err(|e| Invalid::new("", format!("cannot make ticket keys: {e}")))?;
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        config.session_storage = Arc::new(ServerSessions::default());
         config.send_tls13_tickets = 2;
     }
     Ok(Arc::new(config))

@@ -11,10 +11,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::{DnsName, ServerName};
 
 use super::Endpoint;
-use crate::tls::{Choices, Provider, ServerVerifier, SubjectNames, Trust, certified_key};
-
-/// Sessions that are remembered per upstream, for resumption.
-const SESSIONS: usize = 256;
+use crate::tls::{Choices, ClientSessions, Provider, ServerVerifier, SubjectNames, Trust, certified_key};
 
 /// TLS towards the endpoints of an upstream.
 #[derive(Debug)]
@@ -104,7 +101,7 @@ impl Material<'_> {
         if http2 && !config.alpn_protocols.iter().any(|name| name == b"h2") {
             config.alpn_protocols.insert(0, b"h2".to_vec());
         }
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config.resumption = Resumption::store(Arc::new(ClientSessions::default()));
         let sni = tls.sni.as_deref().map(|name| {
             server_name(name).ok_or_else(|| Invalid::new("sni", format!("\"{name}\" is not a server name")))
         });

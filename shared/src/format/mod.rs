@@ -23,6 +23,9 @@ pub enum FormatError {
     /// Not an operator.
     #[error("unknown format operator %{0}%")]
     Unknown(String),
+    /// An operator of Envoy's that is not there yet.
+    #[error("format operator %{0}% is not supported yet")]
+    Unsupported(String),
     /// An operator that wants a parameter.
     #[error("format operator %{0}% needs a parameter in parentheses")]
     MissingParameter(String),
@@ -64,6 +67,12 @@ facts! {
     Duration = "DURATION",
     /// Address of the endpoint.
     UpstreamHost = "UPSTREAM_HOST",
+    /// Address of the endpoint; the same by another name.
+    UpstreamRemoteAddress = "UPSTREAM_REMOTE_ADDRESS",
+    /// Address of the endpoint without its port.
+    UpstreamRemoteAddressWithoutPort = "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+    /// Port of the endpoint.
+    UpstreamRemotePort = "UPSTREAM_REMOTE_PORT",
     /// Name of the upstream.
     UpstreamCluster = "UPSTREAM_CLUSTER",
     /// Number of tries.
@@ -90,6 +99,8 @@ facts! {
     DownstreamPeerSubject = "DOWNSTREAM_PEER_SUBJECT",
     /// Issuer of the client's certificate.
     DownstreamPeerIssuer = "DOWNSTREAM_PEER_ISSUER",
+    /// Serial number of the client's certificate, in hex.
+    DownstreamPeerSerial = "DOWNSTREAM_PEER_SERIAL",
     /// URI names of the client's certificate.
     DownstreamPeerUriSan = "DOWNSTREAM_PEER_URI_SAN",
     /// DNS names of the client's certificate.
@@ -105,6 +116,48 @@ facts! {
     /// Name of the host that the gateway runs on.
     Hostname = "HOSTNAME",
 }
+
+/// Operators of Envoy's that this gateway knows by name only.
+const UNSUPPORTED: &[&str] = &[
+    "CONNECTION_ID",
+    "CONNECTION_TERMINATION_DETAILS",
+    "DOWNSTREAM_LOCAL_SUBJECT",
+    "DOWNSTREAM_LOCAL_URI_SAN",
+    "DOWNSTREAM_PEER_CERT",
+    "DOWNSTREAM_PEER_CERT_V_END",
+    "DOWNSTREAM_PEER_CERT_V_START",
+    "DOWNSTREAM_PEER_FINGERPRINT_1",
+    "DOWNSTREAM_PEER_FINGERPRINT_256",
+    "DOWNSTREAM_TLS_SESSION_ID",
+    "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
+    "DYNAMIC_METADATA",
+    "CLUSTER_METADATA",
+    "FILTER_STATE",
+    "GRPC_STATUS",
+    "GRPC_STATUS_NUMBER",
+    "LOCAL_REPLY_BODY",
+    "METADATA",
+    "PATH",
+    "PER_REQUEST_STATE",
+    "QUERY_PARAM",
+    "REQUEST_DURATION",
+    "REQUEST_TX_DURATION",
+    "RESPONSE_DURATION",
+    "RESPONSE_TX_DURATION",
+    "STREAM_ID",
+    "TRACE_ID",
+    "TRAILER",
+    "UPSTREAM_CLUSTER_RAW",
+    "UPSTREAM_FILTER_STATE",
+    "UPSTREAM_LOCAL_ADDRESS",
+    "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    "UPSTREAM_LOCAL_PORT",
+    "UPSTREAM_METADATA",
+    "UPSTREAM_TLS_CIPHER",
+    "UPSTREAM_TLS_VERSION",
+    "UPSTREAM_TRANSPORT_FAILURE_REASON",
+    "VIRTUAL_CLUSTER_NAME",
+];
 
 /// One operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -293,6 +346,7 @@ fn named(name: &str, parameter: Option<&str>) -> Result<Operator, FormatError> {
         "RESP" => Operator::ResponseHeader(Names::parse(needed()?)),
         "START_TIME" => Operator::StartTime(TimeFormat::parse(parameter.unwrap_or(""))),
         "ENVIRONMENT" => Operator::Environment(needed()?.into()),
+        _ if UNSUPPORTED.contains(&name) => return Err(FormatError::Unsupported(name.to_owned())),
         _ => return Err(FormatError::Unknown(name.to_owned())),
     })
 }

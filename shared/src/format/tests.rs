@@ -67,6 +67,7 @@ fn what_is_not_an_operator_is_refused() {
         ("%PROTOCOL", Unterminated(0)),
         ("%PROTOCOL x%", Unterminated(0)),
         ("%NO_SUCH_THING%", Unknown("NO_SUCH_THING".into())),
+        ("%FILTER_STATE(a)%", Unsupported("FILTER_STATE".into())),
         ("%REQ%", MissingParameter("REQ".into())),
         ("%PROTOCOL(x)%", UnexpectedParameter("PROTOCOL".into())),
         ("%REQ(x):y%", BadLength("REQ".into())),

@@ -151,3 +151,6 @@ impl<T> Affixes<T> {
         shorter.filter_map(|len| part(*len)).find_map(|text| self.map.get(text))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,11 +62,6 @@ impl Matcher {
     pub fn is_path_only(&self) -> bool {
         self.methods.is_empty() && self.headers.is_empty() && self.query.is_empty()
     }
-
-    /// True only if every request that `other` matches is matched by this one. False may mean "not sure".
-    pub fn covers(&self, other: &Self) -> bool {
-        self == other
-    }
 }
 
 impl fmt::Display for Mismatch<'_> {
@@ -108,3 +103,6 @@ fn each<W, T: TryFrom<W, Error = Invalid>>(field: &str, list: Vec<W>) -> Result<
     let one = |(i, wire)| T::try_from(wire).map_err(|e| e.under(format!("{field}[{i}]")));
     list.into_iter().enumerate().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod arbitrary;
 mod bucket;
+mod cover;
 mod domain;
 mod header;
 mod matcher;
@@ -17,6 +18,7 @@ mod request;
 mod routes;
 pub mod split;
 
+pub use cover::unreachable;
 pub use domain::{Domain, DomainIndex};
 pub use header::{FieldName, HeaderMatcher};
 pub use matcher::{Matcher, Mismatch};

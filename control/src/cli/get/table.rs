@@ -6,7 +6,7 @@ use portcullis_proto::admin::v1::{ResourceStatus, Worker};
 use std::fmt::Write;
 
 /// Without `-o wide` a reason longer than this is cut.
-const SHORT_REASON: usize = 60;
+const SHORT_REASON: usize = 100;
 
 /// One table for each kind that was found; `titled` puts the kind in front of names, as with `get all`.
 pub fn print(found: &Found, wide: bool, titled: bool, console: &Console) -> String {
@@ -40,7 +40,7 @@ fn resources(group: &[ResourceStatus], wide: bool, titled: bool, console: &Conso
         if wide {
             row.push(format!("{}:{}", resource.file, resource.line));
         }
-        row.push(reason(&resource.reason, resource.last_accepted_form, wide));
+        row.push(cut(why(resource), wide));
         row
     };
     layout(&titles, &group.iter().map(row).collect::<Vec<_>>(), console)
@@ -64,7 +64,7 @@ fn workers(workers: &[Worker], wide: bool, titled: bool, console: &Console) -> S
         if wide {
             row.extend([worker.pid.to_string(), worker.admin_address.clone(), worker.build.clone()]);
         }
-        row.push(reason(&worker.reason, false, wide));
+        row.push(cut(worker.reason.clone(), wide));
         row
     };
     layout(&titles, &workers.iter().map(row).collect::<Vec<_>>(), console)
@@ -82,14 +82,29 @@ fn served(resource: &ResourceStatus) -> String {
     format!("{}/{} workers", resource.workers_serving, resource.workers_total)
 }
 
-fn reason(reason: &str, last_accepted_form: bool, wide: bool) -> String {
-    let flat = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    let kept = if last_accepted_form { "[last accepted form in use] " } else { "" };
-    let text = format!("{kept}{flat}");
-    if wide || text.chars().count() <= SHORT_REASON {
-        return text;
+/// What is wrong, the worst first; the reason in Gloo's form only where there is nothing better.
+fn why(resource: &ResourceStatus) -> String {
+    let kept = if resource.last_accepted_form { "[last accepted form in use] " } else { "" };
+    let mut findings: Vec<_> = resource.findings.iter().collect();
+    findings.sort_by_key(|finding| !finding.error);
+    let shown: Vec<String> = findings
+        .iter()
+        .map(|finding| match finding.path.as_str() {
+            "" => finding.message.clone(),
+            path => format!("{path}: {}", finding.message),
+        })
+        .collect();
+    let text = if shown.is_empty() { resource.reason.clone() } else { shown.join("; ") };
+    format!("{kept}{text}")
+}
+
+/// One line, short unless all of it is wanted.
+fn cut(text: String, wide: bool) -> String {
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if wide || flat.chars().count() <= SHORT_REASON {
+        return flat;
     }
-    text.chars().take(SHORT_REASON - 3).chain("...".chars()).collect()
+    flat.chars().take(SHORT_REASON - 3).chain("...".chars()).collect()
 }
 
 /// kubectl's short ages: 5s, 12m, 3h, 9d.

@@ -28,9 +28,14 @@ fn found() -> Found {
     let blog = ResourceStatus {
         name: "blog".into(),
         state: "Rejected".into(),
-        reason:
-            "1 error occurred:\n\t* spec.virtualHost.routes[0]: route must specify an action and it does not"
+        reason: "1 error occurred:\n\t* route must specify an action".into(),
+        findings: vec![portcullis_proto::admin::v1::Finding {
+            error: true,
+            path: "spec.virtualHost.routes[0]".into(),
+            message: "route must specify an action, one of routeAction, redirectAction, directResponseAction"
                 .into(),
+            ..Default::default()
+        }],
         last_accepted_form: true,
         workers_serving: 1,
         document: String::new(),
@@ -55,7 +60,7 @@ fn a_table_has_state_reason_age_and_served() {
     let expected = "\
 NAMESPACE     NAME   DOMAINS            SSL    ROUTES   STATE      AGE   SERVED        REASON
 gloo-system   shop   shop.example.com   none   1        Accepted   5m    2/2 workers
-gloo-system   blog   *                  none   0        Rejected   5m    1/2 workers   [last accepted form in use] 1 error occurred: * spec.virt...
+gloo-system   blog   *                  none   0        Rejected   5m    1/2 workers   [last accepted form in use] spec.virtualHost.routes[0]: route must specify an action, one of rout...
 ";
     assert_eq!(printed, expected);
 }
@@ -64,7 +69,12 @@ gloo-system   blog   *                  none   0        Rejected   5m    1/2 wor
 fn wide_shows_the_source_and_the_whole_reason() {
     let printed = render(&args(&["all", "-o", "wide"]), &found(), &Console::plain());
     assert!(printed.contains("shop.yaml:1"), "{printed}");
-    assert!(printed.contains("route must specify an action and it does not"), "{printed}");
+    assert!(
+        printed.contains(
+            "route must specify an action, one of routeAction, redirectAction, directResponseAction"
+        ),
+        "{printed}"
+    );
     assert!(printed.contains("virtualservice/shop"), "{printed}");
     assert!(printed.contains("worker/worker-0"), "{printed}");
 }

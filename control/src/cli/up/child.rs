@@ -9,7 +9,7 @@ use crate::cli::console::{Console, Paint};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -23,6 +23,9 @@ const STEADY: Duration = Duration::from_secs(10);
 /// This often may a child end without ever having been ready; then its arguments or its machine are at fault.
 const HOPELESS: u32 = 5;
 
+/// A worker can start without control; it only is quieter the other way round.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -34,6 +37,8 @@ pub struct Program {
     pub args: Vec<OsString>,
     /// Where it answers `/readyz`.
     pub admin: SocketAddr,
+    /// It starts once somebody accepts connections on this unix socket, or [`PATIENCE`] later.
+    pub after: Option<PathBuf>,
 }
 
 /// What the supervisor wants of a child. Only ever grows.
@@ -66,6 +71,12 @@ pub async fn supervise(
     let mut pause = FIRST_PAUSE;
     let mut ever_ready = false;
     let mut failures = 0;
+    if let Some(socket) = &program.after {
+        tokio::select! {
+            _ = tokio::time::timeout(PATIENCE, accepts(socket)) => {}
+            _ = phase.changed() => return Outcome::Stopped,
+        }
+    }
     loop {
         let mut child = match spawn(&program) {
             Ok(child) => child,
@@ -130,6 +141,12 @@ pub async fn supervise(
     }
 }
 
+async fn accepts(socket: &Path) {
+    while tokio::net::UnixStream::connect(socket).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn spawn(program: &Program) -> std::io::Result<Child> {
     Command::new(&program.path)
         .args(&program.args)
@@ -187,6 +204,7 @@ mod tests {
             args: vec!["-c".into(), script.into()],
             // Nobody answers on the discard port: the child is never ready.
             admin: "127.0.0.1:9".parse().unwrap(),
+            after: None,
         }
     }
 
@@ -222,6 +240,24 @@ mod tests {
             phase.send(wanted).unwrap();
             assert_eq!(task.await.unwrap(), Outcome::Stopped);
         }
+    }
+
+    #[tokio::test]
+    async fn a_worker_waits_for_the_socket_of_control() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, started) = (dir.path().join("link.sock"), dir.path().join("started"));
+        let script = format!("test -S {} && touch {}; exec sleep 600", socket.display(), started.display());
+        let program = Program { after: Some(socket.clone()), ..shell(&script) };
+        let (phase, receiver) = watch::channel(Phase::Run);
+        let (ready, _) = watch::channel(0);
+        let task = tokio::spawn(supervise(program, receiver, ready, Console::plain()));
+        tokio::task::yield_now().await;
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        while !started.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        phase.send(Phase::Kill).unwrap();
+        assert_eq!(task.await.unwrap(), Outcome::Stopped);
     }
 
     #[tokio::test]

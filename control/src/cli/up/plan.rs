@@ -60,6 +60,7 @@ impl Plan {
                 ("--log-format", log_format.as_ref()),
             ]),
             admin: *control_admin,
+            after: None,
         };
         let dataplane = find("portcullis-dataplane", "PORTCULLIS_DATAPLANE_BIN")?;
         let worker = |(index, admin): (usize, &SocketAddr)| {
@@ -74,7 +75,7 @@ impl Plan {
                 ("--drain-timeout", format!("{}ms", args.drain.as_millis()).as_ref()),
                 ("--log-format", log_format.as_ref()),
             ]);
-            Program { name, path: dataplane.clone(), args, admin: *admin }
+            Program { name, path: dataplane.clone(), args, admin: *admin, after: Some(link.clone()) }
         };
         let workers = worker_admins.iter().enumerate().map(worker).collect();
         Ok(Plan { control, workers, data_dir })
@@ -264,6 +265,7 @@ mod tests {
             path: "/bin/true".into(),
             args: vec![],
             admin: ([127, 0, 0, 1], 1).into(),
+            after: None,
         };
         let plan = Plan { control: program, workers: vec![], data_dir: dir.path().to_owned() };
         let first = plan.lock().unwrap();

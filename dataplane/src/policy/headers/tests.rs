@@ -23,6 +23,8 @@ fn facts() -> Facts<'static> {
         upstream: Some("petstore_gloo-system"),
         upstream_host: Some("127.0.0.1:9".parse().expect("address")),
         attempts: 1,
+        reason: None,
+        flags: "-",
     }
 }
 

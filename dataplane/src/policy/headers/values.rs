@@ -64,7 +64,9 @@ impl Values for RequestValues<'_> {
         match fact {
             Fact::Protocol => Some(protocol(facts.protocol).into()),
             Fact::UpstreamCluster => facts.upstream.map(Cow::Borrowed),
-            Fact::UpstreamHost => facts.upstream_host.and_then(shown),
+            Fact::UpstreamHost | Fact::UpstreamRemoteAddress => facts.upstream_host.and_then(shown),
+            Fact::UpstreamRemoteAddressWithoutPort => facts.upstream_host.and_then(ip),
+            Fact::UpstreamRemotePort => facts.upstream_host.and_then(|host| shown(host.port())),
             Fact::UpstreamRequestAttemptCount => shown(facts.attempts),
             Fact::DownstreamRemoteAddress => shown(plain(facts.client)),
             Fact::DownstreamRemoteAddressWithoutPort => ip(facts.client),
@@ -77,6 +79,7 @@ impl Values for RequestValues<'_> {
             Fact::DownstreamLocalPort => shown(facts.local.port()),
             Fact::DownstreamPeerSubject => peer().and_then(|der| peer::subject(der)).map(Cow::Owned),
             Fact::DownstreamPeerIssuer => peer().and_then(|der| peer::issuer(der)).map(Cow::Owned),
+            Fact::DownstreamPeerSerial => peer().and_then(|der| peer::serial(der)).map(Cow::Owned),
             Fact::DownstreamPeerUriSan => peer().and_then(|der| peer::uri_names(der)).map(Cow::Owned),
             Fact::DownstreamPeerDnsSan => peer().and_then(|der| peer::dns_names(der)).map(Cow::Owned),
             Fact::DownstreamTlsVersion => facts.tls.map(|tls| tls.version.into()),
@@ -85,12 +88,9 @@ impl Values for RequestValues<'_> {
             Fact::RouteName => Some(facts.route_name.into()),
             Fact::Hostname => HOSTNAME.as_deref().map(Cow::Borrowed),
             // Known only when the exchange is over, which a header cannot wait for.
-            Fact::ResponseCode
-            | Fact::ResponseCodeDetails
-            | Fact::ResponseFlags
-            | Fact::BytesReceived
-            | Fact::BytesSent
-            | Fact::Duration => None,
+            Fact::BytesReceived | Fact::BytesSent | Fact::Duration => None,
+            // Known only when there is a response.
+            Fact::ResponseCode | Fact::ResponseCodeDetails | Fact::ResponseFlags => None,
         }
     }
 
@@ -117,6 +117,8 @@ impl Values for ResponseValues<'_> {
     fn fact(&self, fact: Fact) -> Option<Cow<'_, str>> {
         match fact {
             Fact::ResponseCode => shown(self.status.as_u16()),
+            Fact::ResponseCodeDetails => Some(self.request.facts.reason.unwrap_or("via_upstream").into()),
+            Fact::ResponseFlags => Some(self.request.facts.flags.into()),
             fact => self.request.fact(fact),
         }
     }
