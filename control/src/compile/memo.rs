@@ -115,7 +115,7 @@ impl Memo {
     /// Makes the table of `entries` (in order); the last one if nothing differs.
     pub(super) fn finish(&mut self, proxy: &Arc<str>, entries: Vec<(Key, Arc<TableEntry>)>) -> Arc<Table> {
         let memo = self.proxies.entry(proxy.clone()).or_default();
-        let mut digest = memo.digest.clone();
+        let mut digest = memo.digest;
         let (changed, refused) = differences(&memo.table, &entries, &mut digest);
         if !changed && memo.table.refused == refused {
             return memo.table.clone();
@@ -125,7 +125,7 @@ impl Memo {
             entries.remove(key);
         }
         debug_assert_eq!(digest.get(), table_digest(&entries).get());
-        memo.digest = digest.clone();
+        memo.digest = digest;
         memo.table = Arc::new(Table { digest: digest.get(), entries, refused });
         memo.table.clone()
     }

@@ -52,6 +52,7 @@ pub struct TableEntry {
 
 /// A resource, or where it is fetched from when it is sent.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "the large variant is the rule")]
 pub enum Body {
     /// Sent as it is.
     Upsert(Resource),

@@ -382,11 +382,11 @@ impl<'s> Work<'_, 's> {
         let at = known
             .iter()
             .position(|it| it.form == form && (Arc::ptr_eq(&it.variant, variant) || it.variant == *variant));
-        if let Some(held) = at.and_then(|at| known.get_mut(at)) {
-            if held.used || held.unit.holds(self.changes, self.snapshot, self.facts) {
-                held.used = true;
-                return Arc::clone(&held.unit.out);
-            }
+        if let Some(held) = at.and_then(|at| known.get_mut(at))
+            && (held.used || held.unit.holds(self.changes, self.snapshot, self.facts))
+        {
+            held.used = true;
+            return Arc::clone(&held.unit.out);
         }
         let was = at.map(|at| known.swap_remove(at));
         let mut cx = Cx::new(self.snapshot, self.facts);

@@ -88,20 +88,20 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
             ),
             _ => "{destinations: []}".to_owned(),
         },
-        Kind::RouteOption => format!("{{options: {{timeout: {}s, prefixRewrite: /a{}b}}}}", form, if form % 3 == 0 { "//" } else { "/" }),
+        Kind::RouteOption => format!("{{options: {{timeout: {}s, prefixRewrite: /a{}b}}}}", form, if form.is_multiple_of(3) { "//" } else { "/" }),
         Kind::VirtualHostOption => format!("{{options: {{retries: {{retryOn: 'w{}', numRetries: {form}}}}}}}", form % 3),
         Kind::Gateway => format!(
             "{{bindAddress: '::', bindPort: {}, ssl: {}, httpGateway: {{{}}}, \
              routeOptions: {{mostSpecificHeaderMutationsWins: {}}}}}",
             8000 + u32::from(form % 3),
-            form / 8 % 2 == 0,
-            if form / 32 % 2 == 0 { "virtualServiceSelector: {app: a1}" } else { "" },
-            form / 16 % 2 == 0,
+            (form / 8).is_multiple_of(2),
+            if (form / 32).is_multiple_of(2) { "virtualServiceSelector: {app: a1}" } else { "" },
+            (form / 16).is_multiple_of(2),
         ),
         _ => format!(
             "{{gloo: {{invalidConfigPolicy: {{replaceInvalidRoutes: {}}}}}, gateway: {{isolateVirtualHostsBySslConfig: {}}}}}",
-            form % 2 == 0,
-            form / 2 % 2 == 0,
+            form.is_multiple_of(2),
+            (form / 2).is_multiple_of(2),
         ),
     };
     let name = if kind == Kind::Settings { "default".to_owned() } else { format!("n{name}") };
@@ -136,7 +136,7 @@ fn apply(snapshot: &mut Snapshot, edit: &Edit, memo: &mut Memo) {
             let facts = SecretFacts {
                 digest: portcullis_shared::version::Digest::of(&[*form]),
                 has_certificate: *form != 1,
-                has_ca: form % 2 == 0,
+                has_ca: form.is_multiple_of(2),
                 problem: (*form == 3).then(|| "broken".to_owned()),
             };
             snapshot.secrets.insert(source, facts);
