@@ -1,6 +1,6 @@
 //! Routes that can never match, because an earlier one takes all their requests.
 //!
-//! Which those are is decided by `routing::unreachable`, on the model that workers route by.
+//! The model that workers route by decides which those are.
 
 use portcullis_shared::routing;
 
@@ -18,30 +18,40 @@ pub(super) fn warn<'s>(
     flat: &[FlatRoute<'s>],
     reporter: &mut Reporter<'s>,
 ) {
+    if routes.len() < 2 {
+        return;
+    }
     let model = |route: &Route| routing::Matcher::try_from(lower_matcher(&route.matcher)).ok();
-    // A matcher that is no model has its error already.
-    let models: Vec<(usize, routing::Matcher)> =
-        routes.iter().enumerate().filter_map(|(at, route)| Some((at, model(route)?))).collect();
-    let matchers: Vec<&routing::Matcher> = models.iter().map(|(_, matcher)| matcher).collect();
-    let position = |model: usize| models.get(model).map(|(at, _)| *at);
-    let source = |model: usize| position(model).and_then(|at| sources.get(at)).copied();
+    let Some(matchers) = routes.iter().map(model).collect::<Option<Vec<_>>>() else {
+        // Every matcher was checked before, so the model takes it.
+        return;
+    };
+    let source = |at: usize| sources.get(at).copied();
+    let matchers: Vec<&routing::Matcher> = matchers.iter().collect();
     // Matchers of one route do the same thing, so none of them hides another.
     let hidden = routing::unreachable(&matchers, |earlier, later| source(earlier) != source(later));
     for (later, earlier) in hidden {
-        let route = |model| position(model).and_then(|at| routes.get(at));
-        let flat = source(later).and_then(|at| flat.get(at));
-        if let (Some(earlier), Some(later), Some(flat)) = (route(earlier), route(later), flat) {
-            report(earlier, later, flat, reporter);
+        if let (Some(earlier), Some(route), Some(later)) =
+            (routes.get(earlier), routes.get(later), source(later).and_then(|at| flat.get(at)))
+        {
+            report(earlier, route, later, reporter);
         }
     }
 }
 
 fn report(earlier: &Route, route: &Route, later: &FlatRoute<'_>, reporter: &mut Reporter<'_>) {
+    let owner = &later.owner.id;
+    let elsewhere = *earlier.origin != later.origin();
+    let origin = &earlier.origin;
+    let of = match elsewhere {
+        true => format!(" of {} {}.{}", origin.kind, origin.namespace, origin.name),
+        false => String::new(),
+    };
     let message = format!(
-        "this route can never match: the earlier route {} ({}) takes its requests [{}]",
-        earlier.name,
-        describe(&earlier.matcher),
+        "this route can never match [{}]: the earlier route {}{of} takes all of it [{}]",
         describe(&route.matcher),
+        earlier.path,
+        describe(&earlier.matcher),
     );
     let warning = |object, path: &str| Note {
         object,
@@ -51,8 +61,7 @@ fn report(earlier: &Route, route: &Route, later: &FlatRoute<'_>, reporter: &mut 
         message: message.clone(),
         shared: false,
     };
-    let owner = &later.owner.id;
-    if *owner == *reporter.root || *earlier.origin == later.origin() {
+    if *owner == *reporter.root || !elsewhere {
         reporter.add(warning(owner.clone(), &later.path), &later.via);
     } else {
         // The table alone is fine; it is this virtual service that puts something before it.
