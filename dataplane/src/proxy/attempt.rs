@@ -381,5 +381,8 @@ fn host(head: &Head, plan: &Plan, endpoint: &Endpoint, headers: &mut http::Heade
     if rewrite.append_x_forwarded_host {
         host_rewrite::append_forwarded_host(headers, &head.authority);
     }
+    if let Ok(original) = HeaderValue::try_from(&*head.authority) {
+        headers.insert(forward::X_ENVOY_ORIGINAL_HOST, original);
+    }
     Some(host)
 }
