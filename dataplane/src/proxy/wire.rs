@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::lazy::Queue;
+use crate::upstream::Stats;
 
 /// The socket under a [`Wire`].
 #[derive(Debug)]
@@ -85,6 +86,16 @@ pub(super) struct Wire {
     fd: i32,
     /// Requests that were started on it.
     pub(super) uses: u32,
+    open: Option<Open>,
+}
+
+/// Counts an open connection.
+struct Open(Arc<Stats>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections_active.dec();
+    }
 }
 
 impl fmt::Debug for Wire {
@@ -96,7 +107,15 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// `lazy` for HTTP/1: writes only queue, and the engine calls [`Wire::poll_drain`].
     pub(super) fn new(io: Io, fd: i32, lazy: bool) -> Self {
-        Wire { core: Mutex::new(Core { io, queue: Queue::default() }), lazy, fd, uses: 0 }
+        Wire { core: Mutex::new(Core { io, queue: Queue::default() }), lazy, fd, uses: 0, open: None }
+    }
+
+    /// Shows in `stats` as long as it is open.
+    pub(super) fn counted(mut self, stats: &Arc<Stats>) -> Self {
+        stats.connections.inc();
+        stats.connections_active.inc();
+        self.open = Some(Open(stats.clone()));
+        self
     }
 
     /// Moves queued bytes to the socket.
