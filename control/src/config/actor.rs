@@ -149,9 +149,9 @@ impl Model {
         };
         match built {
             Some(built) => self.publish(built),
-            None => tracing::error!(
+            None => tracing::warn!(
                 missing = ?self.sources.borrow().missing().collect::<Vec<_>>(),
-                "no source can be read and nothing is remembered; waiting"
+                "sources gave no list yet and nothing is remembered; still waiting"
             ),
         }
         self.list_by = None;

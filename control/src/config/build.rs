@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_shared::version::Version;
 
 use super::memory::Memory;
-use super::merge::{Merged, merge};
+use super::merge::{Merged, Merger};
 use super::{ProxyTable, Published};
 use crate::compile::{self, Table};
 use crate::ir::CertificateSource;
@@ -21,6 +21,7 @@ pub(super) struct Builder {
     epoch: u64,
     seq: u64,
     own_namespace: Arc<str>,
+    merger: Merger,
     memory: Memory,
     translated: translate::Memo,
     compiled: compile::Memo,
@@ -38,6 +39,28 @@ pub(super) struct Built {
     pub changes: Vec<Change>,
 }
 
+/// Where the time of a build goes.
+#[derive(Debug)]
+struct Phases {
+    last: Instant,
+    merge: Duration,
+    translate: Duration,
+    compile: Duration,
+    settle: Duration,
+}
+
+impl Phases {
+    fn new(last: Instant) -> Self {
+        let zero = Duration::ZERO;
+        Self { last, merge: zero, translate: zero, compile: zero, settle: zero }
+    }
+
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.last, now)
+    }
+}
+
 impl Builder {
     /// A builder without memory of earlier builds. `seq` is the last sequence number that was published.
     pub fn new(epoch: u64, seq: u64, own_namespace: Arc<str>, memory: Memory) -> Self {
@@ -45,6 +68,7 @@ impl Builder {
             epoch,
             seq,
             own_namespace,
+            merger: Merger::default(),
             memory,
             translated: translate::Memo::default(),
             compiled: compile::Memo::default(),
@@ -60,7 +84,8 @@ impl Builder {
     /// Builds. `None` when there is nothing to build from: no source could be read and nothing is remembered.
     pub fn build(&mut self, sources: &Sources, keys: &Arc<Keys>) -> Option<Built> {
         let began = Instant::now();
-        let Merged { entries, problems, notices } = merge(sources, &self.memory);
+        let mut phases = Phases::new(began);
+        let Merged { entries, touched, problems, notices } = self.merger.merge(sources, &self.memory);
         if !sources.listed() && entries.is_empty() {
             return None;
         }
@@ -70,11 +95,18 @@ impl Builder {
             secrets: keys.index.clone(),
             own_namespace: Arc::clone(&self.own_namespace),
         };
+        phases.merge = phases.lap();
         let translated = translate::translate(&snapshot, &mut self.translated);
+        phases.translate = phases.lap();
         let tables = compile::compile(&translated.ir, &keys.index, &mut self.compiled);
+        phases.compile = phases.lap();
         let Snapshot { entries, accepted, .. } = snapshot;
         self.memory.accepted = accepted;
-        let changes = self.memory.settle(&entries, &translated.report, SystemTime::now());
+        let changes = self.memory.settle(&entries, &touched, &translated.report, SystemTime::now());
+        let entries = Arc::new(entries);
+        self.merger.remember(sources, &entries);
+        phases.settle = phases.lap();
+        tracing::debug!(?phases, "built");
         self.seq += 1;
         let version = Version { epoch: self.epoch, seq: self.seq };
         self.adopt(version, tables);
@@ -85,7 +117,7 @@ impl Builder {
             version,
             proxies: self.proxies.clone(),
             report: Arc::new(translated.report),
-            entries: Arc::new(entries),
+            entries,
             first_seen: Arc::clone(&self.memory.first_seen),
             problems: Arc::new(problems),
             notices: Arc::new(notices),
