@@ -35,6 +35,9 @@ pub(super) struct Built {
     pub dynamic: Vec<DynamicUpstream>,
     /// File sources that the keyring has not read yet: the outcome is better not used until it has.
     pub unread: bool,
+    /// Not every source gave its list, and secrets that the tables need are missing: secrets are not remembered, and
+    /// tables without their certificates would take down what workers serve. The outcome must not be used.
+    pub blind: bool,
     /// What the store must learn.
     pub changes: Vec<Change>,
 }
@@ -110,9 +113,10 @@ impl Builder {
         self.seq += 1;
         let version = Version { epoch: self.epoch, seq: self.seq };
         self.adopt(version, tables);
-        let unread = translated.wanted.iter().any(|source| {
-            matches!(source, CertificateSource::Files { .. }) && keys.index.lookup(source).is_none()
-        });
+        let missing = |source: &&CertificateSource| keys.index.lookup(source).is_none();
+        let mut missing = translated.wanted.iter().filter(missing).peekable();
+        let blind = !sources.listed() && missing.peek().is_some();
+        let unread = missing.any(|source| matches!(source, CertificateSource::Files { .. }));
         let published = Published {
             version,
             proxies: self.proxies.clone(),
@@ -124,7 +128,14 @@ impl Builder {
             keys: Arc::clone(keys),
             took: began.elapsed(),
         };
-        Some(Built { published, wanted: translated.wanted, dynamic: translated.dynamic, unread, changes })
+        Some(Built {
+            published,
+            wanted: translated.wanted,
+            dynamic: translated.dynamic,
+            unread,
+            blind,
+            changes,
+        })
     }
 
     /// Gives every table that differs from its predecessor the new version.
