@@ -1,6 +1,14 @@
 //! Golden cases: `tests/golden/<case>/in.yaml` is the whole input, `table.yaml` and `report.yaml` are what comes of it.
 //! `accepted.yaml`, where there is one, holds forms that were accepted before. `make golden` rewrites the results.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test, helpers included"
+)]
+
 mod golden_support;
 
 use std::fmt::Write as _;

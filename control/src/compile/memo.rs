@@ -11,7 +11,7 @@ use portcullis_proto::table::v1::Kind;
 use portcullis_shared::version::TableDigest;
 
 use super::{Key, Table, TableEntry, lower, seal, table_digest, too_large};
-use crate::ir::{Ir, Placement, Split, Upstream};
+use crate::ir::{Ir, Listener, Placement, Split, Upstream};
 
 /// Results of the last compilation. An empty one gives the same tables, more slowly.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ pub struct Memo {
 
 #[derive(Debug, Default)]
 struct ProxyMemo {
+    listeners: Made<Arc<Listener>>,
     hosts: Made<Placement>,
     table: Arc<Table>,
     digest: TableDigest,
@@ -77,6 +78,21 @@ impl Memo {
             .update(ir.splits.iter(), Kind::Split, Arc::ptr_eq, |split| Resource::Split(lower::split(split)))
     }
 
+    pub(super) fn listeners(
+        &mut self,
+        proxy: &Arc<str>,
+        listeners: &[Arc<Listener>],
+    ) -> Vec<(Key, Arc<TableEntry>)> {
+        let memo = self.proxies.entry(proxy.clone()).or_default();
+        memo.listeners.update(
+            listeners.iter().map(|listener| (&listener.name, listener)),
+            Kind::Listener,
+            // They are few, and put together anew each time.
+            |was, is| was == is,
+            |listener| Resource::Listener(lower::listener(listener)),
+        )
+    }
+
     pub(super) fn hosts(&mut self, proxy: &Arc<str>, hosts: &[Placement]) -> Vec<(Key, Arc<TableEntry>)> {
         let memo = self.proxies.entry(proxy.clone()).or_default();
         memo.hosts.update(
@@ -99,7 +115,7 @@ impl Memo {
     /// Makes the table of `entries` (in order); the last one if nothing differs.
     pub(super) fn finish(&mut self, proxy: &Arc<str>, entries: Vec<(Key, Arc<TableEntry>)>) -> Arc<Table> {
         let memo = self.proxies.entry(proxy.clone()).or_default();
-        let mut digest = memo.digest.clone();
+        let mut digest = memo.digest;
         let (changed, refused) = differences(&memo.table, &entries, &mut digest);
         if !changed && memo.table.refused == refused {
             return memo.table.clone();
@@ -109,7 +125,7 @@ impl Memo {
             entries.remove(key);
         }
         debug_assert_eq!(digest.get(), table_digest(&entries).get());
-        memo.digest = digest.clone();
+        memo.digest = digest;
         memo.table = Arc::new(Table { digest: digest.get(), entries, refused });
         memo.table.clone()
     }

@@ -52,6 +52,7 @@ pub struct TableEntry {
 
 /// A resource, or where it is fetched from when it is sent.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "the large variant is the rule")]
 pub enum Body {
     /// Sent as it is.
     Upsert(Resource),
@@ -78,9 +79,8 @@ pub fn compile(ir: &Ir, secrets: &SecretIndex, memo: &mut Memo) -> BTreeMap<Arc<
         let mut sources = shared_sources.clone();
         for listener in &content.listeners {
             sources.extend(listener.chains.iter().filter_map(|chain| Some(&chain.tls.as_ref()?.certificate)));
-            let resource = Resource::Listener(lower::listener(listener));
-            entries.push(((Kind::Listener as i32, listener.name.clone()), seal(resource)));
         }
+        entries.extend(memo.listeners(proxy, &content.listeners));
         entries.extend(memo.hosts(proxy, &content.hosts));
         entries.extend(upstreams.iter().cloned());
         entries.extend(splits.iter().cloned());

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Policy;
-use crate::resource::{ObjectRef, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+use crate::resource::{Level, ObjectRef, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
 use crate::translate::{Note, Notes};
 
 /// One `options` block and where it stands.
@@ -44,7 +44,7 @@ impl<T> Found<'_, T> {
     pub fn error(&self, notes: &mut Notes, inside: &str, message: impl Into<String>) {
         notes.add(Note {
             object: self.owner.clone(),
-            level: crate::resource::Level::Error,
+            level: Level::Error,
             fatal: true,
             path: format!("{}{inside}", self.path),
             message: message.into(),
@@ -54,7 +54,14 @@ impl<T> Found<'_, T> {
 
     /// Reports a warning at this field, or at a field inside it.
     pub fn warning(&self, notes: &mut Notes, inside: &str, message: impl Into<String>) {
-        notes.warning(self.owner, format!("{}{inside}", self.path), message);
+        notes.add(Note {
+            object: self.owner.clone(),
+            level: Level::Warning,
+            fatal: false,
+            path: format!("{}{inside}", self.path),
+            message: message.into(),
+            shared: self.shared,
+        });
     }
 }
 

@@ -14,7 +14,7 @@ pub fn lower<T>(
     notes: &mut Notes,
 ) -> Option<wire::RegexSubstitution> {
     let Some(pattern) = &value.pattern else {
-        found.error(notes, ".pattern", "a pattern is needed");
+        found.error(notes, ".pattern", "a regex rewrite needs a pattern");
         return None;
     };
     if let Err(invalid) = RegexSubstitution::new(&pattern.regex, &value.substitution) {

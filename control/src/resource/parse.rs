@@ -224,6 +224,11 @@ impl Parser {
         let name = match (metadata.name.as_str(), folder.name) {
             ("", Some(name)) if in_folder => name,
             ("", _) => {
+                // A name such as `y` or `007` is there, but is no text.
+                if !findings.is_empty() {
+                    self.parsed.problems.append(&mut findings);
+                    return;
+                }
                 let message = format!("{kind} without a name: `metadata.name` is needed");
                 self.problem(envelope.position, message);
                 return;

@@ -43,7 +43,7 @@ pub fn proxies(
             proxies.entry(Arc::clone(proxy)).or_default().listeners.push(Arc::clone(&listener));
         }
     }
-    let mut configs = RouteConfigs { gateways, chains: &chains, made: HashMap::new() };
+    let mut configs = RouteConfigs { gateways, made: HashMap::new() };
     for candidate in candidates {
         place(candidate, gateways, &mut configs, &mut proxies);
     }
@@ -153,31 +153,30 @@ impl Chains {
     }
 }
 
+/// A target, whether there is TLS, and of isolated ones which.
+type ConfigKey = (*const Target, bool, Option<Arc<DownstreamTls>>);
+
 /// Names of route configurations by target; without isolation all hosts of a target share one list.
 struct RouteConfigs<'a> {
     gateways: &'a [Gateway],
-    chains: &'a Chains,
-    made: HashMap<(*const Target, Option<Arc<DownstreamTls>>), Arc<[Arc<str>]>>,
+    made: HashMap<ConfigKey, Arc<[Arc<str>]>>,
 }
 
 impl RouteConfigs<'_> {
     fn of(&mut self, target: &Target, candidate: &Candidate<'_>) -> Arc<[Arc<str>]> {
-        let gateways = || target.gateways.iter().filter_map(|at| Some((*at, self.gateways.get(*at)?)));
+        let gateways = || target.gateways.iter().filter_map(|at| self.gateways.get(*at));
         let tls = candidate.any().and_then(|out| out.tls.as_ref()?.tls.clone());
-        let isolated = gateways().any(|(_, gateway)| gateway.ssl && gateway.isolate);
-        let key = (std::ptr::from_ref(target), tls.filter(|_| isolated));
+        let isolated = gateways().any(|gateway| gateway.ssl && gateway.isolate);
+        let has_tls = tls.is_some();
+        let key = (std::ptr::from_ref(target), has_tls, tls.filter(|_| isolated));
         if let Some(known) = self.made.get(&key) {
             return Arc::clone(known);
         }
         let names: BTreeSet<Arc<str>> = gateways()
-            .filter_map(|(at, gateway)| match (gateway.ssl && gateway.isolate, &key.1) {
-                (false, _) => Some(route_config(gateway, None)),
-                // Without key material it has no chain, and so no place.
-                (true, None) => None,
-                (true, Some(tls)) => {
-                    let group = self.chains.groups.get(&at)?;
-                    group.contains_key(tls).then(|| route_config(gateway, Some(tls)))
-                }
+            .filter_map(|gateway| match gateway.ssl {
+                false => Some(route_config(gateway, None)),
+                // Without key material there is no chain, and it is not served on those of others.
+                true => has_tls.then(|| route_config(gateway, key.2.as_deref())),
             })
             .collect();
         let names: Arc<[Arc<str>]> = names.into_iter().collect();

@@ -9,7 +9,7 @@ use super::gateway::{self, Gateway};
 use super::globals::{self, Globals};
 use super::memo::{Changes, ServiceUnit, Unit};
 use super::notes::{Note, Notes};
-use super::place::{self, Candidate, TargetSet, Targets};
+use super::place::{self, Candidate, Outs, TargetSet, Targets};
 use super::service::{self, Form, ServiceOut, Variant};
 use super::{
     CertificateSource, Memo, ObjectReport, Report, Snapshot, Translated, WireUpstreams, assemble, of_kind,
@@ -183,8 +183,16 @@ impl<'s, 'm> Build<'s, 'm> {
         let Self { snapshot, memo, changes, notes, wanted, .. } = self;
         let snapshot: &'s Snapshot = snapshot;
         let mut units = std::mem::take(&mut memo.services);
-        let mut work =
-            Work { snapshot, facts: &memo.facts, globals, changes, gateways, targets: Targets::default() };
+        let mut work = Work {
+            snapshot,
+            facts: &memo.facts,
+            globals,
+            changes,
+            gateways,
+            targets: Targets::default(),
+            labels: gateways.iter().any(|it| matches!(it.selection, gateway::Selection::Labelled { .. })),
+            claims_differ: false,
+        };
         let mut candidates = Vec::new();
         let mut selected: BTreeSet<usize> = BTreeSet::new();
         let mut last: Option<Arc<TargetSet>> = None;
@@ -209,11 +217,21 @@ impl<'s, 'm> Build<'s, 'm> {
             },
             |_| {},
         );
-        let settled = place::settle(candidates, gateways, snapshot, notes, |candidate| {
-            let known = units.get_mut(candidate.id)?;
-            let mut about = Notes::default();
-            work.accepted(candidate.id, candidate.entry, known, &mut about)
-        });
+        // What nobody contested stays so while nobody claims anything else; that some claim less does no harm.
+        let same = !work.claims_differ && memo.uncontested.as_deref() == Some(gateways);
+        let settled = if same || place::uncontested(&candidates, gateways) {
+            if !same {
+                memo.uncontested = Some(gateways.to_vec());
+            }
+            candidates
+        } else {
+            memo.uncontested = None;
+            place::settle(candidates, gateways, snapshot, notes, |candidate| {
+                let known = units.get_mut(candidate.id)?;
+                let mut about = Notes::default();
+                work.accepted(candidate.id, candidate.entry, known, &mut about)
+            })
+        };
         for (_, known) in units.iter_mut() {
             known.retain(|unit| unit.used);
             for tls in known.iter().filter_map(|unit| unit.unit.out.wanted.as_ref()) {
@@ -272,6 +290,10 @@ struct Work<'a, 's> {
     changes: &'a Changes,
     gateways: &'a [Gateway],
     targets: Targets,
+    /// Labels decide who is served where, so that a change of them may be a new claim.
+    labels: bool,
+    /// Some virtual service claims something else than in the last translation.
+    claims_differ: bool,
 }
 
 /// What came of one VirtualService.
@@ -341,17 +363,17 @@ impl<'s> Work<'_, 's> {
 
     /// One result for each target, from memory where it still holds.
     fn outs(
-        &self,
+        &mut self,
         id: &ObjectRef,
         form: Form,
         targets: &TargetSet,
         known: &mut Vec<ServiceUnit>,
-    ) -> Vec<Arc<ServiceOut>> {
+    ) -> Outs {
         targets.targets.iter().map(|target| self.out(id, form, &target.variant, known)).collect()
     }
 
     fn out(
-        &self,
+        &mut self,
         id: &ObjectRef,
         form: Form,
         variant: &Arc<Variant>,
@@ -360,19 +382,18 @@ impl<'s> Work<'_, 's> {
         let at = known
             .iter()
             .position(|it| it.form == form && (Arc::ptr_eq(&it.variant, variant) || it.variant == *variant));
-        if let Some(held) = at.and_then(|at| known.get_mut(at)) {
-            if held.used || held.unit.holds(self.changes, self.snapshot, self.facts) {
-                held.used = true;
-                return Arc::clone(&held.unit.out);
-            }
+        if let Some(held) = at.and_then(|at| known.get_mut(at))
+            && (held.used || held.unit.holds(self.changes, self.snapshot, self.facts))
+        {
+            held.used = true;
+            return Arc::clone(&held.unit.out);
         }
-        if let Some(at) = at {
-            known.swap_remove(at);
-        }
+        let was = at.map(|at| known.swap_remove(at));
         let mut cx = Cx::new(self.snapshot, self.facts);
         let out = service::translate(&mut cx, self.globals, id, form, variant);
         let unit = Unit::new(out, cx.finish());
         let out = Arc::clone(&unit.out);
+        self.claims_differ |= self.labels || was.is_none_or(|was| place::claims_differ(&was.unit.out, &out));
         known.push(ServiceUnit { form, variant: Arc::clone(variant), unit, used: true });
         out
     }

@@ -21,7 +21,7 @@ const DEFAULT_PROXY: &str = "gateway-proxy";
 const ISOLATE: &str = "gateway.solo.io/isolate_vhost";
 
 /// A Gateway that can be bound.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Gateway {
     pub id: ObjectRef,
     /// `listener-<address>-<port>`.
@@ -40,7 +40,7 @@ pub struct Gateway {
 }
 
 /// How a Gateway chooses VirtualServices. Those with the other TLS-ness are left out afterwards.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Selection {
     All,
     Listed(BTreeSet<ObjectRef>),

@@ -3,10 +3,11 @@
 //! A result holds while all that was read for it reads the same. To find the few that do not among many, the snapshots
 //! are compared first: only results that read something of what changed are looked at closely.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cx::{self, Facts, Key, Read};
+use super::gateway::Gateway;
 use super::globals::Globals;
 use super::service::{Form, ServiceOut, Variant};
 use super::upstreams::{GroupOut, UpstreamOut};
@@ -25,6 +26,8 @@ pub struct Memo {
     pub(super) groups: Units<Unit<GroupOut>>,
     pub(super) services: Units<Vec<ServiceUnit>>,
     pub(super) wire_upstreams: Arc<super::WireUpstreams>,
+    /// The gateways for which no two virtual services claimed the same.
+    pub(super) uncontested: Option<Vec<Gateway>>,
 }
 
 /// A result with what was read for it.
@@ -122,7 +125,8 @@ impl<T> Unit<T> {
 /// What differs from the last snapshot, as hashes of keys.
 #[derive(Debug, Default)]
 pub struct Changes {
-    keys: HashSet<u64>,
+    /// A tree, because these are few and are asked about very often.
+    keys: BTreeSet<u64>,
     /// Some RouteTable.
     tables: bool,
 }

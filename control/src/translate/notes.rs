@@ -97,6 +97,13 @@ impl Notes {
         self.list
     }
 
+    /// Without what is about more than one route, which is said elsewhere.
+    pub fn about_one_route(self) -> Notes {
+        let mut own = Notes::default();
+        self.list.into_iter().filter(|note| !note.shared).for_each(|note| own.add(note));
+        own
+    }
+
     /// Something stops a resource.
     pub fn any_fatal(&self) -> bool {
         self.list.iter().any(|note| note.fatal)

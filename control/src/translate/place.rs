@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Snapshot;
 use super::gateway::Gateway;
 use super::notes::Notes;
@@ -27,8 +29,11 @@ pub struct Candidate<'s> {
     pub form: Form,
     pub targets: Arc<TargetSet>,
     /// One for each target.
-    pub outs: Vec<Arc<ServiceOut>>,
+    pub outs: Outs,
 }
+
+/// Nearly always one.
+pub type Outs = SmallVec<[Arc<ServiceOut>; 1]>;
 
 impl Candidate<'_> {
     /// Domains and TLS are the same for every target.
@@ -62,19 +67,25 @@ pub struct TargetSet {
 /// The targets of a set of gateways; VirtualServices of the same set share them.
 #[derive(Debug, Default)]
 pub struct Targets {
-    made: HashMap<Vec<usize>, Arc<TargetSet>>,
+    made: HashMap<SmallVec<[usize; 4]>, Arc<TargetSet>>,
+    last: Option<Arc<TargetSet>>,
 }
 
 impl Targets {
     /// Where a form of a VirtualService is served; `None` = nowhere.
     pub fn of(&mut self, gateways: &[Gateway], service: &Object) -> Option<Arc<TargetSet>> {
-        let serving: Vec<usize> =
+        let serving: SmallVec<[usize; 4]> =
             gateways.iter().enumerate().filter(|(_, it)| it.serves(service)).map(|(at, _)| at).collect();
         if serving.is_empty() {
             return None;
         }
+        // Neighbours are served alike as a rule.
+        if let Some(last) = self.last.as_ref().filter(|last| *last.gateways == *serving) {
+            return Some(Arc::clone(last));
+        }
         if let Some(known) = self.made.get(&serving) {
-            return Some(Arc::clone(known));
+            self.last = Some(Arc::clone(known));
+            return self.last.clone();
         }
         let mut kinds: BTreeMap<(Arc<str>, u32, bool), Vec<usize>> = BTreeMap::new();
         for at in &serving {
@@ -94,7 +105,7 @@ impl Targets {
             };
             Some(Target { proxy, variant: Arc::new(variant), gateways: list })
         });
-        let set = Arc::new(TargetSet { targets: targets.collect(), gateways: serving.clone() });
+        let set = Arc::new(TargetSet { targets: targets.collect(), gateways: serving.to_vec() });
         self.made.insert(serving, Arc::clone(&set));
         Some(set)
     }
@@ -138,11 +149,11 @@ impl Groups {
         let mut claims = Vec::new();
         for at in candidate.gateways() {
             let Some(gateway) = gateways.get(at) else { continue };
-            let isolated = gateway.ssl && gateway.isolate;
-            if isolated && tls.is_none() {
-                // Without a certificate it has no chain, and so no place of its own.
+            if gateway.ssl && tls.is_none() {
+                // Without key material it is not served, and claims nothing.
                 continue;
             }
+            let isolated = gateway.ssl && gateway.isolate;
             let scope = if isolated { number } else { None };
             claims.extend(
                 candidate.domains().iter().map(|it| (Claim::Domain(at, scope, Arc::clone(it)), None)),
@@ -161,6 +172,17 @@ impl Groups {
     }
 }
 
+/// Whether a new result claims something else than the last one.
+pub fn claims_differ(was: &ServiceOut, is: &ServiceOut) -> bool {
+    let domains = |out: &ServiceOut| out.host.as_ref().map(|host| host.domains.clone());
+    was.failed != is.failed || was.tls != is.tls || domains(was) != domains(is)
+}
+
+/// Whether no two candidates claim the same.
+pub fn uncontested(candidates: &[Candidate<'_>], gateways: &[Gateway]) -> bool {
+    !contested(candidates, &Groups::of(candidates), gateways)
+}
+
 /// Leaves no claim with two holders. `fall_back` gives the last accepted form of a candidate, if that can be served.
 pub fn settle<'s>(
     candidates: Vec<Candidate<'s>>,
@@ -170,10 +192,7 @@ pub fn settle<'s>(
     mut fall_back: impl FnMut(&Candidate<'s>) -> Option<Candidate<'s>>,
 ) -> Vec<Candidate<'s>> {
     let groups = Groups::of(&candidates);
-    if !contested(&candidates, &groups, gateways) {
-        return candidates;
-    }
-    // Rare, and so slower: by precedence, each takes what it claims or falls back.
+    // Rare, and so it may be slow: by precedence, each takes what it claims or falls back.
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by_cached_key(|at| candidates.get(*at).map(|it| precedence(it, snapshot)));
     let mut held: HashMap<Claim, (Option<u32>, ObjectRef)> = HashMap::new();

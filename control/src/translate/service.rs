@@ -127,7 +127,7 @@ fn attempt<'s>(cx: &mut Cx<'s>, globals: &Globals, object: &'s Object, variant: 
     let mut notes = Notes::default();
     policy::of_route(&levels, ActionKind::Forward, &mut notes);
     for note in notes.into_vec() {
-        reporter.add(note, "spec.virtualHost");
+        reporter.add(note, "spec.virtualHost.optionsConfigRefs");
     }
 
     let flat = route::flatten(cx, variant, object, &content.routes, &mut reporter);
@@ -202,7 +202,7 @@ fn domains(owner: &ObjectRef, content: &VirtualHost, notes: &mut Notes) -> Vec<A
         }
         let domain = lower(text);
         if let Err(invalid) = Domain::parse(&domain) {
-            notes.error(owner, path(), format!("[{text}] is not a domain: {}", invalid.reason));
+            notes.error(owner, path(), format!("not a domain: {}", invalid.reason));
         } else if seen.insert(Arc::clone(&domain)) {
             domains.push(domain);
         } else {

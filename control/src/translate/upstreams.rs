@@ -56,10 +56,7 @@ pub fn upstream(cx: &mut Cx<'_>, id: &ObjectRef) -> UpstreamOut {
     let name = wire_name(id);
     let mut out = UpstreamOut::default();
     let mut said: Option<Vec<Note>> = None;
-    loop {
-        let Lookup::Found(object) = cx.object(id) else {
-            break;
-        };
+    while let Lookup::Found(object) = cx.object(id) {
         let Spec::Upstream(spec) = &object.spec else {
             break;
         };

@@ -17,8 +17,7 @@ pub fn read(dir: &Path) -> (Snapshot, Vec<Finding>) {
         Some(resource::parse(Path::new(name), &text, "gloo-system"))
     };
     let input = parse("in.yaml").expect("a golden case has an in.yaml");
-    let mut snapshot = Snapshot::default();
-    snapshot.secrets = secrets(&input.entries);
+    let mut snapshot = Snapshot { secrets: secrets(&input.entries), ..Snapshot::default() };
     for entry in input.entries {
         snapshot.entries.entry(entry.id.clone()).or_insert(entry);
     }
@@ -45,7 +44,6 @@ fn secrets(entries: &[Arc<Entry>]) -> SecretIndex {
             has_certificate: secret.tls.cert_chain.is_some() && key.is_some() && !broken,
             has_ca: secret.tls.root_ca.is_some(),
             problem: broken.then(|| "not a valid TLS secret: the key does not fit".to_owned()),
-            ..SecretFacts::default()
         };
         Some((source, facts))
     };

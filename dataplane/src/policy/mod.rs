@@ -5,6 +5,7 @@
 //! one line in `registry`; the request engine never names one. Must not know protobuf beyond the registry, must not do
 //! I/O.
 
+mod answer;
 mod chain;
 mod cx;
 mod facts;

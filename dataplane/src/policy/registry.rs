@@ -3,13 +3,14 @@
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
-use super::{PlanBuilder, headers, host_rewrite, path_rewrite, retry, timeout};
+use super::{PlanBuilder, answer, headers, host_rewrite, path_rewrite, retry, timeout};
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
 type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
 
 /// (type URL, how it is installed). The order means nothing here: control sends policies in execution order.
 const POLICIES: &[(&str, Install)] = &[
+    (answer::TYPE_URL, answer::install),
     (headers::TYPE_URL, headers::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
@@ -55,6 +56,7 @@ mod tests {
         let mut known: Vec<_> = type_urls().map(str::to_owned).collect();
         known.sort();
         let wanted = [
+            proto::Answer::type_url(),
             proto::Headers::type_url(),
             proto::HostRewrite::type_url(),
             proto::PathRewrite::type_url(),

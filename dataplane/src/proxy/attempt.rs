@@ -97,6 +97,7 @@ impl Serving<'_> {
                 }
             };
             upstream.stats.retries.inc();
+            self.exchange.clock.end_try();
             self.wait(&body, tokio::time::sleep(pause)).await?;
         }
     }

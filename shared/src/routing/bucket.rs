@@ -4,7 +4,7 @@
 //! carries: an exact header or query value, a method, or the presence of a field. So ten thousand routes of one path
 //! that are told apart by a header cost one look-up, not ten thousand comparisons.
 
-use std::{collections::HashMap, hash::Hash};
+use std::collections::HashMap;
 
 use http::HeaderName;
 
@@ -72,7 +72,7 @@ impl Bucket {
 struct Keyed {
     /// Routes whose conditions say nothing about a value that is there.
     rest: Numbers,
-    pseudo: Vec<(FieldName, Values)>,
+    pseudo: HashMap<FieldName, Values>,
     headers: HashMap<HeaderName, Values>,
     query: HashMap<Box<str>, Values>,
 }
@@ -94,17 +94,20 @@ enum Key<'m> {
 /// Alternatives, one of which a request must fulfil for a route to match.
 type Keys<'m> = Vec<Key<'m>>;
 
-fn conditions(matcher: &Matcher) -> Vec<Keys<'_>> {
-    let value = |value| match value {
-        &ValueMatcher::Exact(ref text) => Some(&**text),
+fn exact(value: &ValueMatcher) -> Option<&str> {
+    match value {
+        ValueMatcher::Exact(text) => Some(text),
         ValueMatcher::Present | ValueMatcher::Regex { .. } => None,
-    };
+    }
+}
+
+fn conditions(matcher: &Matcher) -> Vec<Keys<'_>> {
     let methods: Keys<'_> =
         matcher.methods.iter().map(|method| Key::Field(&FieldName::Method, Some(method))).collect();
     // An inverted value needs a field to be there; an inverted presence needs nothing.
     let headers = matcher.headers.iter().filter(|h| !h.invert || h.value != ValueMatcher::Present);
-    let headers = headers.map(|h| vec![Key::Field(&h.name, if h.invert { None } else { value(&h.value) })]);
-    let query = matcher.query.iter().map(|q| vec![Key::Query(&q.name, value(&q.value))]);
+    let headers = headers.map(|h| vec![Key::Field(&h.name, if h.invert { None } else { exact(&h.value) })]);
+    let query = matcher.query.iter().map(|q| vec![Key::Query(&q.name, exact(&q.value))]);
     headers.chain(query).chain(std::iter::once(methods)).filter(|keys| !keys.is_empty()).collect()
 }
 
@@ -139,8 +142,8 @@ impl Keyed {
                 Key::Field(FieldName::Header(name), value) => {
                     (keyed.headers.entry(name.clone()).or_default(), value)
                 }
-                Key::Field(name, value) => (keyed.pseudo(name), value),
-                Key::Query(name, value) => (entry(&mut keyed.query, name), value),
+                Key::Field(name, value) => (keyed.pseudo.entry(name.clone()).or_default(), value),
+                Key::Query(name, value) => (keyed.query.entry(name.into()).or_default(), value),
             };
             match value {
                 Some(value) => {
@@ -150,16 +153,6 @@ impl Keyed {
             }
         }
         keyed
-    }
-
-    fn pseudo(&mut self, name: &FieldName) -> &mut Values {
-        let at = self.pseudo.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            self.pseudo.push((name.clone(), Values::default()));
-            self.pseudo.len() - 1
-        });
-        // `at` was found or has just been made.
-        #[allow(clippy::indexing_slicing, reason = "the position is that of a member")]
-        &mut self.pseudo[at].1
     }
 
     fn candidates<'b>(&'b self, request: &RequestView<'_>, take: &mut impl FnMut(&'b [u32])) {
@@ -197,8 +190,4 @@ impl Values {
             take(routes);
         }
     }
-}
-
-fn entry<'e, V: Default>(map: &'e mut HashMap<Box<str>, V>, key: &str) -> &'e mut V {
-    map.entry(key.into()).or_default()
 }

@@ -69,3 +69,6 @@ fn ders(field: &str, list: &[bytes::Bytes]) -> Result<Vec<CertificateDer<'static
     };
     list.iter().enumerate().map(der).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,3 +241,6 @@ pub(super) fn versions(min: i32, max: i32) -> Result<(TlsVersion, TlsVersion), I
         bounds => Ok(bounds),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,3 +140,6 @@ fn header_text(field: &str, text: String) -> Result<Arc<str>, Invalid> {
         false => Ok(text.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,6 @@ pub fn identity(resource: &Wire) -> (Kind, &str) {
         Wire::Certificate(wire) => (Kind::Certificate, &wire.name),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,3 +160,6 @@ impl TryFrom<wire::DirectResponse> for DirectResponse {
         Ok(Self { status, body: wire.body.into() })
     }
 }
+
+#[cfg(test)]
+mod tests;

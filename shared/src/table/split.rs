@@ -30,3 +30,6 @@ impl TryFrom<wire::Split> for Split {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

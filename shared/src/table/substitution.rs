@@ -64,18 +64,17 @@ fn parts(substitution: &str, groups: usize) -> Result<Vec<Part>, String> {
             text.push(c);
             continue;
         }
-        match chars.next().map(|c| (c, c.to_digit(10))) {
-            Some(('\\', _)) => text.push('\\'),
-            Some((c, Some(group))) if (group as usize) < groups => {
+        let Some(c) = chars.next() else { return Err("ends in a single backslash".into()) };
+        match c.to_digit(10).map(|group| group as usize) {
+            None if c == '\\' => text.push('\\'),
+            None => return Err(format!("\"\\{c}\" is neither a group nor \"\\\\\"")),
+            Some(group) if group >= groups => return Err(format!("the pattern has no group {group}")),
+            Some(group) => {
                 if !text.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut text)));
                 }
-                let _ = c;
-                parts.push(Part::Group(group as usize));
+                parts.push(Part::Group(group));
             }
-            Some((_, Some(group))) => return Err(format!("the pattern has no group {group}")),
-            Some((c, None)) => return Err(format!("\"\\{c}\" is neither a group nor \"\\\\\"")),
-            None => return Err("ends in a single backslash".into()),
         }
     }
     if !text.is_empty() {

@@ -130,3 +130,6 @@ impl TryFrom<wire::UpstreamTls> for UpstreamTls {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

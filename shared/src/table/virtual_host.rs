@@ -60,3 +60,6 @@ fn share_origins(first: &Arc<Origin>, routes: &mut [Route]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

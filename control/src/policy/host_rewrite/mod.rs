@@ -51,7 +51,7 @@ impl Policy for HostRewrite {
             Kind::Literal("") | Kind::Header("") => return None,
             Kind::Literal(host) => {
                 if HeaderValue::from_str(host).is_err() {
-                    found.error(notes, "", format!("[{host}] cannot be a Host"));
+                    found.error(notes, "", format!("hostRewrite: [{host}] cannot be a Host"));
                     return None;
                 }
                 Rewrite::Literal(host.to_owned())
@@ -59,7 +59,7 @@ impl Policy for HostRewrite {
             Kind::Header(name) => match HeaderName::from_bytes(name.as_bytes()) {
                 Ok(name) => Rewrite::Header(name.to_string()),
                 Err(_) => {
-                    found.error(notes, "", format!("[{name}] is not a header name"));
+                    found.error(notes, "", format!("hostRewriteHeader: [{name}] is not a header name"));
                     return None;
                 }
             },

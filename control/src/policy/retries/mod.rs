@@ -49,7 +49,7 @@ impl Policy for Retries {
         for (at, status) in value.retriable_status_codes.iter().enumerate() {
             if !(100..600).contains(status) {
                 let field = format!(".retriableStatusCodes[{at}]");
-                retries.error(notes, &field, format!("{status} is not an HTTP status"));
+                retries.error(notes, &field, format!("retries: {status} is not an HTTP status"));
             }
         }
         let retry_on = conditions(&retries, notes);
@@ -94,15 +94,23 @@ fn back_off(retries: &Found<'_, RetryPolicy>, notes: &mut Notes) -> (u64, u64) {
         (".retryBackOff.maxInterval", back_off.max_interval),
     ] {
         if value.is_some_and(|value| value < one_millisecond) {
-            retries.error(notes, field, "must be at least 1ms");
+            retries.error(
+                notes,
+                field,
+                format!("retries: {} must be at least 1ms", field.trim_start_matches('.')),
+            );
         }
     }
     match (back_off.base_interval, back_off.max_interval) {
         (None, Some(_)) => {
-            retries.error(notes, ".retryBackOff.baseInterval", "is needed when maxInterval is set");
+            retries.error(
+                notes,
+                ".retryBackOff.baseInterval",
+                "retries: retryBackOff.baseInterval is needed when maxInterval is set",
+            );
         }
         (Some(base), Some(max)) if base > max => {
-            let message = format!("the base interval {base} is above the maximum {max}");
+            let message = format!("retries: the base interval {base} is above the maximum {max}");
             retries.error(notes, ".retryBackOff.baseInterval", message);
         }
         _ => {}
@@ -121,7 +129,11 @@ fn millis(
         None => 0,
         Some((_, Some(millis))) => millis,
         Some((value, None)) => {
-            retries.error(notes, field, format!("{value} is negative"));
+            retries.error(
+                notes,
+                field,
+                format!("retries: {} {value} is negative", field.trim_start_matches('.')),
+            );
             0
         }
     }

@@ -21,7 +21,7 @@ impl Policy for Timeout {
     fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy> {
         let timeout = levels.in_route("timeout", |options| options.timeout.as_ref())?;
         let Some(total_ms) = timeout.value.to_millis() else {
-            timeout.error(notes, "", format!("{} is negative", timeout.value));
+            timeout.error(notes, "", format!("timeout: {} is negative", timeout.value));
             return None;
         };
         Some(super::wire(&wire::Timeout { total_ms }))

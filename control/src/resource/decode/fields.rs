@@ -13,15 +13,18 @@ pub fn known<'n>(cx: &Cx, message: Message, pairs: &'n [Pair]) -> Vec<(&'n str, 
     let entry = catalogue::message(message.name);
     let later = entry.map_or(&[][..], |entry| entry.later);
     let mut present: Vec<Present<'n>> = Vec::new();
+    let mut odd: Vec<&Pair> = Vec::new();
     for pair in pairs.iter().filter(|pair| !cx.bad.contains(&address(&pair.value))) {
         match field_of(message, later, &pair.key) {
             // `null` is as if absent.
             Some(_) if pair.value.is_null() => {}
             Some(field) => admit(cx, &mut present, Present { field, pair }),
             None if entry.is_some_and(|entry| entry.open) => {}
+            None if pair.key.contains(is_odd_space) => odd.push(pair),
             None => unknown(cx, message, later, pair),
         }
     }
+    odd_spaces(cx, &odd);
     for group in entry.map_or(&[][..], |entry| entry.oneofs) {
         settle(cx, group, &mut present);
     }
@@ -156,6 +159,23 @@ fn unsupported(cx: &Cx, later: &Later, pair: &Pair) {
     cx.report(level, later.field, position, later.message());
 }
 
+fn is_odd_space(c: char) -> bool {
+    c != ' ' && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'))
+}
+
+/// Text that was copied from a web page may be indented by spaces that are none to YAML: one error for all its lines.
+fn odd_spaces(cx: &Cx, pairs: &[&Pair]) {
+    let Some(first) = pairs.first() else { return };
+    let key = shown(first.key.trim_matches(|c| c == ' ' || is_odd_space(c)));
+    let lines = match pairs.len() {
+        1 => "this line".to_owned(),
+        more => format!("this line and {} more", more - 1),
+    };
+    let text =
+        format!("unknown field `{key}`: {lines} contain no-break spaces or the like; use ordinary spaces");
+    cx.report(Level::Error, &key, (first.line, first.column), text);
+}
+
 fn unknown(cx: &Cx, message: Message, later: &'static [Later], pair: &Pair) {
     let key = pair.key.as_str();
     let mut text = format!("unknown field `{}`", shown(key));
@@ -166,9 +186,7 @@ fn unknown(cx: &Cx, message: Message, later: &'static [Later], pair: &Pair) {
             field_of(outer, later, key).is_some()
         })
     };
-    if key.chars().any(|c| c.is_whitespace() && c != ' ') {
-        text.push_str("; it contains a no-break space or the like: use ordinary spaces");
-    } else if let Some(hint) = hint::replaced(message.name, key) {
+    if let Some(hint) = hint::replaced(message.name, key) {
         text.push_str(&format!("; {hint}"));
     } else if let Some(outer) = above() {
         let outer = if outer.is_empty() { "the top level".to_owned() } else { format!("`{outer}`") };

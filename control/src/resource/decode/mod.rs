@@ -73,6 +73,3 @@ pub(super) fn decode<T: DeserializeOwned>(root: &Node, prefix: &str, file: &Arc<
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

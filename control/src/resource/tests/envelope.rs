@@ -6,6 +6,10 @@ fn ids(parsed: &Parsed) -> Vec<String> {
     parsed.entries.iter().map(|entry| entry.id.to_string()).collect()
 }
 
+fn parsed_problem(text: &str) -> String {
+    parsed(text).problems[0].to_string()
+}
+
 fn texts(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(|finding| finding.message.clone()).collect()
 }
@@ -124,6 +128,8 @@ fn a_document_needs_a_name_and_a_mapping() {
             "a document must be a mapping with `kind`, `metadata` and `spec`",
         ]
     );
+    let number = parsed_problem("kind: Gateway\nmetadata: {name: 007}\n");
+    assert_eq!(number, "metadata.name: needs a text (in quotes: \"007\"), found the number `007`");
     let slash = said("kind: Gateway\nmetadata: {name: a/b}\n");
     assert!(slash[0].contains("cannot be part of a name"), "{slash:?}");
 }

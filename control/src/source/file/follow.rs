@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -25,6 +25,8 @@ pub struct Pace {
     pub longest: Duration,
     /// A file that is open for writing is waited for at most so long.
     pub writing: Duration,
+    /// A file that went away counts as gone after so long: many programs write by deleting and making anew.
+    pub gone: Duration,
     /// Everything is looked at again so often, in case an event was lost or could not be had.
     pub rescan: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for Pace {
             settle: Duration::from_millis(5),
             longest: Duration::from_millis(100),
             writing: Duration::from_secs(1),
+            gone: Duration::from_millis(50),
             rescan: Duration::from_secs(15),
         }
     }
@@ -106,6 +109,15 @@ struct Batch {
     hold: BTreeSet<PathBuf>,
 }
 
+/// A file that changed.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    /// From when on it may be looked at.
+    from: Instant,
+    /// Whether that is the longest that a writer is waited for.
+    writing: bool,
+}
+
 /// The inotify watch and its events.
 struct Watch {
     /// Events come as long as this lives; `None` when there is no watch and only rescans help.
@@ -114,8 +126,8 @@ struct Watch {
     watched: Option<(u64, u64)>,
     events: mpsc::Receiver<Event>,
     overflow: Arc<AtomicBool>,
-    /// Files that changed, whether they may still be open for writing, and since when.
-    changed: HashMap<PathBuf, (bool, Instant)>,
+    /// Files that changed, and from when on they may be looked at.
+    changed: HashMap<PathBuf, Hold>,
     everything: bool,
     next_rescan: Option<Instant>,
 }
@@ -177,12 +189,12 @@ impl Watch {
         let mut last = Instant::now();
         loop {
             let due = match first {
-                None => rescan_at.min(self.held_until(pace).unwrap_or(rescan_at)),
+                None => rescan_at.min(self.held_until().unwrap_or(rescan_at)),
                 Some(first) => (last + pace.settle).min(first + pace.longest),
             };
             tokio::select! {
                 event = next(&mut self.events) => {
-                    if self.note(event) {
+                    if self.note(event, pace) {
                         last = Instant::now();
                         first.get_or_insert(last);
                     }
@@ -192,9 +204,8 @@ impl Watch {
                     let everything = self.everything
                         || self.overflow.swap(false, Ordering::AcqRel)
                         || now >= rescan_at;
-                    let done = |writing: bool, since: Instant| !writing || now >= since + pace.writing;
                     let ready: BTreeSet<PathBuf> =
-                        self.changed.extract_if(|_, (writing, since)| done(*writing, *since)).map(|(path, _)| path).collect();
+                        self.changed.extract_if(|_, hold| hold.from <= now).map(|(path, _)| path).collect();
                     let hold = self.changed.keys().cloned().collect();
                     if everything {
                         self.everything = false;
@@ -210,42 +221,60 @@ impl Watch {
         }
     }
 
-    /// When the first of the files that are being written is not waited for any longer.
-    fn held_until(&self, pace: &Pace) -> Option<Instant> {
-        self.changed
-            .values()
-            .map(|(writing, since)| if *writing { *since + pace.writing } else { *since })
-            .min()
+    /// When the first of the files that are held back may be looked at.
+    fn held_until(&self) -> Option<Instant> {
+        self.changed.values().map(|hold| hold.from).min()
     }
 
     /// Takes an event in. Tells whether it matters.
-    fn note(&mut self, event: Event) -> bool {
-        let writing = match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+    fn note(&mut self, event: Event, pace: &Pace) -> bool {
+        let now = Instant::now();
+        let wait = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Duration::ZERO,
             // Also our own reading.
             EventKind::Access(_) => return false,
-            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => true,
-            // A folder, a rename, a deletion, a change of rights, or a lost event.
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => pace.gone,
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+                // Renamed to a name that counts, it is certainly gone from its old place; renamed to a backup, it may
+                // be about to be written anew.
+                let kept = event.paths.last().is_some_and(|to| scan::is_ours(to));
+                if kept { Duration::ZERO } else { pace.gone }
+            }
             EventKind::Other => {
                 self.everything = true;
                 return true;
             }
-            _ => false,
+            _ => Duration::ZERO,
         };
+        let writing = matches!(
+            event.kind,
+            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_))
+        );
+        // A change of rights or times says nothing about the writer.
+        let done = matches!(
+            event.kind,
+            EventKind::Access(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+        );
         let mut matters = false;
         for path in event.paths {
-            // The swap of a Kubernetes mount renames `..data`; the files themselves see no event.
             let name = path.file_name().unwrap_or_default();
             if name.as_encoded_bytes().starts_with(b"..") {
+                // The swap of a Kubernetes mount renames `..data`; the files themselves see no event.
                 self.everything = true;
                 matters = true;
             } else if scan::is_ours(&path) {
                 // A symlink or a hard link gets no close: it is complete when it is there.
                 let writing = writing && !path.is_symlink();
-                let entry = self.changed.entry(path).or_insert((writing, Instant::now()));
-                entry.0 = writing;
+                let hold = match self.changed.get(&path) {
+                    // One that goes on being written is waited for from its first write on.
+                    Some(known) if known.writing && !done => *known,
+                    _ if writing => Hold { from: now + pace.writing, writing },
+                    _ => Hold { from: now + wait, writing },
+                };
+                self.changed.insert(path, hold);
                 matters = true;
-            } else if !scan::is_hidden(name) && path.extension().is_none_or(|_| path.is_dir()) {
+            } else if !scan::is_hidden(name) && (path.extension().is_none() || path.is_dir()) {
+                // A folder, or what may have been one.
                 self.everything = true;
                 matters = true;
             }

@@ -70,7 +70,7 @@ impl FileSet {
         Ok(())
     }
 
-    /// Looks at every file and reads the ones that may have changed, but for those of `hold`, which are being written.
+    /// Looks at every file and reads the ones that may have changed, but for those of `hold`, which are not done yet.
     /// Tells whether anything differs from before.
     pub fn rescan(&mut self, hold: &BTreeSet<PathBuf>) -> bool {
         let (found, trouble) = match scan::scan(&self.root) {
@@ -166,7 +166,7 @@ impl FileSet {
             !found.files.contains_key(path) && !unreadable.iter().any(|folder| path.starts_with(folder))
         };
         self.files.retain(|path, _| {
-            let gone = certainly_gone(path);
+            let gone = certainly_gone(path) && !hold.contains(path);
             changed |= gone;
             !gone
         });

@@ -217,6 +217,7 @@ const EVENTS_ONLY: Pace = Pace {
     settle: Duration::from_millis(5),
     longest: Duration::from_millis(100),
     writing: Duration::from_millis(200),
+    gone: Duration::from_millis(50),
     rescan: Duration::from_secs(3600),
 };
 
@@ -324,6 +325,31 @@ async fn a_file_that_is_being_written_is_waited_for() {
     file.write_all(b"    - {addr: more, port: 80}\n").unwrap();
     drop(file);
     followed.until("the finished file", |loaded| addr(loaded, "a") == "half").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_made_anew_is_never_missing() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), "a.yaml", upstream("a", "one"));
+    let pace = Pace { gone: Duration::from_secs(3600), ..EVENTS_ONLY };
+    let followed = Followed::start(dir.path(), pace);
+    followed.until("the first list", |loaded| addr(loaded, "a") == "one").await;
+    // Deleted, and renamed to a backup.
+    fs::remove_file(dir.path().join("a.yaml")).unwrap();
+    write(dir.path(), "b.yaml", upstream("b", "x"));
+    let loaded = followed.until("the other file", |loaded| names(loaded).contains(&"b".to_owned())).await;
+    assert_eq!(addr(&loaded, "a"), "one");
+    write(dir.path(), "a.yaml", upstream("a", "two"));
+    followed.until("the new file", |loaded| addr(loaded, "a") == "two").await;
+    fs::rename(dir.path().join("a.yaml"), dir.path().join("a.yaml~")).unwrap();
+    write(dir.path(), "c.yaml", upstream("c", "x"));
+    let loaded = followed.until("the third file", |loaded| names(loaded).contains(&"c".to_owned())).await;
+    assert_eq!(addr(&loaded, "a"), "two");
+    // Renamed to a name that counts, it is gone at once.
+    fs::rename(dir.path().join("b.yaml"), dir.path().join("d.yaml")).unwrap();
+    followed
+        .until("the rename", |loaded| loaded.entries.iter().any(|e| e.location.file.ends_with("d.yaml")))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -281,7 +281,8 @@ fn redirect(
         None | Some(Ok(0)) => None,
         Some(Ok(port)) => Some(port),
         Some(Err(_)) => {
-            refuse(notes, "portRedirect", "is not a port".to_owned());
+            let port = action.port_redirect.unwrap_or_default();
+            refuse(notes, "portRedirect", format!("{port} is not a port"));
             None
         }
     };

@@ -79,7 +79,9 @@ fn lower_one<'s>(
     let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
     let policies = policy::of_route(&levels, kind, &mut notes);
     let replacement = context.globals.replacement.as_ref();
-    let broken = notes.iter().any(|note| note.fatal && !note.shared);
+    // Options of the virtual host were looked at once for all routes.
+    let notes = notes.about_one_route();
+    let broken = notes.any_fatal();
     let (action, policies) = match (action, replacement) {
         (_, Some(answer)) if broken => {
             downgrade(notes, flat, reporter);
@@ -108,12 +110,12 @@ fn lower_one<'s>(
     }
 }
 
-/// The errors of a replaced route become warnings; those of the whole virtual host stay.
+/// The errors of a replaced route become warnings.
 fn downgrade<'s>(notes: Notes, flat: &FlatRoute<'s>, reporter: &mut Reporter<'s>) {
     let mut kept = Notes::default();
     for note in notes.into_vec() {
         kept.add(match note {
-            Note { fatal: true, shared: false, .. } => Note { level: Level::Warning, fatal: false, ..note },
+            Note { fatal: true, .. } => Note { level: Level::Warning, fatal: false, ..note },
             note => note,
         });
     }

@@ -1,0 +1,171 @@
+//! Random edits: what is made from memory is what is made anew.
+
+use proptest::prelude::*;
+
+use super::super::{Memo, SecretFacts, Snapshot, translate};
+use super::{accept, put};
+use crate::compile;
+use crate::ir::CertificateSource;
+use crate::resource::{Kind, ObjectRef};
+
+#[derive(Debug, Clone)]
+enum Edit {
+    Put(Kind, u8, u8),
+    Delete(Kind, u8),
+    /// The shell stores what was accepted.
+    Accept,
+    Secret(u8, u8),
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        4 => Just(Kind::VirtualService),
+        4 => Just(Kind::RouteTable),
+        2 => Just(Kind::Upstream),
+        1 => Just(Kind::UpstreamGroup),
+        1 => Just(Kind::RouteOption),
+        1 => Just(Kind::VirtualHostOption),
+        1 => Just(Kind::Gateway),
+        1 => Just(Kind::Settings),
+    ]
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let edit = prop_oneof![
+        10 => (kinds(), 0..4u8, any::<u8>()).prop_map(|(kind, name, form)| Edit::Put(kind, name, form)),
+        2 => (kinds(), 0..4u8).prop_map(|(kind, name)| Edit::Delete(kind, name)),
+        3 => Just(Edit::Accept),
+        1 => (0..2u8, 0..4u8).prop_map(|(name, form)| Edit::Secret(name, form)),
+    ];
+    prop::collection::vec(edit, 1..40)
+}
+
+/// Documents of every kind, right and wrong. Blank lines in front move the lines that findings name.
+fn document(kind: Kind, name: u8, form: u8) -> String {
+    let other = form / 16 % 4;
+    let action = match form % 9 {
+        0 => "directResponseAction: {status: 200}".to_owned(),
+        1 => format!("routeAction: {{single: {{upstream: {{name: n{other}}}}}}}"),
+        2 => format!("delegateAction: {{ref: {{name: n{other}, namespace: gloo-system}}}}"),
+        3 => format!("delegateAction: {{selector: {{labels: {{app: a{}}}}}}}", other % 2),
+        4 => format!("routeAction: {{upstreamGroup: {{name: n{other}, namespace: gloo-system}}}}"),
+        5 => "directResponseAction: {status: 1}".to_owned(),
+        6 => "noSuchAction: {}".to_owned(),
+        7 => format!(
+            "optionsConfigRefs: {{delegateOptions: [{{name: n{other}, namespace: gloo-system}}]}}, \
+             routeAction: {{single: {{upstream: {{name: n{}}}}}}}",
+            form % 4
+        ),
+        _ => "redirectAction: {httpsRedirect: true}".to_owned(),
+    };
+    let routes =
+        format!("[{{{action}}}, {{matchers: [{{prefix: /x}}], directResponseAction: {{status: 201}}}}]");
+    let spec = match kind {
+        Kind::VirtualService => {
+            let tls = match form / 64 {
+                0 => format!("sslConfig: {{secretRef: {{name: s{}, namespace: gloo-system}}, sniDomains: [n{other}]}}, ", form % 2),
+                _ => String::new(),
+            };
+            let options = match form % 5 {
+                0 => format!("optionsConfigRefs: {{delegateOptions: [{{name: n{other}, namespace: gloo-system}}]}}, "),
+                _ => String::new(),
+            };
+            // Few domains, so that they conflict.
+            format!("{{{tls}virtualHost: {{domains: [d{}], {options}routes: {routes}}}}}", form % 3)
+        }
+        Kind::RouteTable => format!("{{weight: {}, routes: {routes}}}", form % 2),
+        Kind::Upstream => match form % 4 {
+            0 => "{static: {hosts: []}}".to_owned(),
+            1 => format!("{{static: {{hosts: [{{addr: name.example, port: {}}}]}}}}", form.max(1)),
+            2 => "{sslConfig: {secretRef: {name: s0, namespace: gloo-system}}, static: {hosts: [{addr: 10.0.0.1, port: 443}]}}".to_owned(),
+            _ => format!("{{static: {{hosts: [{{addr: 10.0.0.{}, port: 80}}]}}}}", form),
+        },
+        Kind::UpstreamGroup => match form % 3 {
+            0 => format!("{{destinations: [{{destination: {{upstream: {{name: n{other}}}}}, weight: {}}}]}}", form % 3),
+            1 => format!(
+                "{{destinations: [{{destination: {{upstream: {{name: n{other}}}}}, weight: 1, \
+                 options: {{headerManipulation: {{requestHeadersToRemove: [x{form}]}}}}}}]}}"
+            ),
+            _ => "{destinations: []}".to_owned(),
+        },
+        Kind::RouteOption => format!("{{options: {{timeout: {}s, prefixRewrite: /a{}b}}}}", form, if form.is_multiple_of(3) { "//" } else { "/" }),
+        Kind::VirtualHostOption => format!("{{options: {{retries: {{retryOn: 'w{}', numRetries: {form}}}}}}}", form % 3),
+        Kind::Gateway => format!(
+            "{{bindAddress: '::', bindPort: {}, ssl: {}, httpGateway: {{{}}}, \
+             routeOptions: {{mostSpecificHeaderMutationsWins: {}}}}}",
+            8000 + u32::from(form % 3),
+            (form / 8).is_multiple_of(2),
+            if (form / 32).is_multiple_of(2) { "virtualServiceSelector: {app: a1}" } else { "" },
+            (form / 16).is_multiple_of(2),
+        ),
+        _ => format!(
+            "{{gloo: {{invalidConfigPolicy: {{replaceInvalidRoutes: {}}}}}, gateway: {{isolateVirtualHostsBySslConfig: {}}}}}",
+            form.is_multiple_of(2),
+            (form / 2).is_multiple_of(2),
+        ),
+    };
+    let name = if kind == Kind::Settings { "default".to_owned() } else { format!("n{name}") };
+    let lines = "\n".repeat(usize::from(form % 3));
+    format!(
+        "{lines}apiVersion: {}\nkind: {kind}\nmetadata: {{name: {name}, namespace: gloo-system, labels: {{app: a{}}}}}\nspec: {spec}\n",
+        kind.api_version(),
+        form / 32 % 2
+    )
+}
+
+fn apply(snapshot: &mut Snapshot, edit: &Edit, memo: &mut Memo) {
+    match edit {
+        Edit::Put(kind, name, form) => put(snapshot, &document(*kind, *name, *form)),
+        Edit::Delete(kind, name) => {
+            let name = if *kind == Kind::Settings { "default".to_owned() } else { format!("n{name}") };
+            snapshot.entries.remove(&ObjectRef::new(*kind, "gloo-system", name.as_str()));
+        }
+        Edit::Accept => {
+            let translated = translate(snapshot, memo);
+            accept(snapshot, &translated);
+        }
+        Edit::Secret(name, form) => {
+            let source = CertificateSource::Secret {
+                namespace: "gloo-system".into(),
+                name: format!("s{name}").as_str().into(),
+            };
+            if *form == 0 {
+                snapshot.secrets.remove(&source);
+                return;
+            }
+            let facts = SecretFacts {
+                digest: portcullis_shared::version::Digest::of(&[*form]),
+                has_certificate: *form != 1,
+                has_ca: form.is_multiple_of(2),
+                problem: (*form == 3).then(|| "broken".to_owned()),
+            };
+            snapshot.secrets.insert(source, facts);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn incremental_is_full(edits in edits()) {
+        let mut snapshot = Snapshot::default();
+        let (mut memo, mut compiled) = (Memo::default(), compile::Memo::default());
+        for edit in &edits {
+            apply(&mut snapshot, edit, &mut memo);
+            let incremental = translate(&snapshot, &mut memo);
+            let full = translate(&snapshot, &mut Memo::default());
+            prop_assert_eq!(&incremental.report, &full.report);
+            prop_assert_eq!(&incremental.wanted, &full.wanted);
+            prop_assert_eq!(&incremental.dynamic, &full.dynamic);
+            prop_assert_eq!(&incremental.ir, &full.ir);
+            let incremental = compile::compile(&incremental.ir, &snapshot.secrets, &mut compiled);
+            let full = compile::compile(&full.ir, &snapshot.secrets, &mut compile::Memo::default());
+            prop_assert_eq!(&incremental, &full);
+            for table in full.values() {
+                let invalid = compile::decode(table).invalid;
+                prop_assert!(invalid.is_empty(), "a worker would refuse {:?}", invalid);
+            }
+        }
+    }
+}
