@@ -458,3 +458,32 @@ async fn malformed_http2_requests_are_refused() {
     }
     assert!(peer.calls.try_recv().is_err(), "something reached the upstream");
 }
+
+#[tokio::test]
+async fn answers_without_a_body_end_with_their_header() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut send = connect(&gateway).await;
+    let mut upstream: Option<Wire> = None;
+    for (method, answer) in [
+        ("HEAD", "200 OK\r\ncontent-length: 9\r\n"),
+        ("GET", "204 No Content\r\n"),
+        ("GET", "304 Not Modified\r\n"),
+        ("GET", "200 OK\r\ncontent-length: 0\r\n"),
+    ] {
+        send = send.ready().await.unwrap();
+        let (response, _) = send.send_request(request(method, "/").body(()).unwrap(), true).unwrap();
+        if upstream.is_none() {
+            upstream = Some(peer.accept().await);
+        }
+        let upstream = upstream.as_mut().unwrap();
+        upstream.head().await;
+        upstream.send(format!("HTTP/1.1 {answer}\r\n")).await;
+        let response = response.await.unwrap();
+        assert_eq!(response.status().as_str(), &answer[..3]);
+        assert!(response.body().is_end_stream(), "{method} {answer}");
+        if method == "HEAD" {
+            assert_eq!(response.headers()["content-length"], "9");
+        }
+    }
+}

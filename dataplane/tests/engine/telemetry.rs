@@ -168,6 +168,7 @@ async fn metrics_have_the_names_that_canary_controllers_ask_for() {
         "envoy_cluster_upstream_rq_time_bucket{le=\"+Inf\",envoy_cluster_name=\"up\"} 3",
         "envoy_cluster_upstream_rq_active{envoy_cluster_name=\"up\"} 0",
         "envoy_cluster_upstream_cx_total{envoy_cluster_name=\"up\"} 1",
+        "envoy_cluster_upstream_cx_active{envoy_cluster_name=\"up\"} 1",
         "envoy_cluster_membership_total{envoy_cluster_name=\"up\"} 1",
         "envoy_http_downstream_rq_total{envoy_http_conn_manager_prefix=\"http\"} 3",
         "envoy_http_downstream_rq_xx{envoy_http_conn_manager_prefix=\"http\",envoy_response_code_class=\"2\"} 3",

@@ -150,3 +150,80 @@ async fn an_endpoint_that_does_not_answer_the_connect_is_given_up() {
     assert!(body.ends_with("reset reason: connection timeout"), "{body}");
     assert_eq!(gateway.line().await["reason"], "connect_timeout");
 }
+
+/// Lets everything that waits for `seconds` happen now. Sockets go on in real time.
+async fn advance(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+/// Until the gateway has read what other connections sent before: it serves them in one thread.
+async fn settle(gateway: &Gateway) {
+    let mut other = Wire::connect(gateway.address).await;
+    other.ask("OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+    other.ends().await;
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_come_to_its_end_is_408() {
+    let gateway = Gateway::start(Table::to(Peer::always("ok").await)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n").await;
+    settle(&gateway).await;
+    advance(6).await;
+    // More of it does not put the end off.
+    client.send("X: 1\r\n").await;
+    settle(&gateway).await;
+    advance(6).await;
+    assert_eq!(status(&client.head().await), 408);
+    assert_eq!(gateway.lines(3).await[2]["reason"], "header_timeout");
+}
+
+#[tokio::test]
+async fn silent_and_idle_clients_are_let_go() {
+    let gateway = Gateway::start(Table::to(Peer::always("ok").await)).await;
+    let mut silent = Wire::connect(gateway.address).await;
+    let mut idle = Wire::connect(gateway.address).await;
+    idle.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    settle(&gateway).await;
+    advance(61).await;
+    silent.ends().await;
+    // One request in between, long after the first.
+    assert_eq!(idle.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.1, "ok");
+    settle(&gateway).await;
+    advance(3590).await;
+    assert_eq!(idle.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.1, "ok");
+    settle(&gateway).await;
+    advance(3601).await;
+    idle.ends().await;
+}
+
+#[tokio::test]
+async fn silence_ends_a_request_that_has_no_other_limit() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(table(peer.address, &[timeout(0)])).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let mut upstream = peer.accept().await;
+    upstream.head().await;
+    settle(&gateway).await;
+    advance(301).await;
+    let (head, body) = client.answer().await;
+    assert_eq!((status(&head), body.as_str()), (504, "stream timeout"));
+    upstream.ends().await;
+}
+
+#[tokio::test]
+async fn idle_upstream_connections_are_closed() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(table(peer.address, &[])).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let mut upstream = peer.accept().await;
+    upstream.serve("ok").await;
+    client.answer().await;
+    settle(&gateway).await;
+    advance(61).await;
+    upstream.ends().await;
+}
