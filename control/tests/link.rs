@@ -6,7 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "a test, helpers included"
+    reason = "a helper of a test fails as the test does"
 )]
 
 mod support;
