@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
 
@@ -242,15 +242,8 @@ fn require_tls(host: &VirtualHost, head: &Head) -> Result<(), End> {
     if !host.require_tls || head.scheme == "https" {
         return Ok(());
     }
-    let redirect = Redirect {
-        host: None,
-        https: true,
-        port: None,
-        path: None,
-        status: StatusCode::MOVED_PERMANENTLY,
-        strip_query: false,
-    };
     let any = portcullis_shared::routing::PathMatcher::Connect;
+    let redirect = Redirect::to_https();
     let location = redirect.location(head.scheme, &head.authority, head.path(), head.target.query(), &any);
     Err(located(LocalReply::new(Reason::TlsRequired), location).into())
 }

@@ -4,8 +4,8 @@ use super::answer::{Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, 
 use super::request::Request;
 use super::{effect, nearest};
 use crate::compile::Decoded;
-use portcullis_shared::routing::{Domain, DomainIndex, Matcher};
-use portcullis_shared::table::{FilterChain, Listener, Route, ServerName, VirtualHost};
+use portcullis_shared::routing::{Domain, DomainIndex, Matcher, PathMatcher};
+use portcullis_shared::table::{FilterChain, Listener, Redirect, Route, ServerName, VirtualHost};
 use std::net::SocketAddr;
 
 /// Says what a worker with this table does with `request`.
@@ -62,8 +62,7 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         domain: domain.to_string(),
     });
     if host.require_tls && chain.tls.is_none() {
-        let location = format!("https://{}{}", request.authority, target(request));
-        return Outcome::Redirect { status: 301, location };
+        return effect::redirect(&Redirect::to_https(), &PathMatcher::Connect, request);
     }
     for route in &host.routes {
         match route.matcher.mismatch(&request.view()) {
@@ -179,13 +178,6 @@ fn facts(request: &Request) -> RequestFacts {
 }
 
 /// Path with query.
-fn target(request: &Request) -> String {
-    match &request.query {
-        Some(query) => format!("{}?{query}", request.path),
-        None => request.path.clone(),
-    }
-}
-
 fn not_served(status: Option<u16>, reason: &str, why: String, nearest: Vec<String>) -> Outcome {
     Outcome::NotServed { status, reason: reason.to_owned(), why, nearest }
 }

@@ -7,8 +7,9 @@ use super::answer::{Effect, Outcome, Sent};
 use super::request::Request;
 use crate::compile::Decoded;
 use portcullis_proto::policy::v1 as policy;
+use portcullis_shared::routing::PathMatcher;
 use portcullis_shared::table::{
-    Action, Destination, Endpoint, RegexSubstitution, Route, Target, Upstream, rewrite_prefix,
+    Action, Destination, Endpoint, Redirect, RegexSubstitution, Route, Target, Upstream, rewrite_prefix,
 };
 use prost::{Message, Name};
 use prost_types::Any;
@@ -19,22 +20,20 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The effect of `route` on `request`.
 pub fn of(table: &Decoded, route: &Route, request: &Request) -> Outcome {
     match &route.action {
-        Action::Redirect(redirect) => Outcome::Redirect {
-            status: redirect.status.as_u16(),
-            location: redirect.location(
-                &request.scheme,
-                &request.authority,
-                &request.path,
-                request.query.as_deref(),
-                &route.matcher.path,
-            ),
-        },
+        Action::Redirect(to) => redirect(to, &route.matcher.path, request),
         Action::DirectResponse(response) => Outcome::DirectResponse {
             status: response.status.as_u16(),
             body: String::from_utf8_lossy(&response.body).into_owned(),
         },
         Action::Forward(target) => forward(table, route, target, request),
     }
+}
+
+/// The answer of a redirect to a request that `matched` let in.
+pub(super) fn redirect(to: &Redirect, matched: &PathMatcher, request: &Request) -> Outcome {
+    let query = request.query.as_deref();
+    let location = to.location(&request.scheme, &request.authority, &request.path, query, matched);
+    Outcome::Redirect { status: to.status.as_u16(), location }
 }
 
 fn forward(table: &Decoded, route: &Route, target: &Target, request: &Request) -> Outcome {
