@@ -63,6 +63,7 @@ impl<'s, 'm> Build<'s, 'm> {
         let mut cx = Cx::new(self.snapshot, &self.memo.facts);
         let globals = globals::read(&mut cx, &self.snapshot.own_namespace, &mut self.notes);
         self.substituted.extend(cx.substituted().cloned());
+        globals::warn_of_others(self.snapshot, &mut self.notes);
         let own = Some(Arc::clone(&self.snapshot.own_namespace));
         if self.memo.globals != globals || self.memo.own_namespace != own {
             self.memo.globals = globals.clone();

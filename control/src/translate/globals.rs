@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cx::{Cx, Lookup};
 use super::notes::Notes;
+use super::{Snapshot, of_kind};
 use crate::ir::DirectResponse;
 use crate::resource::{Kind, ObjectRef, Spec};
 
@@ -20,9 +21,25 @@ pub struct Globals {
     pub all_namespaces: bool,
 }
 
+/// The name of the Settings object that counts.
+const NAME: &str = "default";
+
+/// Warns of Settings objects that do not count.
+pub fn warn_of_others(snapshot: &Snapshot, notes: &mut Notes) {
+    let own = &snapshot.own_namespace;
+    for (id, _) in of_kind(snapshot, Kind::Settings) {
+        let field = match (id.namespace == *own, &*id.name == NAME) {
+            (true, true) => continue,
+            (false, _) => "metadata.namespace",
+            (true, false) => "metadata.name",
+        };
+        notes.warning(id, field, format!("not read: settings are those named {NAME} in namespace {own}"));
+    }
+}
+
 /// Reads the Settings object that counts: `default` in the own namespace.
 pub fn read(cx: &mut Cx<'_>, own_namespace: &Arc<str>, notes: &mut Notes) -> Globals {
-    let id = ObjectRef::new(Kind::Settings, Arc::clone(own_namespace), "default");
+    let id = ObjectRef::new(Kind::Settings, Arc::clone(own_namespace), NAME);
     let Lookup::Found(object) = cx.object(&id) else {
         return Globals::default();
     };

@@ -8,7 +8,7 @@ use portcullis_shared::routing::Domain;
 use super::cx::{Cx, Lookup};
 use super::globals::Globals;
 use super::notes::{Note, Notes};
-use super::path::lower;
+use super::path::{lower, unmatched_domain};
 use super::route::{self, Context, Reporter, not_found, object_ref, origin};
 use super::ssl::{ServiceTls, lower_ssl};
 use crate::ir::{self, CertificateSource};
@@ -204,6 +204,9 @@ fn domains(owner: &ObjectRef, content: &VirtualHost, notes: &mut Notes) -> Vec<A
         if let Err(invalid) = Domain::parse(&domain) {
             notes.error(owner, path(), format!("not a domain: {}", invalid.reason));
         } else if seen.insert(Arc::clone(&domain)) {
+            if let Some(why) = unmatched_domain(&domain) {
+                notes.warning(owner, path(), format!("the domain [{text}] can never match: {why}"));
+            }
             domains.push(domain);
         } else {
             notes.warning(owner, path(), format!("the domain [{text}] is listed more than once"));

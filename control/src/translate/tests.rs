@@ -3,6 +3,7 @@
 mod incremental;
 mod isolation;
 mod replaced;
+mod said;
 mod scale;
 mod walk;
 

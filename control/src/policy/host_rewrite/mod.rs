@@ -1,14 +1,14 @@
 //! `hostRewrite`, `autoHostRewrite`, `hostRewritePathRegex`, `hostRewriteHeader`, `appendXForwardedHost`: the Host
 //! towards the upstream.
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use portcullis_proto::policy::v1 as wire;
 use wire::host_rewrite::Rewrite;
 
 use super::{ActionKind, Fit, Levels, Policy, regex};
 use crate::ir;
 use crate::resource::{RegexMatchAndSubstitute, RouteOptions};
-use crate::translate::Notes;
+use crate::translate::{Notes, host_problem};
 
 /// The policy.
 pub struct HostRewrite;
@@ -48,10 +48,10 @@ impl Policy for HostRewrite {
         let rewrite = match kind {
             Kind::Auto(false) => return None,
             Kind::Auto(true) => Rewrite::Auto(true),
-            Kind::Literal("") | Kind::Header("") => return None,
+            Kind::Header("") => return None,
             Kind::Literal(host) => {
-                if HeaderValue::from_str(host).is_err() {
-                    found.error(notes, "", format!("hostRewrite: [{host}] cannot be a Host"));
+                if let Some(problem) = host_problem(host) {
+                    found.error(notes, "", format!("hostRewrite: {problem}"));
                     return None;
                 }
                 Rewrite::Literal(host.to_owned())

@@ -151,7 +151,9 @@ fn group<'s>(
     let fact = context.cx.group(&id);
     let Some(fact) = fact.filter(|fact| fact.served) else {
         let state = if fact.is_some() { "is rejected" } else { "not found" };
-        notes.warning(owner, path, missing_destination("v1.UpstreamGroup", &id, state));
+        let hint = if reference.namespace.is_empty() { ": this reference needs a namespace" } else { "" };
+        let problem = missing_destination("v1.UpstreamGroup", &id, state);
+        notes.warning(owner, path, format!("{problem}{hint}"));
         return Some(match &context.globals.replacement {
             Some(answer) => ir::Action::DirectResponse(answer.clone()),
             None => ir::Action::Forward(Target::Split(name)),

@@ -66,9 +66,9 @@ fn check(child: &Matcher, parent: &Matcher) -> Result<(), String> {
             show(child.case_sensitive)
         ));
     }
-    // Of several tests on one header the last one counts, as in Gloo.
+    // Every test has to hold, so that those of the parent are kept if each is there, whatever others the child adds.
     for wanted in &parent.headers {
-        if child.headers.iter().rfind(|it| it.name == wanted.name) != Some(wanted) {
+        if !child.headers.contains(wanted) {
             return Err(format!(
                 "required header: {}: {RULE} have all headers that were specified on their parent route's matcher",
                 wanted.name
@@ -76,7 +76,7 @@ fn check(child: &Matcher, parent: &Matcher) -> Result<(), String> {
         }
     }
     for wanted in &parent.query_parameters {
-        if child.query_parameters.iter().rfind(|it| it.name == wanted.name) != Some(wanted) {
+        if !child.query_parameters.contains(wanted) {
             return Err(format!(
                 "required query parameter: {}: {RULE} have all query parameters that were specified on their parent \
                  route's matcher",
