@@ -219,8 +219,8 @@ Examples:
   portcullis explain POST https://api.example.com/v2/pay -H 'x-stage: canary' -f ./config
   portcullis explain GET http://127.0.0.1:8080/ -H 'Host: shop.example.com' -o json
 
-https looks at TLS listeners and sends the host as SNI. A port that belongs to a
-listener picks that listener. As with curl, the port is part of the Host unless it
+https looks at TLS listeners and sends the host as SNI. A port in the URL picks the
+listener on it; without one the lowest port of the scheme is taken. As with curl, the port is part of the Host unless it
 is 80 for http or 443 for https; -H 'Host: ...' replaces the Host.
 
 Exit status: 0 a route was found, 1 none was (the gateway answers 404), 2 wrong

@@ -23,7 +23,6 @@ mod lazy;
 pub mod limits;
 pub mod metrics;
 mod outbox;
-mod path;
 mod phases;
 mod pool;
 mod pump;

@@ -9,12 +9,12 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version};
+use portcullis_shared::routing::normalize;
 
 use super::authority;
 use super::conn::ConnInfo;
 use super::downstream::Downstream;
 use super::limits;
-use super::path;
 use super::reply::{LocalReply, Reason, is_grpc};
 
 /// A request header that passed.
@@ -210,7 +210,7 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
 
 fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
     let Some(came) = parts.uri.path_and_query() else { return Ok(PathAndQuery::from_static("/")) };
-    match path::normalize(came.as_str()) {
+    match normalize(came.as_str()) {
         Ok(std::borrow::Cow::Borrowed(_)) => Ok(came.clone()),
         Ok(std::borrow::Cow::Owned(normal)) => {
             PathAndQuery::try_from(normal).map_err(|_| bad("the path is malformed"))

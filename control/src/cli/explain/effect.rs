@@ -3,7 +3,7 @@
 //! Reads the policies as they are on the wire. A policy that has no field in the answer is listed by its type, so that
 //! nothing is left out in silence.
 
-use super::answer::{Effect, Outcome, Sent};
+use super::answer::{Answered, Effect, Outcome, Sent};
 use super::request::Request;
 use crate::compile::Decoded;
 use portcullis_proto::policy::v1 as policy;
@@ -89,6 +89,7 @@ fn effect(table: &Decoded, route: &Route, to: &Destination, percent: f64, reques
         response_headers: headers.response.iter().flat_map(header_changes).collect(),
         timeout: timeout(&policies),
         retries: policies.get().as_ref().map(retries),
+        answer: policies.get().map(|policy::Answer { status, body }| Answered { status, body }),
         other_policies: policies.others(),
     }
 }
@@ -115,6 +116,7 @@ impl<'r> Policies<'r> {
                 || same_type::<policy::HostRewrite>(any)
                 || same_type::<policy::Timeout>(any)
                 || same_type::<policy::Retry>(any)
+                || same_type::<policy::Answer>(any)
         };
         let name = |any: &&Any| any.type_url.rsplit('.').next().unwrap_or_default().to_owned();
         self.0.iter().filter(|any| !shown(any)).map(name).collect()
