@@ -139,7 +139,9 @@ impl Serving<'_> {
                     chosen(route, split.destinations.pick(fastrand::u64(..)))
                 }
             },
-            Action::Redirect(_) | Action::DirectResponse(_) => (None, Cow::Borrowed(&route.plan)),
+            Action::Redirect(_) | Action::DirectResponse(_) | Action::Closed(_) => {
+                (None, Cow::Borrowed(&route.plan))
+            }
         };
         let known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
         self.exchange.upstream = known.clone();
@@ -150,6 +152,9 @@ impl Serving<'_> {
                 .status(direct.status)
                 .body(direct.body.clone())
                 .into()),
+            Action::Closed(invalid) => {
+                Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into())
+            }
             Action::Forward(_) => match known {
                 Some(upstream) => self.forward(head, route, &plan, &upstream).await,
                 None => Err(missing(upstream.as_deref().unwrap_or("")).into()),
