@@ -127,11 +127,14 @@ impl Serving<'_> {
     ) -> Result<Try, End> {
         let endpoint = &picked.endpoint;
         let target = target(upstream, endpoint);
-        let span = self
-            .exchange
-            .span
+        let path = plan
+            .path_rewrite
             .as_ref()
-            .map(|span| span.client(head, &upstream.name, endpoint.address, self.exchange.attempts));
+            .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
+        let span = self.exchange.span.as_ref().map(|span| {
+            let path = path.as_deref().unwrap_or(head.target.as_str());
+            span.client(head, upstream, endpoint.address, path, self.exchange.attempts)
+        });
         let mut headers = head.headers.clone();
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
         forward::announce_timeout(&mut headers, plan.total_timeout, per_try);
@@ -139,10 +142,6 @@ impl Serving<'_> {
         if let Some(span) = &span {
             span.inject(&mut headers);
         }
-        let path = plan
-            .path_rewrite
-            .as_ref()
-            .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
         let tls = target.tls.is_some();
         let header = Outgoing { head, headers, http2: target.http2, path, host, tls }.build()?;
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
