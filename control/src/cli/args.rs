@@ -82,8 +82,8 @@ pub struct UpArgs {
     /// Number of worker processes [default: number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
-    /// Where control and workers keep their last good state [default: $STATE_DIRECTORY, $XDG_STATE_HOME/portcullis or
-    /// ~/.local/state/portcullis]
+    /// Where control and workers keep their last good state [default: $STATE_DIRECTORY, else
+    /// $XDG_STATE_HOME/portcullis/<folder>-<hash>, else ~/.local/state/portcullis/<folder>-<hash>]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address of control's admin API, /healthz, /readyz and /metrics; port 0 takes a free range
