@@ -103,7 +103,7 @@ pub fn unmatched_domain(domain: &str) -> Option<String> {
     if name.contains("..") || (name.starts_with('.') && !open_start) || (name.is_empty() && !open_start) {
         return Some("a part between its dots is empty".to_owned());
     }
-    let port = port.filter(|port| !is_port(port) && !(open_end && port.is_empty()));
+    let port = port.filter(|port| !(is_port(port) || open_end && port.is_empty()));
     port.map(|port| format!("[{port}] is not a port"))
 }
 
