@@ -10,7 +10,9 @@ use pingora_http::ResponseHeader;
 use super::body::Body;
 use super::clock::{Clock, Expired};
 use super::downstream::{Downstream, Gone};
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
+use super::forward;
+use super::limits;
 use super::upstream::{Broken, Upstream};
 
 /// Why the pump stopped before the end.
@@ -65,6 +67,8 @@ pub(super) struct Pump<'a> {
     /// The upstream stopped taking the request; its answer may come all the same.
     refused: Option<Failure>,
     tunnel: bool,
+    /// Informational answers so far.
+    informed: u8,
 }
 
 impl<'a> Pump<'a> {
@@ -76,7 +80,8 @@ impl<'a> Pump<'a> {
         clock: &'a mut Clock,
     ) -> Self {
         let upload = if body.expected { Upload::Body } else { Upload::Flush };
-        Pump { down, up, body, clock, upload, download: Download::Body, refused: None, tunnel: false }
+        let download = Download::Body;
+        Pump { down, up, body, clock, upload, download, refused: None, tunnel: false, informed: 0 }
     }
 
     /// Lets go of both sides, for the moment in which the answer's header is worked on.
@@ -93,7 +98,7 @@ impl<'a> Pump<'a> {
         progress: Progress,
     ) -> Self {
         let Progress { upload, refused } = progress;
-        Pump { down, up, body, clock, upload, download: Download::Body, refused, tunnel: false }
+        Pump { down, up, body, clock, upload, download: Download::Body, refused, tunnel: false, informed: 0 }
     }
 
     /// Runs until a response header that is not merely informational.
@@ -101,10 +106,10 @@ impl<'a> Pump<'a> {
         std::future::poll_fn(|cx| self.poll_until_header(cx)).await
     }
 
-    /// Runs until the end of the answer, which began with the header that was sent to the client.
-    pub(super) async fn until_end(&mut self) -> Result<(), Stop> {
-        if self.up.body_is_done() {
-            // A header that carried its own end: nothing to read, not even trailers.
+    /// Runs until the end of the answer, which began with the header that was sent to the client; `ended` by it.
+    pub(super) async fn until_end(&mut self, ended: bool) -> Result<(), Stop> {
+        if ended {
+            // Nothing to read, not even trailers.
             self.down.finish(None).map_err(Stop::Client)?;
             self.download = Download::Flush;
         }
@@ -142,9 +147,14 @@ impl<'a> Pump<'a> {
             if !header.status.is_informational() || header.status.as_u16() == 101 {
                 return Poll::Ready(Ok(header));
             }
+            self.informed += 1;
+            if self.informed > limits::INFORMATIONAL {
+                let failure = Failure::new(Kind::Protocol, "too many informational answers");
+                return Poll::Ready(Err(Stop::Upstream(failure)));
+            }
             // 100 was answered by the gateway itself, when it was asked for.
             if header.status.as_u16() != 100 {
-                self.down.inform(header).map_err(Stop::Client)?;
+                self.down.inform(forward::informational(header)).map_err(Stop::Client)?;
             }
         }
         self.poll_others(cx)

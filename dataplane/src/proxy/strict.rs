@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portcullis_shared::routing::normalize;
 
 use super::authority;
@@ -83,7 +83,8 @@ fn check_raw(raw: &Bytes, coded: bool) -> Result<(), LocalReply> {
     Ok(())
 }
 
-fn has_line(raw: &[u8], name: &[u8]) -> bool {
+/// A raw header has a field whose line begins with `name`.
+pub(super) fn has_line(raw: &[u8], name: &[u8]) -> bool {
     raw.split(|byte| *byte == b'\n')
         .any(|line| line.get(..name.len()).is_some_and(|got| got.eq_ignore_ascii_case(name)))
 }
@@ -231,14 +232,28 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// The words of a list, over all its fields.
+pub(super) fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|word| !word.is_empty())
+}
+
+/// HTTP/2 by whatever name: in a tunnel its requests would pass without being looked at.
+pub(super) fn is_http2_protocol(protocol: &[u8]) -> bool {
+    let protocol = protocol.to_ascii_lowercase();
+    protocol.starts_with(b"h2") || protocol.starts_with(b"http/")
+}
+
 /// A protocol change that can be granted: asked for on both fields, and not to HTTP/2, which is simply not taken up.
 fn wants_upgrade(headers: &HeaderMap) -> bool {
-    let Some(protocol) = headers.get(UPGRADE) else { return false };
-    let named = headers.get_all(CONNECTION).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    });
-    named && !protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2c")
+    let mut protocols = words(headers, &UPGRADE).peekable();
+    if protocols.peek().is_none() {
+        return false;
+    }
+    let named = words(headers, &CONNECTION).any(|name| name.eq_ignore_ascii_case(b"upgrade"));
+    named && !protocols.any(is_http2_protocol)
 }

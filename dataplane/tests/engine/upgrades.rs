@@ -79,7 +79,13 @@ async fn an_upgrade_that_the_upstream_refuses_is_an_ordinary_answer() {
 
 #[tokio::test]
 async fn a_101_that_nobody_asked_for_is_refused() {
-    for upgrade in ["", "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AA\r\n"] {
+    for upgrade in [
+        "",
+        "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AA\r\n",
+        "Upgrade: websocket, h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AA\r\n",
+        "Upgrade: x\r\nUpgrade: H2C\r\nConnection: upgrade\r\n",
+        "Upgrade: x, HTTP/2.0\r\nConnection: upgrade\r\n",
+    ] {
         let peer = Peer::bind().await;
         let gateway = Gateway::start(Table::to(peer.address)).await;
         let mut client = Wire::connect(gateway.address).await;
@@ -91,5 +97,25 @@ async fn a_101_that_nobody_asked_for_is_refused() {
         upstream.send("HTTP/1.1 101 Surprise\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nevil").await;
         assert_eq!(status(&client.answer().await.0), 502);
         assert_eq!(gateway.line().await["reason"], "upstream_protocol_error");
+    }
+}
+
+#[tokio::test]
+async fn a_101_to_another_protocol_is_refused() {
+    for (granted, code) in [
+        ("Upgrade: WebSocket\r\n", 101),
+        ("Upgrade: other\r\n", 502),
+        ("Upgrade: h2c\r\n", 502),
+        ("Upgrade: websocket, h2c\r\n", 502),
+        ("", 502),
+    ] {
+        let peer = Peer::bind().await;
+        let gateway = Gateway::start(Table::to(peer.address)).await;
+        let mut client = Wire::connect(gateway.address).await;
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+        let mut upstream = peer.accept().await;
+        upstream.head().await;
+        upstream.send(format!("HTTP/1.1 101 Ok\r\n{granted}Connection: upgrade\r\n\r\n")).await;
+        assert_eq!(status(&client.head().await), code, "{granted:?}");
     }
 }
