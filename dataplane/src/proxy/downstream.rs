@@ -261,10 +261,10 @@ impl Downstream {
     }
 
     /// Before an answer that leaves the request's body aside: takes what is here of it, so that the connection can carry
-    /// another request. `rest` is the body's length where it is known and the client is certain to send it.
-    pub(super) fn discard(&mut self, rest: Option<usize>, cx: &mut Context<'_>) {
+    /// another request. Always ready. `rest` is the body's length where it is known and the client is certain to send it.
+    pub(super) fn discard(&mut self, rest: Option<usize>, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_http2() || self.body_is_done() {
-            return;
+            return Poll::Ready(());
         }
         let taken = self.session.body_bytes_read();
         while !self.body_is_done() && self.session.body_bytes_read() - taken <= limits::DISCARD {
@@ -281,6 +281,7 @@ impl Downstream {
             // The little that misses is read after the answer.
             session.set_close_on_response_before_downstream_finish(false);
         }
+        Poll::Ready(())
     }
 
     /// Whether the client may use the connection for another request.

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::{HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
@@ -226,7 +225,7 @@ impl Serving<'_> {
             self.down.set_keepalive(false);
         } else {
             let rest = head.and_then(certain_length);
-            std::future::poll_fn(|cx| Poll::Ready(self.down.discard(rest, cx))).await;
+            std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
         let (mut parts, body) = reply.into_response(head.is_some_and(|head| head.grpc));
         match head {
