@@ -2,6 +2,8 @@
 //!
 //! Must not do anything; the commands live in the sibling modules.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the comments are the help texts of a terminal")]
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portcullis_shared::telemetry::LogFormat;

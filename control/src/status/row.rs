@@ -139,9 +139,9 @@ pub fn workers(published: Option<&Published>, rollout: &Rollout, now: SystemTime
 /// What the tables bind, for people.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listeners {
-    /// Of proxies that have a worker: "http://[::]:8080", sorted.
+    /// Of proxies that have a worker: `http://[::]:8080`, sorted.
     pub served: Vec<String>,
-    /// Of proxies that have none: "http://[::]:8080 (proxy other)", sorted.
+    /// Of proxies that have none: `http://[::]:8080 (proxy other)`, sorted.
     pub unserved: Vec<String>,
 }
 

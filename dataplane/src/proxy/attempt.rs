@@ -75,7 +75,6 @@ impl Serving<'_> {
         if !upstream.is_ready() {
             self.wait(&body, upstream.wait_ready()).await?;
         }
-        self.invite(head)?;
         let mut retries = Retries::new(plan.retry.as_deref(), &head.method);
         let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
         let mut again: Option<Picked> = None;
@@ -102,7 +101,8 @@ impl Serving<'_> {
         }
     }
 
-    /// Tells a client that waits for it to send its body. The gateway does it for every upstream, as Envoy does.
+    /// Tells a client that waits for it to send its body, once there is a connection to send it on. The gateway does it
+    /// for every upstream, as Envoy does.
     fn invite(&mut self, head: &Head) -> Result<(), End> {
         let expects = head
             .headers
@@ -168,6 +168,10 @@ impl Serving<'_> {
             Ok(session) => session,
             Err(stop) => return self.failed(stop, picked, span, body, retries, reused, &stats),
         };
+        if !body.invited {
+            body.invited = true;
+            self.invite(head)?;
+        }
         let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
         let answered = pump.until_header().await;
         let response = match answered {

@@ -24,6 +24,11 @@ pub const STREAM_IDLE: Duration = Duration::from_secs(300);
 /// After an answer that came before the end of the request, so much time is given to the client to stop sending: a
 /// socket closed over unread bytes would be reset before the client has read its answer.
 pub const LINGER: Duration = Duration::from_secs(1);
+/// Bytes of a request's rest that are read and thrown away after an answer of the gateway's own, so that the client keeps
+/// its HTTP/1 connection. A longer rest costs more than a new connection.
+pub const DISCARD: usize = 64 * 1024;
+/// After one side of a tunnel has closed, silence from the other for this long ends it.
+pub const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// Bytes queued for one peer at which the other peer is not read any more.
 pub const QUEUE: usize = 16 * 1024;
 /// Bytes of a request body that are kept for a retry; a request that is longer is not retried. Envoy's

@@ -98,8 +98,17 @@ impl Serving<'_> {
     }
 
     fn admit(&mut self) -> Result<Head, LocalReply> {
-        let mut head = strict::admit(self.down, &self.exchange.info)?;
-        forward::sanitize(&mut head)?;
+        let mut head = match strict::admit(self.down, &self.exchange.info) {
+            Ok(head) => head,
+            Err(reply) => {
+                self.exchange.refused(self.down.header());
+                return Err(reply);
+            }
+        };
+        if let Err(reply) = forward::sanitize(&mut head) {
+            self.exchange.refused_head(&head);
+            return Err(reply);
+        }
         self.exchange.admitted(&head);
         Ok(head)
     }
@@ -214,6 +223,9 @@ impl Serving<'_> {
         self.exchange.replied(&reply);
         if reply.reason.closes() || *self.drain.borrow() {
             self.down.set_keepalive(false);
+        } else {
+            let rest = head.and_then(certain_length);
+            std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
         let (mut parts, body) = reply.into_response(head.is_some_and(|head| head.grpc));
         match head {
@@ -241,6 +253,14 @@ impl Serving<'_> {
         let down = &mut *self.down;
         matches!(self.exchange.clock.run(std::future::poll_fn(|cx| down.poll_drain(cx))).await, Ok(Ok(())))
     }
+}
+
+/// The length of a body that comes without being asked for.
+fn certain_length(head: &Head) -> Option<usize> {
+    if head.headers.contains_key(http::header::EXPECT) {
+        return None;
+    }
+    head.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn require_tls(host: &VirtualHost, head: &Head) -> Result<(), End> {

@@ -50,6 +50,14 @@ enum Download {
     Done,
 }
 
+/// Whether the upstream knows that the client has closed its side of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    Telling,
+    Told,
+}
+
 /// How far a try's request got.
 pub(super) struct Progress {
     upload: Upload,
@@ -67,6 +75,7 @@ pub(super) struct Pump<'a> {
     /// The upstream stopped taking the request; its answer may come all the same.
     refused: Option<Failure>,
     tunnel: bool,
+    closing: Closing,
     /// Informational answers so far.
     informed: u8,
 }
@@ -81,7 +90,18 @@ impl<'a> Pump<'a> {
     ) -> Self {
         let upload = if body.expected { Upload::Body } else { Upload::Flush };
         let download = Download::Body;
-        Pump { down, up, body, clock, upload, download, refused: None, tunnel: false, informed: 0 }
+        Pump {
+            down,
+            up,
+            body,
+            clock,
+            upload,
+            download,
+            refused: None,
+            tunnel: false,
+            closing: Closing::No,
+            informed: 0,
+        }
     }
 
     /// Lets go of both sides, for the moment in which the answer's header is worked on.
@@ -98,7 +118,18 @@ impl<'a> Pump<'a> {
         progress: Progress,
     ) -> Self {
         let Progress { upload, refused } = progress;
-        Pump { down, up, body, clock, upload, download: Download::Body, refused, tunnel: false, informed: 0 }
+        Pump {
+            down,
+            up,
+            body,
+            clock,
+            upload,
+            download: Download::Body,
+            refused,
+            tunnel: false,
+            closing: Closing::No,
+            informed: 0,
+        }
     }
 
     /// Runs until a response header that is not merely informational.
@@ -163,15 +194,30 @@ impl<'a> Pump<'a> {
     fn poll_until_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let uploaded = self.poll_upload(cx)?;
         if self.tunnel && uploaded.is_ready() {
-            // The client has closed its side of a tunnel: what came back so far is delivered, then both close.
-            let _ = self.poll_download(cx)?;
-            let _ = self.down.poll_drain(cx).map_err(Stop::Client)?;
-            return Poll::Ready(Ok(()));
+            return self.poll_half_closed(cx);
         }
         if self.poll_download(cx)?.is_ready() {
             return Poll::Ready(Ok(()));
         }
         self.poll_others(cx)
+    }
+
+    /// The client has closed its side of a tunnel: it may still wait for what comes back.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        if self.closing == Closing::No {
+            self.clock.shorten_idle(limits::HALF_CLOSED);
+            self.closing = Closing::Telling;
+        }
+        if self.closing == Closing::Telling && self.up.poll_close_tunnel(cx).is_ready() {
+            self.closing = Closing::Told;
+        }
+        if self.poll_download(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_others(cx) {
+            Poll::Ready(Err(Stop::Expired(_))) => Poll::Ready(Ok(())),
+            other => other,
+        }
     }
 
     /// Everything else that can end the wait: informational output, the client, the clock.

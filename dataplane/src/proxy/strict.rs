@@ -47,12 +47,14 @@ impl Head {
 pub(super) fn admit(down: &mut Downstream, info: &ConnInfo) -> Result<Head, LocalReply> {
     let raw = down.raw_header();
     check_raw(&raw, down.header().headers.contains_key(TRANSFER_ENCODING))?;
-    check_fields(&down.header().headers)?;
+    check_fields(&down.header().headers, down.is_http2())?;
     check_target(down)?;
     let body = down.has_body();
-    let parts = down.take_header();
-    check_framing(&parts, body)?;
-    head(parts, body, info)
+    check_framing(down.header(), body)?;
+    let authority = authority(down.header(), info)?;
+    let target = target(down.header())?;
+    // Last, so that the log of a refused request can still look at it.
+    Ok(head(down.take_header(), authority, target, body, info))
 }
 
 fn bad(detail: &'static str) -> LocalReply {
@@ -93,13 +95,17 @@ fn too_large(detail: &'static str) -> LocalReply {
     LocalReply::new(Reason::HeaderTooLarge).detail(detail)
 }
 
-fn check_fields(headers: &HeaderMap) -> Result<(), LocalReply> {
+fn check_fields(headers: &HeaderMap, http2: bool) -> Result<(), LocalReply> {
     if headers.len() > limits::HEADER_FIELDS {
         return Err(too_large("header fields"));
     }
     // The one byte that a name may hold here and RFC 9110 does not allow.
     if headers.keys().any(|name| name.as_str().contains('"')) {
         return Err(bad("a field name is not a token"));
+    }
+    // RFC 9113 8.2.1. Over HTTP/1 the same bytes are no part of the value, so the next hop would read another one.
+    if http2 && headers.values().any(|value| value.as_bytes().trim_ascii().len() != value.len()) {
+        return Err(bad("a field value begins or ends with a space"));
     }
     Ok(())
 }
@@ -167,9 +173,7 @@ fn check_framing(parts: &Parts, body: bool) -> Result<(), LocalReply> {
     Ok(())
 }
 
-fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalReply> {
-    let authority = authority(&parts, info)?;
-    let target = target(&parts)?;
+fn head(mut parts: Parts, authority: Box<str>, target: PathAndQuery, body: bool, info: &ConnInfo) -> Head {
     let scheme = match parts.uri.scheme_str() {
         Some("https") => "https",
         Some("http") => "http",
@@ -181,7 +185,7 @@ fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalRepl
     }
     // Which bytes would be the body's and which the tunnel's is told by nobody, so a request with both is not upgraded.
     let upgrade = parts.version == Version::HTTP_11 && !body && wants_upgrade(&parts.headers);
-    Ok(Head {
+    Head {
         method: parts.method,
         version: parts.version,
         scheme,
@@ -191,7 +195,7 @@ fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalRepl
         headers: parts.headers,
         body,
         upgrade,
-    })
+    }
 }
 
 fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
@@ -211,6 +215,10 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
 
 fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
     let Some(came) = parts.uri.path_and_query() else { return Ok(PathAndQuery::from_static("/")) };
+    // The path is encoded, but a query is passed on as it came.
+    if came.query().is_some_and(|query| !query.is_ascii()) {
+        return Err(bad("the query is not ASCII"));
+    }
     match normalize(came.as_str()) {
         Ok(std::borrow::Cow::Borrowed(_)) => Ok(came.clone()),
         Ok(std::borrow::Cow::Owned(normal)) => {

@@ -107,6 +107,8 @@ impl Upstream {
     /// No more request body.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         match self {
+            // In a tunnel it would also end the reading.
+            Upstream::H1(session) if session.was_upgraded() => Ok(()),
             Upstream::H1(session) => now(session.finish_body()).map(|_| ()),
             Upstream::H2 { outbox, .. } => {
                 if let Some(outbox) = outbox {
@@ -233,6 +235,11 @@ impl Upstream {
         if let Upstream::H1(session) = self {
             session.maybe_upgrade_body_writer();
         }
+    }
+
+    /// The client's end of a tunnel is passed on. A failure shows on the other direction.
+    pub(super) fn poll_close_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wire().map_or(Poll::Ready(()), |wire| wire.poll_close(cx).map(|_| ()))
     }
 
     /// Request and answer are complete and nothing waits: the connection may serve another request.

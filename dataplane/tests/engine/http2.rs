@@ -444,6 +444,8 @@ async fn malformed_http2_requests_are_refused() {
         ("http://a,b/", vec![]),
         ("ftp://a.test/", vec![]),
         ("http://a.test/", vec![("content-length", "5")]),
+        ("http://a.test/", vec![("x", " 1")]),
+        ("http://a.test/", vec![("x", "1\t")]),
     ] {
         let mut send = connect(&gateway).await;
         let mut request = Request::builder().uri(uri);
