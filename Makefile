@@ -48,7 +48,8 @@ fmt: ## Format the code
 	$(CARGO) fmt --all
 
 .PHONY: install
-install: build ## Install programs, systemd units and completions under PREFIX (/usr/local)
+install: ## Install what `make build` made, systemd units and completions under PREFIX (/usr/local)
+	@test -x target/release/portcullis || { echo "run 'make build' first" >&2; exit 1; }
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/systemd/system $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 755 target/release/portcullis target/release/portcullis-control target/release/portcullis-dataplane $(DESTDIR)$(PREFIX)/bin/
 	for unit in deploy/systemd/*.service; do \

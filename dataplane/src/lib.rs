@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod cache;
 pub mod drain;
+pub mod held;
 pub mod link;
 pub mod listener;
 pub mod loader;

@@ -28,7 +28,7 @@ use crate::telemetry::{Metrics, State};
 
 /// What a drain takes beyond its timeout: the data threads close what is left.
 const SLACK: Duration = Duration::from_secs(1);
-/// How long the last write of the cache may take.
+/// How long the last write of the cache, and that of the access log, may take.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 /// How long threads that do blocking work may keep the process.
 const BLOCKING: Duration = Duration::from_millis(200);
@@ -112,8 +112,8 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     registry.sub_registry_with_prefix("portcullis").register_collector(Box::new(state));
     let access_log = proxy::AccessLog::open(&settings.access_log)
         .map_err(|error| Error::System("cannot open the access log", error))?;
-    let shared =
-        proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry).with_access_log(access_log);
+    let shared = proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry)
+        .with_access_log(access_log.clone());
 
     let context = Arc::new(thread::Context {
         runtime: current,
@@ -173,6 +173,11 @@ async fn worker(settings: Settings) -> Result<(), Error> {
             Err(_) => tracing::warn!("the cache misses the last changes: the disk is slow"),
             Ok(Ok(())) => {}
         }
+    }
+    if let Some(log) = access_log {
+        let last_lines = tokio::task::spawn_blocking(move || log.finish(LAST_WRITE));
+        // It cannot fail: it waits for a bounded time.
+        let _ = last_lines.await;
     }
     if failed {
         return Err(Error::DataThread);

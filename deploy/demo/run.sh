@@ -64,7 +64,11 @@ https=$(port 8443)
 v1=$(port 9001)
 v2=$(port $((v1 + 1)))
 other=$(port $((v2 + 1)))
-admin=$(port 19000)
+# Control's, and one more for each worker; 0 lets the gateway find a free range.
+admin=19000
+for number in $(seq 0 "$(nproc)"); do
+  ! taken $((19000 + number)) || admin=0
+done
 
 # --- the configuration: two of the examples, with the ports that are free --------------------------------------------
 
@@ -72,7 +76,7 @@ mkdir -p "$config/canary" "$config/tls"
 cp "$root"/deploy/examples/canary/*.yaml "$config/canary/"
 cp "$root"/deploy/examples/tls/*.yaml "$config/tls/"
 "$root/deploy/examples/tls/certificates.sh" "$config/tls/certificates" 2> /dev/null || exit 1
-sed -i "s/port: 9001\$/port: $v1/; s/port: 9002\$/port: $v2/; s/shop\.example\.com:8080/shop.example.com:$http/" "$config"/canary/*.yaml
+sed -i "s/port: 9001\$/port: first/; s/port: 9002\$/port: $v2/; s/port: first\$/port: $v1/; s/shop\.example\.com:8080/shop.example.com:$http/" "$config"/canary/*.yaml
 # In this example the names shop-v1, shop-v2 and the host shop.example.com belong to the canary; here it is `secure`.
 sed -i "s/port: 9001\$/port: $other/; s/port: 9002\$/port: $other/; s/example\.com:8443/example.com:$https/
         s/portRedirect: 8443/portRedirect: $https/; s/bindPort: 8080/bindPort: $http/; s/bindPort: 8443/bindPort: $https/" \
@@ -105,6 +109,8 @@ done
 ready=$(grep '^ready:' "$log")
 verdict $? "${ready:-it did not become ready:}"
 [ -n "$ready" ] || { sed 's/^/  /' "$log"; exit 1; }
+while ! admin=$(grep -o 'admin http://[0-9.:]*' "$log"); do sleep 0.1; done
+export PORTCULLIS_ADMIN=${admin#admin http://}
 
 # --- what it does ------------------------------------------------------------------------------------------------------
 
@@ -174,10 +180,10 @@ verdict $? "$requests requests: v1 answered $first, v2 answered $second"
 
 title "7. What is served, and why"
 show "portcullis get vs"
-"$bin/portcullis" get vs --admin "127.0.0.1:$admin" | sed 's/^/  /'
+"$bin/portcullis" get vs | sed 's/^/  /'
 verdict "${PIPESTATUS[0]}" "control lists the virtual services"
 show "portcullis explain GET http://shop.example.com/api/items"
-"$bin/portcullis" explain GET http://shop.example.com/api/items --admin "127.0.0.1:$admin" | sed 's/^/  /'
+"$bin/portcullis" explain GET http://shop.example.com/api/items | sed 's/^/  /'
 verdict "${PIPESTATUS[0]}" "control explains the route of a request"
 
 # --- the end -------------------------------------------------------------------------------------------------------------
@@ -194,7 +200,7 @@ if [ -t 0 ] && [ -t 1 ]; then
 
 The gateway goes on until Ctrl-C. Try:
   curl -H 'Host: shop.example.com' http://localhost:$http/cart
-  $bin/portcullis get all --admin 127.0.0.1:$admin
+  $bin/portcullis get all --admin $PORTCULLIS_ADMIN
   an edit of $config/canary/weights.yaml
 TEXT
   trap 'exit 0' INT

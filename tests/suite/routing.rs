@@ -9,6 +9,9 @@ use portcullis_tests::gateway::Gateway;
 
 use crate::{forward, two_versions, virtual_service};
 
+/// Method, path, headers, and the body of the route that must win.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
 #[tokio::test]
 async fn the_first_matching_route_wins_and_each_predicate_counts() {
     let gateway = Gateway::new();
@@ -29,7 +32,7 @@ async fn the_first_matching_route_wins_and_each_predicate_counts() {
     ];
     gateway.write("vs.yaml", &virtual_service("routes", "['r.test']", &routes.concat()));
     let gateway = gateway.start().await;
-    let cases: &[(&str, &str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case] = &[
         ("GET", "/exact", &[], "exact"),
         ("GET", "/exact?x=1", &[], "exact"),
         ("GET", "/exact/", &[], "rest"),

@@ -59,7 +59,17 @@ async fn a_worker_starts_from_its_cache_while_control_is_down() {
     let gateway = Gateway::new();
     let _upstreams = two_versions(&gateway).await;
     gateway.write("a.yaml", &virtual_service("a", "['a.test']", &forward("/", "v1")));
+    let ca = portcullis_tests::pki::Ca::new("test");
+    gateway.write("secret.yaml", &ca.issue(&["s.test"]).secret("s", None));
+    let ssl = "spec:\n  sslConfig: {secretRef: {name: s, namespace: gloo-system}, sniDomains: [s.test]}\n";
+    let secure = virtual_service("s", "['s.test']", &forward("/", "v1")).replace("spec:\n", ssl);
+    gateway.write("s.yaml", &secure);
     let gateway = gateway.start().await;
+    let tls = portcullis_tests::client::Tls::trusting(&ca);
+    until("TLS", async || tls.get(gateway.https(), "s.test", "/").await.ok()).await;
+    // The cache is written beside the request path; its folder says when it is there.
+    let cache = gateway.data.path().join("state/worker-0-cache");
+    until("the cache", async || cache.exists().then_some(())).await;
     // Stopped, not killed: `up` would bring a dead one back at once.
     let control = gateway.children("portcullis-control")[0];
     send(control, "STOP");
@@ -76,6 +86,13 @@ async fn a_worker_starts_from_its_cache_while_control_is_down() {
     let ready = client::get(gateway.admin(1), "/readyz?verbose").await.unwrap();
     assert_eq!(ready.status, 200);
     assert!(ready.text().contains("cache"), "{}", ready.text());
+    let secure =
+        until("TLS from the cache", async || tls.get(gateway.https(), "s.test", "/").await.ok()).await;
+    assert_eq!(secure.status, 200, "the sealed cache holds the key");
+    for entry in std::fs::read_dir(&cache).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("PRIVATE KEY"), "{}", entry.path().display());
+    }
 
     send(control, "CONT");
     gateway.write("a.yaml", &virtual_service("a", "['a.test']", &forward("/", "v2")));

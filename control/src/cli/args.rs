@@ -113,13 +113,13 @@ resource, then a summary.
 JSON is stable: {accepted, summary: {resources, accepted, warning, rejected,
 problems, notices}, resources: [{kind, namespace, name, state, reason, file, line,
 findings}], problems: [finding], notices: [finding]}, where a finding is {level,
-path, message, file, line, column}. Problems are documents that cannot be read at
+path, message, file, line, column}. Problems are documents that cannot be used at
 all, notices are documents of kinds that are not served.
 
 Exit status: 0 everything is accepted (warnings allowed), 1 something is rejected
 or unreadable, 2 wrong usage.")]
 pub struct CheckArgs {
-    /// Folder of YAML or JSON resources
+    /// Folder (or one file) of YAML or JSON resources
     #[arg(long = "file", short = 'f', value_name = "DIR")]
     pub folder: PathBuf,
     /// How to print
@@ -235,7 +235,7 @@ pub struct ExplainArgs {
     /// Request header, `name: value`; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// Use this folder instead of asking control
+    /// Use this folder (or file) instead of asking control
     #[arg(long = "file", short = 'f', value_name = "DIR")]
     pub folder: Option<PathBuf>,
     /// How to print

@@ -18,7 +18,7 @@ pub struct Checked {
     pub entries: BTreeMap<ObjectRef, Arc<Entry>>,
     /// What is said about each.
     pub report: Report,
-    /// Unreadable files and documents.
+    /// Files and documents that cannot be used at all: not valid YAML, no name, defined twice.
     pub problems: Vec<Finding>,
     /// Documents of kinds that are not served.
     pub notices: Vec<Finding>,

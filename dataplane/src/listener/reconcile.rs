@@ -46,11 +46,20 @@ pub struct Sockets {
     engine: Arc<Engine>,
     bound: BTreeMap<SocketAddr, Bound>,
     failed: BTreeMap<SocketAddr, Failed>,
+    /// Every connection, also those whose listener is gone.
+    all: TaskTracker,
 }
 
 impl Sockets {
     pub fn new(context: Arc<Context>, thread: usize, engine: Arc<Engine>) -> Self {
-        Self { context, thread, engine, bound: BTreeMap::new(), failed: BTreeMap::new() }
+        Self {
+            context,
+            thread,
+            engine,
+            bound: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            all: TaskTracker::new(),
+        }
     }
 
     /// Binds what `runtime` has and is not bound yet, retires what it has no more. Every other listener is left alone.
@@ -91,7 +100,8 @@ impl Sockets {
             Ok(socket) => {
                 self.failed.remove(&address);
                 let bound = Bound::open();
-                tokio::spawn(self.accepting(address, socket, &bound));
+                // Tracked as well: what it takes from the kernel at its end is a connection like any other.
+                tokio::spawn(self.all.track_future(self.accepting(address, socket, &bound)));
                 self.bound.insert(address, bound);
                 if self.thread == 0 {
                     tracing::info!(listener = %listener.name, %address, "listening");
@@ -129,7 +139,7 @@ impl Sockets {
         let (kill, connections, drain) =
             (bound.kill.clone(), bound.connections.clone(), bound.drain.subscribe());
         let (context, engine) = (Arc::clone(&self.context), Arc::clone(&self.engine));
-        let failing = Arc::clone(&context);
+        let (failing, all) = (Arc::clone(&context), self.all.clone());
         async move {
             let failed = move |error: &std::io::Error| {
                 tracing::warn!(%address, %error, "cannot accept; waiting");
@@ -143,14 +153,14 @@ impl Sockets {
                 };
                 let (context, engine) = (Arc::clone(&context), Arc::clone(&engine));
                 let (kill, drain) = (kill.clone(), drain.clone());
-                connections.spawn(async move {
+                connections.spawn(all.track_future(async move {
                     let _slot = slot;
                     let _open = context.metrics.connection(&listener.name);
                     tokio::select! {
                         () = serve(tcp, peer, &listener, &engine, &context.metrics, &drain) => {}
                         () = kill.cancelled() => {}
                     }
-                });
+                }));
             })
             .await;
         }
@@ -158,15 +168,10 @@ impl Sockets {
 
     /// Stops accepting everywhere and waits for the connections to end, but not beyond `deadline`.
     pub async fn drain(self, deadline: Instant) {
-        let bound: Vec<Bound> = self.bound.into_values().collect();
-        for one in &bound {
-            one.close();
-        }
-        for one in &bound {
-            if timeout_at(deadline, one.connections.wait()).await.is_err() {
-                one.kill.cancel();
-            }
-        }
+        self.bound.values().for_each(Bound::close);
+        self.all.close();
+        // What is left at the deadline ends with the thread's runtime.
+        let _ = timeout_at(deadline, self.all.wait()).await;
     }
 }
 

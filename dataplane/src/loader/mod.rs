@@ -94,9 +94,9 @@ impl fmt::Display for Loaded {
                 }
             }
         }
-        write!(f, ", {} listeners", self.listeners)?;
+        write!(f, ", listeners: {}", self.listeners)?;
         if self.rejected > 0 {
-            write!(f, ", {} resources rejected", self.rejected)?;
+            write!(f, ", rejected resources: {}", self.rejected)?;
         }
         Ok(())
     }

@@ -134,7 +134,16 @@ fn some_millis<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::O
 /// The requests' end of the queue. Cloning shares it; the writer ends when all clones are gone.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    lines: SyncSender<Box<Line>>,
+    lines: SyncSender<Item>,
+}
+
+/// What the writer gets.
+#[derive(Debug)]
+enum Item {
+    /// One request.
+    Line(Box<Line>),
+    /// Everything before this is to be on its way; dropping the sender says that it is.
+    Finish(SyncSender<()>),
 }
 
 impl AccessLog {
@@ -165,19 +174,33 @@ impl AccessLog {
 
     /// Queues a line, or counts it in `dropped`. Never waits.
     pub(super) fn push(&self, line: Box<Line>, dropped: &Counter) {
-        if self.lines.try_send(line).is_err() {
+        if self.lines.try_send(Item::Line(line)).is_err() {
             dropped.inc();
+        }
+    }
+
+    /// Waits until what is queued is written, but no longer than `patience`: the last lines before the process ends.
+    pub fn finish(&self, patience: Duration) {
+        let (done, finished) = sync_channel(0);
+        // A queue that is full now means a sink that does not take anything: nothing to wait for.
+        if self.lines.try_send(Item::Finish(done)).is_ok() {
+            let _ = finished.recv_timeout(patience);
         }
     }
 }
 
 /// Writes what comes; flushes when nothing more is there, so that a busy log costs few writes.
-fn write(queue: &Receiver<Box<Line>>, mut sink: BufWriter<Box<dyn Write + Send>>) {
+fn write(queue: &Receiver<Item>, mut sink: BufWriter<Box<dyn Write + Send>>) {
     // An error of the sink is not repaired by stopping: a full disk may have room again.
-    while let Ok(line) = queue.recv() {
-        let _ = put(&mut sink, &line);
-        while let Ok(line) = queue.try_recv() {
-            let _ = put(&mut sink, &line);
+    while let Ok(first) = queue.recv() {
+        let mut finished = Vec::new();
+        for item in std::iter::once(first).chain(queue.try_iter()) {
+            match item {
+                Item::Line(line) => {
+                    let _ = put(&mut sink, &line);
+                }
+                Item::Finish(done) => finished.push(done),
+            }
         }
         let _ = sink.flush();
     }

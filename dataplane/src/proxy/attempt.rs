@@ -97,6 +97,7 @@ impl Serving<'_> {
                 }
             };
             upstream.stats.retries.inc();
+            self.exchange.clock.end_try();
             self.wait(&body, tokio::time::sleep(pause)).await?;
         }
     }
@@ -163,7 +164,7 @@ impl Serving<'_> {
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
         let mut reused = false;
-        let began = self.begin(&target, fresh, header, body, &stats, &mut reused).await;
+        let began = self.begin(&target, fresh, header, body, &mut reused).await;
         let mut session = match began {
             Ok(session) => session,
             Err(stop) => return self.failed(stop, picked, span, body, retries, reused, &stats),
@@ -212,15 +213,11 @@ impl Serving<'_> {
         fresh: bool,
         header: Box<RequestHeader>,
         body: &Body,
-        stats: &Stats,
         reused: &mut bool,
     ) -> Result<Session, Stop> {
         let pool = self.pool.clone();
         let (lease, used) = self.wait(body, pool.acquire(target, fresh)).await?.map_err(Stop::Upstream)?;
         *reused = used;
-        if !used {
-            stats.connections.inc();
-        }
         let mut session = Session::from(lease);
         session.send_header(header, body.expected).map_err(Stop::Upstream)?;
         Ok(session)
@@ -370,6 +367,7 @@ fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
         }),
         timeout: upstream.connect_timeout,
         max_requests: upstream.max_requests_per_connection,
+        stats: upstream.stats.clone(),
     }
 }
 
@@ -379,6 +377,9 @@ fn host(head: &Head, plan: &Plan, endpoint: &Endpoint, headers: &mut http::Heade
     let host = rewrite.host(headers, head.target.as_str(), endpoint.hostname.as_deref())?;
     if rewrite.append_x_forwarded_host {
         host_rewrite::append_forwarded_host(headers, &head.authority);
+    }
+    if let Ok(original) = HeaderValue::try_from(&*head.authority) {
+        headers.insert(forward::X_ENVOY_ORIGINAL_HOST, original);
     }
     Some(host)
 }

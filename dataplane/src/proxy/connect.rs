@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::failure::{Failure, Kind};
 use super::wire::{Io, Wire};
+use crate::upstream::Stats;
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(super) struct Target {
     pub(super) timeout: Duration,
     /// Requests after which a connection is not used again.
     pub(super) max_requests: Option<u32>,
+    /// Where its connections are counted.
+    pub(super) stats: Arc<Stats>,
 }
 
 /// The TLS side of a [`Target`].
@@ -59,7 +62,8 @@ impl Target {
 /// Connects.
 pub(super) async fn dial(target: &Target) -> Result<Wire, Failure> {
     match tokio::time::timeout(target.timeout, open(target)).await {
-        Ok(opened) => opened,
+        Ok(Ok(wire)) => Ok(wire.counted(&target.stats)),
+        Ok(Err(failure)) => Err(failure),
         Err(_) => {
             Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout)))
         }

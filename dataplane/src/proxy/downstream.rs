@@ -271,6 +271,7 @@ impl Downstream {
         if reply.reason == Reason::ClientGone {
             return;
         }
+        session.set_server_keepalive(None);
         let (mut parts, body) = reply.into_response(false);
         super::forward::sign(&mut parts.headers);
         let sent = now(session.write_response_header(super::reply::boxed(parts)))

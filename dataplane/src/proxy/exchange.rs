@@ -96,11 +96,13 @@ impl Exchange {
         self.ended(reply.reason, reply.detail.clone());
     }
 
+    /// Nobody is left to answer.
+    pub(super) fn abandoned(&mut self) {
+        self.status = super::reply::CLIENT_CLOSED_REQUEST;
+    }
+
     /// The exchange ended, or was answered, for a reason of the gateway's.
     pub(super) fn ended(&mut self, reason: Reason, detail: Option<Box<str>>) {
-        if reason == Reason::ClientGone && self.reason.is_none() {
-            self.status = super::reply::CLIENT_CLOSED_REQUEST;
-        }
         self.reason = Some(reason);
         self.detail = detail;
     }

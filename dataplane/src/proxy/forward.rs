@@ -25,6 +25,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The request's id, for logs on both sides.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const X_ENVOY_EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const X_ENVOY_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
@@ -188,13 +189,11 @@ impl Outgoing<'_> {
             parts.version = Version::HTTP_2;
             parts.uri = absolute(&host, target, self.tls)?;
             parts.headers = self.headers;
+            parts.headers.remove(HOST);
         } else {
             parts.version = Version::HTTP_11;
             parts.uri = Uri::from(target);
-            // Host first, as clients send it: RFC 9110 7.2 asks for that.
-            parts.headers = HeaderMap::with_capacity(self.headers.len().saturating_add(2));
-            parts.headers.insert(HOST, host);
-            parts.headers.extend(self.headers);
+            parts.headers = with_host(self.headers, host);
         }
         Ok(Box::new(RequestHeader::from(parts)))
     }
@@ -235,6 +234,18 @@ impl Outgoing<'_> {
             }
         }
     }
+}
+
+/// Host keeps its place, or comes first: RFC 9110 7.2 asks for that.
+fn with_host(mut headers: HeaderMap, host: HeaderValue) -> HeaderMap {
+    if headers.contains_key(HOST) {
+        headers.insert(HOST, host);
+        return headers;
+    }
+    let mut all = HeaderMap::with_capacity(headers.len().saturating_add(1));
+    all.insert(HOST, host);
+    all.extend(headers);
+    all
 }
 
 fn absolute(host: &HeaderValue, target: PathAndQuery, tls: bool) -> Result<Uri, LocalReply> {

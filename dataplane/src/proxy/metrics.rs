@@ -163,12 +163,10 @@ fn upstream_rows(encoder: &mut DescriptorEncoder, upstreams: &[Arc<Upstream>]) -
             None => family(encoder, (name, help, Unknown), &mut |series| each(upstreams, series, count)),
         }?;
     }
-    family(encoder, ("envoy_cluster_upstream_rq_active", "Tries running", Gauged), &mut |series| {
-        each(upstreams, series, |upstream| upstream.stats.requests_active.get())
-    })?;
-    family(encoder, ("envoy_cluster_membership_total", "Endpoints", Gauged), &mut |series| {
-        each(upstreams, series, |upstream| upstream.endpoints().list().len() as u64)
-    })
+    for (name, help, count) in GAUGES {
+        family(encoder, (name, help, Gauged), &mut |series| each(upstreams, series, count))?;
+    }
+    Ok(())
 }
 
 type Count = fn(&Upstream) -> u64;
@@ -184,6 +182,14 @@ const COUNTERS: [(&str, &str, Count); 6] = [
     ("envoy_cluster_upstream_cx_connect_fail", "Connections that failed", |upstream| {
         upstream.stats.connect_failures.get()
     }),
+];
+
+const GAUGES: [(&str, &str, Count); 3] = [
+    ("envoy_cluster_upstream_rq_active", "Tries running", |upstream| upstream.stats.requests_active.get()),
+    ("envoy_cluster_upstream_cx_active", "Connections open", |upstream| {
+        upstream.stats.connections_active.get()
+    }),
+    ("envoy_cluster_membership_total", "Endpoints", |upstream| upstream.endpoints().list().len() as u64),
 ];
 
 fn cluster(upstream: &Upstream) -> (&'static str, &str) {

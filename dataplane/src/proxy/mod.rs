@@ -18,6 +18,7 @@ mod downstream;
 mod exchange;
 mod failure;
 mod forward;
+mod io;
 mod lazy;
 pub mod limits;
 pub mod metrics;
@@ -28,6 +29,7 @@ mod pool;
 mod pump;
 pub mod reply;
 mod retry;
+mod socket;
 mod span;
 mod strict;
 mod upstream;
@@ -46,9 +48,10 @@ use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 
 pub use access_log::AccessLog;
-pub use conn::{Conn, ConnInfo, Socket};
+pub use conn::{Conn, ConnInfo};
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
+pub use socket::Socket;
 
 pub use crate::policy::TlsFacts;
 use crate::runtime::Runtime;

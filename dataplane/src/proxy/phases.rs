@@ -90,6 +90,9 @@ impl Serving<'_> {
     }
 
     fn cut(&mut self, reason: Reason, detail: Option<Box<str>>) -> bool {
+        if !self.down.responded() {
+            self.exchange.abandoned();
+        }
         self.exchange.ended(reason, detail);
         false
     }

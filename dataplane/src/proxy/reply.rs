@@ -198,7 +198,7 @@ pub struct LocalReply {
     /// Text, `text/plain` unless [`LocalReply::headers`] say otherwise.
     pub body: Bytes,
     /// Further response fields.
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What exactly was wrong, for the log only: a client learns nothing from it.
     pub detail: Option<Box<str>>,
 }
@@ -212,7 +212,7 @@ impl From<Reason> for LocalReply {
 impl From<crate::policy::LocalReply> for LocalReply {
     fn from(reply: crate::policy::LocalReply) -> Self {
         let mut own = LocalReply::new(Reason::Policy(reply.reason)).status(reply.status).body(reply.body);
-        own.headers.extend(reply.headers);
+        own.headers = reply.headers;
         own
     }
 }
@@ -225,7 +225,7 @@ impl LocalReply {
             reason,
             status,
             body: Bytes::from_static(text.as_bytes()),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
             detail: None,
         }
     }
@@ -252,7 +252,7 @@ impl LocalReply {
     /// One more response field.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -268,7 +268,9 @@ impl LocalReply {
     pub fn into_response(self, grpc: bool) -> (http::response::Parts, Bytes) {
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.version = Version::HTTP_11;
-        parts.headers = self.headers;
+        for (name, value) in self.headers {
+            parts.headers.append(name, value);
+        }
         if grpc {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             parts.headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(self.status)));

@@ -28,7 +28,7 @@ pub(super) struct Head {
     pub(super) authority: Box<str>,
     /// Normalised path and query; `*` for `OPTIONS *`.
     pub(super) target: PathAndQuery,
-    /// The fields, without Host.
+    /// The fields; Host may be among them, but [`Head::authority`] is what counts.
     pub(super) headers: HeaderMap,
     pub(super) body: bool,
     pub(super) grpc: bool,
@@ -167,7 +167,7 @@ fn check_framing(parts: &Parts, body: bool) -> Result<(), LocalReply> {
 }
 
 fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalReply> {
-    let authority = authority(&mut parts, info)?;
+    let authority = authority(&parts, info)?;
     let target = target(&parts)?;
     let scheme = match parts.uri.scheme_str() {
         Some("https") => "https",
@@ -178,7 +178,8 @@ fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalRepl
     if parts.version == Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
-    let upgrade = parts.version == Version::HTTP_11 && wants_upgrade(&parts.headers);
+    // Which bytes would be the body's and which the tunnel's is told by nobody, so a request with both is not upgraded.
+    let upgrade = parts.version == Version::HTTP_11 && !body && wants_upgrade(&parts.headers);
     Ok(Head {
         method: parts.method,
         version: parts.version,
@@ -192,9 +193,9 @@ fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalRepl
     })
 }
 
-fn authority(parts: &mut Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
-    let host = parts.headers.remove(HOST);
-    let text = match (&host, parts.uri.authority()) {
+fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
+    let host = parts.headers.get(HOST);
+    let text = match (host, parts.uri.authority()) {
         (_, Some(authority)) => authority.as_str(),
         (Some(host), None) => host.to_str().map_err(|_| bad("Host is not ASCII"))?,
         // HTTP/1.0 knows no Host: the client means the address that it connected to.

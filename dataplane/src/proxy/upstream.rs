@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode, header};
 use pingora_core::protocols::http::v1::client::HttpSession as H1;
 use pingora_core::protocols::http::v2::client::Http2Session as H2;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -230,6 +230,9 @@ impl Upstream {
     /// Request and answer are complete and nothing waits: the connection may serve another request.
     pub(super) async fn release(self, pool: &Pool, target: &Target) {
         if let Upstream::H1(mut session) = self {
+            if session.resp_header().is_some_and(announces_what_it_must_not) {
+                return;
+            }
             session.respect_keepalive();
             if let Some(stream) = session.reuse().await {
                 pool.put_back(target, stream);
@@ -237,4 +240,12 @@ impl Upstream {
         }
         // An HTTP/2 stream needs no more than to be dropped.
     }
+}
+
+/// A 204 that announces a body (RFC 9110 section 8.6 forbids it): if the body comes, it would be read as the beginning of
+/// the next answer.
+fn announces_what_it_must_not(response: &ResponseHeader) -> bool {
+    let length = response.headers.get(header::CONTENT_LENGTH).is_some_and(|value| value.as_bytes() != b"0");
+    response.status == StatusCode::NO_CONTENT
+        && (length || response.headers.contains_key(header::TRANSFER_ENCODING))
 }

@@ -22,56 +22,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::lazy::Queue;
+use crate::upstream::Stats;
 
 /// The socket under a [`Wire`].
-#[derive(Debug)]
-pub(super) enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Io::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Io::Tls(io) => Pin::new(io).poll_write(cx, bytes),
-        }
-    }
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-            Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-        }
-    }
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_flush(cx),
-            Io::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
-    }
-}
+pub(super) type Io = super::io::Io<TcpStream, TlsStream<TcpStream>>;
 
 struct Core {
     io: Io,
@@ -85,6 +39,16 @@ pub(super) struct Wire {
     fd: i32,
     /// Requests that were started on it.
     pub(super) uses: u32,
+    open: Option<Open>,
+}
+
+/// Counts an open connection.
+struct Open(Arc<Stats>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections_active.dec();
+    }
 }
 
 impl fmt::Debug for Wire {
@@ -96,7 +60,15 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// `lazy` for HTTP/1: writes only queue, and the engine calls [`Wire::poll_drain`].
     pub(super) fn new(io: Io, fd: i32, lazy: bool) -> Self {
-        Wire { core: Mutex::new(Core { io, queue: Queue::default() }), lazy, fd, uses: 0 }
+        Wire { core: Mutex::new(Core { io, queue: Queue::default() }), lazy, fd, uses: 0, open: None }
+    }
+
+    /// Shows in `stats` as long as it is open.
+    pub(super) fn counted(mut self, stats: &Arc<Stats>) -> Self {
+        stats.connections.inc();
+        stats.connections_active.inc();
+        self.open = Some(Open(stats.clone()));
+        self
     }
 
     /// Moves queued bytes to the socket.

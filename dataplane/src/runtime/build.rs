@@ -11,9 +11,9 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::{self, Kind, Origin, Resource};
 use portcullis_shared::version::Digest;
 
-use super::held::{Claim, Content, Entry, Held};
-use super::shards::{Part, Shards, part_of};
 use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Split, VirtualHost};
+use crate::held::shards::{Part, Shards, part_of};
+use crate::held::{Claim, Content, Entry, Held};
 use crate::upstream::{self, Upstream};
 
 pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rejection>) {

@@ -10,7 +10,7 @@ use portcullis_shared::table::{self, Origin, ServerName};
 use portcullis_shared::version::Digest;
 use rustls::ServerConfig;
 
-use super::held::Held;
+use crate::held::Held;
 use crate::tls::server;
 
 /// An address to bind and what serves its connections.

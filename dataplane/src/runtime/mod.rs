@@ -8,10 +8,8 @@
 
 mod build;
 mod destinations;
-mod held;
 mod listener;
 mod route_config;
-mod shards;
 mod virtual_host;
 
 #[cfg(test)]
@@ -23,11 +21,11 @@ use std::sync::Arc;
 use portcullis_shared::table::Kind;
 use portcullis_shared::version::Digest;
 
+use crate::held::shards::Shards;
 use crate::upstream::Upstream;
-use shards::Shards;
 
+pub use crate::held::Held;
 pub use destinations::{Destination, Destinations, Split};
-pub use held::Held;
 pub use listener::{Chain, Listener};
 pub use portcullis_shared::table::{DirectResponse, Redirect};
 pub use route_config::RouteConfig;

@@ -8,7 +8,7 @@ use portcullis_shared::routing::{Domain, Matcher, PathMatcher, RequestView, Rout
 use portcullis_shared::table::{self, DirectResponse, Origin, Redirect};
 
 use super::destinations::{Destination, Destinations};
-use super::held::Claim;
+use crate::held::Claim;
 use crate::policy::{Plan, PlanBuilder};
 
 /// Domains and their ordered routes.

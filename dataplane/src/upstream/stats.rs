@@ -129,6 +129,8 @@ impl Histogram {
 pub struct Stats {
     /// Connections opened.
     pub connections: Counter,
+    /// Connections open now.
+    pub connections_active: Gauge,
     /// Connections that could not be opened, timeouts included.
     pub connect_failures: Counter,
     /// Tries begun.

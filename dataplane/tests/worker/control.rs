@@ -54,8 +54,12 @@ impl Drop for Control {
 
 impl Control {
     pub async fn start(socket: &Path) -> Self {
+        Self::start_on(Bind::Unix(socket.to_owned())).await
+    }
+
+    pub async fn start_on(bind: Bind) -> Self {
         let (found, sessions) = mpsc::channel(4);
-        let incoming = listen(&Bind::Unix(socket.to_owned())).await.unwrap();
+        let incoming = listen(&bind).await.unwrap();
         let server = LinkServer::new(Server(found)).max_decoding_message_size(20 << 20);
         let serving = tokio::spawn(async move {
             tonic::transport::Server::builder()

@@ -16,7 +16,10 @@ async fn a_request_in_flight_is_finished_before_the_end() {
     let site = Site::new();
     let backend = tokio::net::TcpListener::bind(site.at(21900)).await.unwrap();
     let mut control = Control::start(&site.socket()).await;
-    let worker = site.worker();
+    let log = site.folder.path().join("access.log");
+    let worker = site.worker_with(|command| {
+        command.arg("--access-log").arg(&log);
+    });
     let mut session = control.session().await;
     let table = Table::default()
         .with(listener(site.address, 21080))
@@ -47,6 +50,10 @@ async fn a_request_in_flight_is_finished_before_the_end() {
     assert_eq!(answer.header("connection"), Some("close"));
     let status = worker.exit().await;
     assert!(status.success(), "{status}");
+    // Not one line is missing.
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("u.test") && log.ends_with("\n"), "{log}");
+    assert_eq!(log.lines().count(), 2, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! Certificates made for one test.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use portcullis_shared::transport::TlsFiles;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate with its key.
@@ -35,6 +37,24 @@ impl Ca {
         let params = CertificateParams::new(names).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Material { certificate: certificate.der().clone(), key: key.serialize_der() }
+    }
+
+    /// PEM files for one side of a network link, named by a URI where it is a worker.
+    pub fn link_files(&self, folder: &Path, name: &str, uri: Option<&str>) -> TlsFiles {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["control.test".to_owned()]).unwrap();
+        params.subject_alt_names.extend(uri.map(|uri| SanType::URI(uri.try_into().unwrap())));
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let file = |suffix: &str, text: String| {
+            let path = folder.join(format!("{name}.{suffix}"));
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        TlsFiles {
+            certificate: file("crt", certificate.pem()),
+            key: file("key", key.serialize_pem()),
+            ca: file("ca", self.0.pem()),
+        }
     }
 
     /// The authority's own certificate, for those who trust it.

@@ -40,12 +40,18 @@ impl Site {
     }
 
     pub fn worker_with(&self, change: impl FnOnce(&mut Command)) -> Worker {
+        self.worker_over(|command| {
+            command.arg("--link").arg(self.socket());
+            change(command);
+        })
+    }
+
+    /// Starts a worker that `change` tells where control is.
+    pub fn worker_over(&self, change: impl FnOnce(&mut Command)) -> Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis-dataplane"));
         command
             .env_clear()
             .env("RUST_LOG", std::env::var("WORKER_LOG").unwrap_or_else(|_| "warn".into()))
-            .arg("--link")
-            .arg(self.socket())
             .arg("--data-dir")
             .arg(self.data())
             .args(["--admin", &self.at(21001).to_string(), "--threads", "2", "--drain-timeout", "20s"])

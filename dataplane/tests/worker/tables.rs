@@ -2,8 +2,11 @@
 
 use portcullis_proto::link::v1::worker_frame::Frame as WorkerFrame;
 
+use portcullis_shared::transport::Bind;
+
 use crate::client::get;
 use crate::control::Control;
+use crate::pki::Ca;
 use crate::process::Site;
 use crate::table::{Table, answering, dynamic_upstream, endpoints, forwarding, from_the_future, listener};
 use crate::until;
@@ -89,4 +92,25 @@ async fn endpoints_arrive_by_their_own_lane() {
         get(site.at(21080), "a.test").await.ok().filter(|answer| answer.status == 503)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_may_be_reached_over_mutual_tls() {
+    let site = Site::new();
+    let ca = Ca::new("link");
+    let own = ca.link_files(site.folder.path(), "control", None);
+    let files = ca.link_files(site.folder.path(), "worker", Some("spiffe://test/proxy/gateway-proxy"));
+    let mut control = Control::start_on(Bind::Tls { address: site.at(21977), files: own }).await;
+    let worker = site.worker_over(|command| {
+        command.arg("--link-tcp").arg(site.at(21977).to_string());
+        command.args(["--link-server-name", "control.test"]);
+        command.arg("--link-ca").arg(&files.ca);
+        command.arg("--link-cert").arg(&files.certificate);
+        command.arg("--link-key").arg(&files.key);
+    });
+    let mut session = control.session().await;
+    let table = Table::default().with(listener(site.address, 21080)).with(answering("a", "a.test", "hello"));
+    session.put(&table).await;
+    worker.ready().await;
+    assert_eq!(get(site.at(21080), "a.test").await.unwrap().body, "hello");
 }

@@ -110,13 +110,17 @@ fn implies_value(given: &ValueMatcher, inverted: bool, wanted: &ValueMatcher) ->
 }
 
 /// The routes that can never be reached because an earlier one covers them, each with the first that does. Like
-/// [`Matcher::covers`] for all pairs, without looking at all pairs.
-pub fn unreachable(matchers: &[&Matcher]) -> Vec<(usize, usize)> {
+/// [`Matcher::covers`] for all pairs, without looking at all pairs. Pairs (earlier, later) that are not `asked` for do
+/// not count.
+pub fn unreachable(matchers: &[&Matcher], asked: impl Fn(usize, usize) -> bool) -> Vec<(usize, usize)> {
     let mut earlier = Earlier::default();
     let mut found = Vec::new();
     for (route, matcher) in matchers.iter().enumerate() {
         let beginnings = beginnings(&matcher.path);
-        if let Some(by) = earlier.covering(matchers, matcher, &beginnings) {
+        let hides = |by: usize| {
+            asked(by, route) && matchers.get(by).is_some_and(|by| covers(by, matcher, &beginnings))
+        };
+        if let Some(by) = earlier.first(matcher, &beginnings, hides) {
             found.push((route, by));
         }
         earlier.file(route, matcher, &beginnings);
@@ -182,11 +186,12 @@ impl<'m> Earlier<'m> {
         }
     }
 
-    fn covering(
+    /// The first route that `hides` the one with this matcher.
+    fn first(
         &self,
-        matchers: &[&'m Matcher],
         matcher: &'m Matcher,
         beginnings: &[Vec<u8>],
+        hides: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let mut paths = Vec::new();
         match (&matcher.path, beginnings.first()) {
@@ -205,10 +210,9 @@ impl<'m> Earlier<'m> {
         }
         let method = matcher.methods.first().map(|method| Condition::Method(method));
         let conditions: Vec<_> = exact_values(matcher).chain(method).chain([Condition::None]).collect();
-        let covers = |by: &&usize| matchers.get(**by).is_some_and(|by| covers(by, matcher, beginnings));
         let lists = paths.iter().filter_map(|path| self.by_path.get(path));
         let lists = lists.flat_map(|routes| conditions.iter().filter_map(|condition| routes.get(condition)));
-        lists.filter_map(|routes| routes.iter().find(covers)).min().copied()
+        lists.filter_map(|routes| routes.iter().copied().find(|by| hides(*by))).min()
     }
 }
 

@@ -70,7 +70,7 @@ fn counts(checked: &Checked) -> Counts {
     }
 }
 
-/// "3 resources: 1 accepted, 1 with warnings, 1 rejected; 1 document unreadable".
+/// "3 resources: 1 accepted, 1 with warnings, 1 rejected; 1 document unusable".
 fn summary(checked: &Checked, console: &Console) -> String {
     let counts = counts(checked);
     let noun = |number: usize, noun: &str| if number == 1 { noun.to_owned() } else { format!("{noun}s") };
@@ -83,7 +83,7 @@ fn summary(checked: &Checked, console: &Console) -> String {
         parts.push(format!("{} rejected", counts.rejected));
     }
     text.push_str(&parts.join(", "));
-    for (list, what) in [(&checked.problems, "unreadable"), (&checked.notices, "not served")] {
+    for (list, what) in [(&checked.problems, "unusable"), (&checked.notices, "not served")] {
         if !list.is_empty() {
             let _ = write!(text, "; {} {} {what}", list.len(), noun(list.len(), "document"));
         }

@@ -88,7 +88,7 @@ fn a_warning_is_told_and_accepted() {
 fn unreadable_yaml_rejects_and_the_rest_is_still_checked() {
     let dir = folder(&[("good.yaml", GOOD), ("torn.yaml", "a: [1, 2\nb: }")]);
     let text = render::text(&check(&dir), &Console::plain());
-    assert!(text.ends_with("1 resource: 1 accepted; 1 document unreadable\n"), "{text}");
+    assert!(text.ends_with("1 resource: 1 accepted; 1 document unusable\n"), "{text}");
     assert!(text.contains("torn.yaml:"), "{text}");
     assert!(matches!(run_in(&dir, TextOrJson::Text), Err(Failure::Silent)));
 }

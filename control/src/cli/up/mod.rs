@@ -3,6 +3,7 @@
 //! Owns the children's lives: start, readiness, restart, drain, end. Must not take part in configuration or traffic; a
 //! `kill -9` of this process ends the children too, because each watches a pipe that this process holds open.
 
+mod cache_key;
 mod child;
 mod plan;
 mod ready;

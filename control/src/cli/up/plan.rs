@@ -1,7 +1,8 @@
 //! What `up` will run: programs, arguments, addresses and folders, decided before anything starts.
 //!
-//! Must not start anything; it only looks at the environment and creates the data folder.
+//! Must not start anything; it only looks at the environment and prepares the data folder.
 
+use super::cache_key;
 use super::child::Program;
 use crate::cli::Failure;
 use crate::cli::args::UpArgs;
@@ -62,6 +63,7 @@ impl Plan {
             admin: *control_admin,
             after: None,
         };
+        let cache_key = cache_key::ensure(&data_dir)?;
         let dataplane = find("portcullis-dataplane", "PORTCULLIS_DATAPLANE_BIN")?;
         let worker = |(index, admin): (usize, &SocketAddr)| {
             let name = format!("worker-{index}");
@@ -70,6 +72,7 @@ impl Plan {
                 ("--proxy-name", "gateway-proxy".as_ref()),
                 ("--worker-id", name.as_ref()),
                 ("--data-dir", data_dir.as_os_str()),
+                ("--cache-key-file", cache_key.as_os_str()),
                 ("--admin", admin.to_string().as_ref()),
                 ("--threads", "1".as_ref()),
                 ("--drain-timeout", format!("{}ms", args.drain.as_millis()).as_ref()),

@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use super::{count, ready};
+use crate::cli::args::DEFAULT_ADMIN;
 use crate::cli::console::{Console, Paint};
 use crate::cli::{Failure, client};
 use portcullis_proto::admin::v1::{ListResourcesRequest, ListWorkersRequest, ResourceStatus};
@@ -71,7 +72,8 @@ async fn report(plan: &Plan, took: Duration, console: Console) -> Result<(), Fai
             humantime::format_duration(round(took))
         ),
     );
-    console.say(&format!("       admin http://{admin}; try `portcullis get all`, Ctrl-C stops"));
+    let elsewhere = if admin == DEFAULT_ADMIN { String::new() } else { format!(" --admin {admin}") };
+    console.say(&format!("       admin http://{admin}; try `portcullis get all{elsewhere}`, Ctrl-C stops"));
     Ok(())
 }
 

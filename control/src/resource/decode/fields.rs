@@ -166,7 +166,7 @@ fn is_odd_space(c: char) -> bool {
 /// Text that was copied from a web page may be indented by spaces that are none to YAML: one error for all its lines.
 fn odd_spaces(cx: &Cx, pairs: &[&Pair]) {
     let Some(first) = pairs.first() else { return };
-    let key = shown(first.key.trim_matches(is_odd_space));
+    let key = shown(first.key.trim_matches(|c| c == ' ' || is_odd_space(c)));
     let lines = match pairs.len() {
         1 => "this line".to_owned(),
         more => format!("this line and {} more", more - 1),

@@ -36,6 +36,7 @@ pub fn replaced(message: &str, key: &str) -> Option<&'static str> {
         | "plugins"
         | "httpPlugins" => Some("it is called `options` since Gloo 1.0"),
         "matcher" if message == "Route" => Some("write a list, `matchers:`"),
+        "options" if message == "RouteTable" => Some("a RouteTable has none: put them on its routes"),
         "upstreamSpec" => Some("its content stands directly under `spec`"),
         "virtualServiceRef" | "virtualService" if message == "HttpGateway" => {
             Some("write a list, `virtualServices:`")

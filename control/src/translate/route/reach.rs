@@ -26,12 +26,11 @@ pub(super) fn warn<'s>(
         // Every matcher was checked before, so the model takes it.
         return;
     };
-    for (later, earlier) in routing::unreachable(&matchers.iter().collect::<Vec<_>>()) {
-        let source = |at: usize| sources.get(at).copied();
-        // Matchers of one route do the same thing, so none of them hides another.
-        if source(later) == source(earlier) {
-            continue;
-        }
+    let source = |at: usize| sources.get(at).copied();
+    let matchers: Vec<&routing::Matcher> = matchers.iter().collect();
+    // Matchers of one route do the same thing, so none of them hides another.
+    let hidden = routing::unreachable(&matchers, |earlier, later| source(earlier) != source(later));
+    for (later, earlier) in hidden {
         if let (Some(earlier), Some(route), Some(later)) =
             (routes.get(earlier), routes.get(later), source(later).and_then(|at| flat.get(at)))
         {

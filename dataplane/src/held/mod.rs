@@ -12,7 +12,9 @@ use portcullis_shared::routing::Domain;
 use portcullis_shared::table::{self, Kind, Resource};
 use portcullis_shared::version::{Digest, TableDigest};
 
-use super::shards::Shards;
+pub(crate) mod shards;
+
+use shards::Shards;
 
 /// A set of table resources.
 #[derive(Debug, Clone, Default)]
@@ -27,31 +29,31 @@ pub struct Held {
 
 /// A resource as it is held.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) digest: Digest,
-    pub(super) content: Content,
+pub(crate) struct Entry {
+    pub(crate) digest: Digest,
+    pub(crate) content: Content,
 }
 
 /// A resource, or why there is none.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Valid(Resource),
     Broken(Arc<Broken>),
 }
 
 /// What is known of a resource that does not decode.
 #[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) invalid: Invalid,
+pub(crate) struct Broken {
+    pub(crate) invalid: Invalid,
     /// Of a virtual host: which requests are meant, as far as it can be read.
-    pub(super) claim: Claim,
+    pub(crate) claim: Claim,
 }
 
 /// Which requests a virtual host is about.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Claim {
-    pub(super) route_configs: Vec<Arc<str>>,
-    pub(super) domains: Vec<Domain>,
+pub(crate) struct Claim {
+    pub(crate) route_configs: Vec<Arc<str>>,
+    pub(crate) domains: Vec<Domain>,
 }
 
 impl Claim {
@@ -134,7 +136,7 @@ impl Held {
     }
 
     /// Everything of one kind.
-    pub(super) fn of_kind(&self, kind: Kind) -> &Shards<Entry> {
+    pub(crate) fn of_kind(&self, kind: Kind) -> &Shards<Entry> {
         match kind {
             Kind::Listener => &self.listeners,
             Kind::VirtualHost => &self.virtual_hosts,
@@ -155,7 +157,7 @@ impl Held {
     }
 
     /// A certificate and its digest.
-    pub(super) fn certificate(&self, name: &str) -> Result<(Digest, &Arc<table::Certificate>), Invalid> {
+    pub(crate) fn certificate(&self, name: &str) -> Result<(Digest, &Arc<table::Certificate>), Invalid> {
         match self.certificates.get(name) {
             Some(Entry { digest, content: Content::Valid(Resource::Certificate(certificate)) }) => {
                 Ok((*digest, certificate))

@@ -9,11 +9,11 @@ use std::sync::Arc;
 const PARTS: usize = 128;
 
 /// One part of a map.
-pub(super) type Part<V> = HashMap<Arc<str>, V>;
+pub(crate) type Part<V> = HashMap<Arc<str>, V>;
 
 /// The map.
 #[derive(Debug)]
-pub(super) struct Shards<V>(Box<[Arc<Part<V>>]>);
+pub(crate) struct Shards<V>(Box<[Arc<Part<V>>]>);
 
 impl<V> Clone for Shards<V> {
     fn clone(&self) -> Self {
@@ -29,7 +29,7 @@ impl<V> Default for Shards<V> {
 }
 
 /// In which part a name is: FNV-1a, which is quick on short texts.
-pub(super) fn part_of(name: &str) -> usize {
+pub(crate) fn part_of(name: &str) -> usize {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -39,51 +39,51 @@ pub(super) fn part_of(name: &str) -> usize {
 
 impl<V> Shards<V> {
     /// The value of a name.
-    pub(super) fn get(&self, name: &str) -> Option<&V> {
+    pub(crate) fn get(&self, name: &str) -> Option<&V> {
         self.0.get(part_of(name))?.get(name)
     }
 
     /// Number of values.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.iter().map(|part| part.len()).sum()
     }
 
     /// All names and values, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
         self.0.iter().flat_map(|part| part.iter())
     }
 
     /// All values, in no order.
-    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().flat_map(|part| part.values())
     }
 
     /// The parts, each at its number.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &Arc<Part<V>>> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Arc<Part<V>>> {
         self.0.iter()
     }
 
     /// The part of that number.
-    pub(super) fn part(&self, number: usize) -> Option<&Arc<Part<V>>> {
+    pub(crate) fn part(&self, number: usize) -> Option<&Arc<Part<V>>> {
         self.0.get(number)
     }
 
     /// Whether both share every part: then nothing changed between them.
-    pub(super) fn same(&self, other: &Self) -> bool {
+    pub(crate) fn same(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 }
 
 impl<V: Clone> Shards<V> {
     /// Puts a value in. Gives the one that it replaces.
-    pub(super) fn insert(&mut self, name: Arc<str>, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, name: Arc<str>, value: V) -> Option<V> {
         // There are `PARTS` of them.
         let part = self.0.get_mut(part_of(&name))?;
         Arc::make_mut(part).insert(name, value)
     }
 
     /// Takes a value out.
-    pub(super) fn remove(&mut self, name: &str) -> Option<V> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<V> {
         let part = self.0.get_mut(part_of(name)).filter(|part| part.contains_key(name))?;
         Arc::make_mut(part).remove(name)
     }

@@ -1,0 +1,28 @@
+//! The request engine through real sockets: a scripted client on one side, scripted upstreams on the other.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and its helpers with it"
+)]
+
+mod bodies;
+mod connections;
+mod forwarding;
+mod gateway;
+mod http2;
+mod policies;
+mod replies;
+mod retries;
+mod strict;
+mod telemetry;
+mod timeouts;
+mod tls;
+mod upgrades;
+mod wire;
+
+pub use gateway::{Gateway, Table};
+pub use wire::{Peer, Wire};

@@ -1,0 +1,95 @@
+//! WebSocket and other protocols behind an Upgrade.
+
+use crate::wire::{header, status};
+use crate::{Gateway, Peer, Table, Wire};
+
+#[tokio::test]
+async fn an_upgrade_becomes_a_tunnel_in_both_directions() {
+    for protocol in ["websocket", "my-own/1"] {
+        let peer = Peer::bind().await;
+        // The route's limit does not concern an established tunnel.
+        let table = Table::to(peer.address).with(&[crate::gateway::timeout(100)]);
+        let gateway = Gateway::start(table).await;
+        let mut client = Wire::connect(gateway.address).await;
+        client
+            .send(format!(
+                "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: {protocol}\r\n\
+                 Sec-WebSocket-Key: k\r\n\r\n"
+            ))
+            .await;
+        let mut upstream = peer.accept().await;
+        let head = upstream.head().await;
+        assert_eq!(header(&head, "upgrade"), Some(protocol));
+        assert_eq!(header(&head, "connection"), Some("upgrade"));
+        upstream
+            .send(format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: a\r\n\r\nfirst"
+            ))
+            .await;
+        let head = client.head().await;
+        assert_eq!(status(&head), 101);
+        assert_eq!(header(&head, "upgrade"), Some(protocol));
+        assert_eq!(header(&head, "connection"), Some("upgrade"));
+        assert_eq!(header(&head, "sec-websocket-accept"), Some("a"));
+        assert_eq!(client.take(5).await, b"first");
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        for round in 0..50u8 {
+            client.send([round; 3000]).await;
+            assert_eq!(upstream.take(3000).await, [round; 3000]);
+            upstream.send([round; 2000]).await;
+            assert_eq!(client.take(2000).await, [round; 2000]);
+        }
+        drop(client);
+        upstream.ends().await;
+        let line = gateway.line().await;
+        assert_eq!(line["status"], 101);
+        assert_eq!(line["bytes_received"], 150_000);
+    }
+}
+
+#[tokio::test]
+async fn the_upstream_s_end_of_a_tunnel_reaches_the_client() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    let mut upstream = peer.accept().await;
+    upstream.head().await;
+    upstream.send("HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nlast words").await;
+    drop(upstream);
+    client.head().await;
+    assert_eq!(client.rest().await, b"last words");
+}
+
+#[tokio::test]
+async fn an_upgrade_that_the_upstream_refuses_is_an_ordinary_answer() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    let mut upstream = peer.accept().await;
+    upstream.head().await;
+    upstream.send("HTTP/1.1 403 No\r\ncontent-length: 2\r\n\r\nno").await;
+    assert_eq!(status(&client.answer().await.0), 403);
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    upstream.serve("ok").await;
+    assert_eq!(client.answer().await.1, "ok");
+}
+
+#[tokio::test]
+async fn a_101_that_nobody_asked_for_is_refused() {
+    for upgrade in ["", "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AA\r\n"] {
+        let peer = Peer::bind().await;
+        let gateway = Gateway::start(Table::to(peer.address)).await;
+        let mut client = Wire::connect(gateway.address).await;
+        client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{upgrade}\r\n")).await;
+        let mut upstream = peer.accept().await;
+        let head = upstream.head().await;
+        assert_eq!(header(&head, "upgrade"), None);
+        assert_eq!(header(&head, "http2-settings"), None);
+        upstream.send("HTTP/1.1 101 Surprise\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nevil").await;
+        assert_eq!(status(&client.answer().await.0), 502);
+        assert_eq!(gateway.line().await["reason"], "upstream_protocol_error");
+    }
+}
