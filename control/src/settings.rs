@@ -1,5 +1,7 @@
 //! What the process is told: flags, each with an environment variable.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the comments are the help texts of a terminal")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,14 @@
 //! The control process from outside: a folder of resources in, the private protocol out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod support;
 
 use portcullis_proto::admin::v1 as admin;

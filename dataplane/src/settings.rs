@@ -1,6 +1,8 @@
 //! What the operator sets: flags, each with an environment variable, so that `portcullis up`, systemd units and pods
 //! use the same words. Nothing here is about traffic; that comes from control.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the comments are the help texts of a terminal")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

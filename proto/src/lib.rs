@@ -3,6 +3,8 @@
 //! The one hand-written piece is a `Debug` for [`table::v1::Certificate`] that never shows key material.
 
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
+// Comments of the schema are plain text.
+#![allow(rustdoc::invalid_html_tags, rustdoc::broken_intra_doc_links, rustdoc::bare_urls)]
 
 /// Wire resources.
 pub mod table {

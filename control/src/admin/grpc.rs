@@ -67,8 +67,9 @@ impl AdminService for Service {
         let published = self.admin.topics.tables.borrow().clone();
         let rollout = self.admin.topics.rollout.borrow().clone();
         let workers = status::workers(published.as_deref(), &rollout, SystemTime::now());
-        let listeners = published.as_deref().map(status::listeners).unwrap_or_default();
-        Ok(Response::new(wire::ListWorkersResponse { workers, listeners }))
+        let status::Listeners { served, unserved } =
+            published.as_deref().map(|it| status::listeners(it, &rollout)).unwrap_or_default();
+        Ok(Response::new(wire::ListWorkersResponse { workers, listeners: served, unserved }))
     }
 
     async fn explain(

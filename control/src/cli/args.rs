@@ -2,6 +2,8 @@
 //!
 //! Must not do anything; the commands live in the sibling modules.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the comments are the help texts of a terminal")]
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portcullis_shared::telemetry::LogFormat;
@@ -82,8 +84,8 @@ pub struct UpArgs {
     /// Number of worker processes [default: number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
-    /// Where control and workers keep their last good state [default: $STATE_DIRECTORY, $XDG_STATE_HOME/portcullis or
-    /// ~/.local/state/portcullis]
+    /// Where control and workers keep their last good state [default: $STATE_DIRECTORY, else
+    /// $XDG_STATE_HOME/portcullis/<folder>-<hash>, else ~/.local/state/portcullis/<folder>-<hash>]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address of control's admin API, /healthz, /readyz and /metrics; port 0 takes a free range
@@ -219,8 +221,8 @@ Examples:
   portcullis explain POST https://api.example.com/v2/pay -H 'x-stage: canary' -f ./config
   portcullis explain GET http://127.0.0.1:8080/ -H 'Host: shop.example.com' -o json
 
-https looks at TLS listeners and sends the host as SNI. A port that belongs to a
-listener picks that listener. As with curl, the port is part of the Host unless it
+https looks at TLS listeners and sends the host as SNI. A port in the URL picks the
+listener on it; without one the lowest port of the scheme is taken. As with curl, the port is part of the Host unless it
 is 80 for http or 443 for https; -H 'Host: ...' replaces the Host.
 
 Exit status: 0 a route was found, 1 none was (the gateway answers 404), 2 wrong

@@ -16,8 +16,8 @@ use crate::topics::Topics;
 
 /// A source that gave no list by then is replaced by what the store remembers.
 const LIST: Duration = Duration::from_secs(3);
-/// How long a build is held back for files of certificates that are being read.
-const FILES: Duration = Duration::from_secs(1);
+/// How long a build is held back for secrets that are being read.
+const SECRETS: Duration = Duration::from_secs(3);
 
 /// What the actor needs.
 #[derive(Clone)]
@@ -66,8 +66,10 @@ struct Model {
 impl Model {
     async fn new(config: Config) -> Result<Self, BoxError> {
         let (sources, keys) = (config.topics.sources.subscribe(), config.topics.keys.subscribe());
-        let mut debounce = Debounce::new(config.quiet, config.max);
-        debounce.touched(Instant::now());
+        let mut debounce = Debounce::new(config.quiet, config.max, SECRETS);
+        if config.topics.sources.borrow().listed() {
+            debounce.touched(Instant::now());
+        }
         let first = config.topics.tables.borrow().is_none();
         let builder = Some(fresh(&config).await?);
         Ok(Self {
@@ -99,18 +101,25 @@ impl Model {
         }
     }
 
+    /// An input changed. Before everything is listed for the first time that is no reason to build.
+    fn touched(&mut self) {
+        if self.list_by.is_none() || self.sources.borrow().listed() {
+            self.debounce.touched(Instant::now());
+        }
+    }
+
     async fn step(&mut self) -> Result<(), BoxError> {
         let due = self.due();
         tokio::select! {
             changed = self.sources.changed() => {
                 changed?;
                 self.sources.mark_unchanged();
-                self.debounce.touched(Instant::now());
+                self.touched();
             }
             changed = self.keys.changed() => {
                 changed?;
                 self.keys.mark_unchanged();
-                self.debounce.touched(Instant::now());
+                self.touched();
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.build().await?,
             written = finished(&mut self.writing), if self.writing.is_some() => self.written(written),
@@ -149,9 +158,9 @@ impl Model {
         };
         match built {
             Some(built) => self.publish(built),
-            None => tracing::error!(
+            None => tracing::warn!(
                 missing = ?self.sources.borrow().missing().collect::<Vec<_>>(),
-                "no source can be read and nothing is remembered; waiting"
+                "sources gave no list yet and nothing is remembered; still waiting"
             ),
         }
         self.list_by = None;
@@ -179,14 +188,21 @@ impl Model {
     }
 
     fn publish(&mut self, built: Built) {
-        let Built { published, wanted, dynamic, unread, changes } = built;
+        let Built { published, wanted, dynamic, unread, blind, changes } = built;
         let topics = &self.config.topics;
         self.unwritten.extend(changes);
         // Sent even if it is equal: equal sources may differ in the text of an inline key.
         topics.wanted.send_replace(Arc::new(wanted));
+        if blind {
+            self.hold_until = None;
+            tracing::warn!(
+                "the remembered configuration needs secrets that only its sources have; workers keep what they run"
+            );
+            return;
+        }
         let now = Instant::now();
         if unread && self.hold_until.is_none_or(|until| now < until) {
-            self.hold_until.get_or_insert(now + FILES);
+            self.hold_until.get_or_insert(now + SECRETS);
             return;
         }
         self.hold_until = None;

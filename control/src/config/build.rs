@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_shared::version::Version;
 
 use super::memory::Memory;
-use super::merge::{Merged, merge};
+use super::merge::{Merged, Merger};
 use super::{ProxyTable, Published};
 use crate::compile::{self, Table};
 use crate::ir::CertificateSource;
@@ -21,6 +21,7 @@ pub(super) struct Builder {
     epoch: u64,
     seq: u64,
     own_namespace: Arc<str>,
+    merger: Merger,
     memory: Memory,
     translated: translate::Memo,
     compiled: compile::Memo,
@@ -34,8 +35,33 @@ pub(super) struct Built {
     pub dynamic: Vec<DynamicUpstream>,
     /// File sources that the keyring has not read yet: the outcome is better not used until it has.
     pub unread: bool,
+    /// Not every source gave its list, and secrets that the tables need are missing: secrets are not remembered, and
+    /// tables without their certificates would take down what workers serve. The outcome must not be used.
+    pub blind: bool,
     /// What the store must learn.
     pub changes: Vec<Change>,
+}
+
+/// Where the time of a build goes.
+#[derive(Debug)]
+struct Phases {
+    last: Instant,
+    merge: Duration,
+    translate: Duration,
+    compile: Duration,
+    settle: Duration,
+}
+
+impl Phases {
+    fn new(last: Instant) -> Self {
+        let zero = Duration::ZERO;
+        Self { last, merge: zero, translate: zero, compile: zero, settle: zero }
+    }
+
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.last, now)
+    }
 }
 
 impl Builder {
@@ -45,6 +71,7 @@ impl Builder {
             epoch,
             seq,
             own_namespace,
+            merger: Merger::default(),
             memory,
             translated: translate::Memo::default(),
             compiled: compile::Memo::default(),
@@ -60,7 +87,8 @@ impl Builder {
     /// Builds. `None` when there is nothing to build from: no source could be read and nothing is remembered.
     pub fn build(&mut self, sources: &Sources, keys: &Arc<Keys>) -> Option<Built> {
         let began = Instant::now();
-        let Merged { entries, problems, notices } = merge(sources, &self.memory);
+        let mut phases = Phases::new(began);
+        let Merged { entries, touched, problems, notices } = self.merger.merge(sources, &self.memory);
         if !sources.listed() && entries.is_empty() {
             return None;
         }
@@ -70,29 +98,44 @@ impl Builder {
             secrets: keys.index.clone(),
             own_namespace: Arc::clone(&self.own_namespace),
         };
+        phases.merge = phases.lap();
         let translated = translate::translate(&snapshot, &mut self.translated);
+        phases.translate = phases.lap();
         let tables = compile::compile(&translated.ir, &keys.index, &mut self.compiled);
+        phases.compile = phases.lap();
         let Snapshot { entries, accepted, .. } = snapshot;
         self.memory.accepted = accepted;
-        let changes = self.memory.settle(&entries, &translated.report, SystemTime::now());
+        let changes = self.memory.settle(&entries, &touched, &translated.report, SystemTime::now());
+        let entries = Arc::new(entries);
+        self.merger.remember(sources, &entries);
+        phases.settle = phases.lap();
+        tracing::debug!(?phases, "built");
         self.seq += 1;
         let version = Version { epoch: self.epoch, seq: self.seq };
         self.adopt(version, tables);
-        let unread = translated.wanted.iter().any(|source| {
-            matches!(source, CertificateSource::Files { .. }) && keys.index.lookup(source).is_none()
-        });
+        let missing = |source: &&CertificateSource| keys.index.lookup(source).is_none();
+        let mut missing = translated.wanted.iter().filter(missing).peekable();
+        let blind = !sources.listed() && missing.peek().is_some();
+        let unread = missing.any(|source| matches!(source, CertificateSource::Files { .. }));
         let published = Published {
             version,
             proxies: self.proxies.clone(),
             report: translated.report,
-            entries: Arc::new(entries),
+            entries,
             first_seen: Arc::clone(&self.memory.first_seen),
             problems: Arc::new(problems),
             notices: Arc::new(notices),
             keys: Arc::clone(keys),
             took: began.elapsed(),
         };
-        Some(Built { published, wanted: translated.wanted, dynamic: translated.dynamic, unread, changes })
+        Some(Built {
+            published,
+            wanted: translated.wanted,
+            dynamic: translated.dynamic,
+            unread,
+            blind,
+            changes,
+        })
     }
 
     /// Gives every table that differs from its predecessor the new version.

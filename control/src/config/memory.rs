@@ -1,13 +1,14 @@
 //! The accepted forms in memory, and what of them changes in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::merge::{Entries, Touched};
 use crate::resource::{Entry, Kind, Location, ObjectRef, decode_document};
 use crate::store::{Change, Record};
-use crate::translate::{Accepted, Report, State};
+use crate::translate::{Accepted, ObjectReport, Report, State};
 
 /// What is remembered of every object.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub(super) struct Memory {
     pub accepted: BTreeMap<ObjectRef, Accepted>,
     /// Where each accepted form stood.
     locations: BTreeMap<ObjectRef, Location>,
+    /// Objects that are not accepted as they stand.
+    pending: BTreeSet<ObjectRef>,
     /// When each object was seen first, accepted or not.
     pub first_seen: Arc<BTreeMap<ObjectRef, SystemTime>>,
     /// The order that the next newcomer gets.
@@ -54,37 +57,47 @@ impl Memory {
     /// are forgotten. Returns what the store must learn.
     pub fn settle(
         &mut self,
-        entries: &BTreeMap<ObjectRef, Arc<Entry>>,
+        entries: &Entries,
+        touched: &Touched,
         report: &Report,
         now: SystemTime,
     ) -> Vec<Change> {
-        self.see(entries, now);
-        let mut changes = Vec::new();
-        for (id, entry) in entries {
-            if let Some(record) = self.accept(id, entry, report, now) {
-                changes.push(Change::Remember(record));
-            }
+        let ids: BTreeSet<ObjectRef> = match touched {
+            Touched::All => entries
+                .keys()
+                .chain(self.accepted.keys().filter(|id| !entries.contains_key(*id)))
+                .cloned()
+                .collect(),
+            // What was not accepted may be by now, because something else changed.
+            Touched::These(ids) => ids.iter().chain(&self.pending).cloned().collect(),
+        };
+        if *touched == Touched::All {
+            Arc::make_mut(&mut self.first_seen).retain(|id, _| entries.contains_key(id));
+            self.pending.retain(|id| entries.contains_key(id));
         }
-        let gone: Vec<ObjectRef> =
-            self.accepted.keys().filter(|id| !entries.contains_key(*id)).cloned().collect();
-        for id in gone {
-            self.accepted.remove(&id);
-            self.locations.remove(&id);
-            changes.push(Change::Forget(Record::key_of(id.kind.as_str(), &id.namespace, &id.name)));
+        let mut changes = Vec::new();
+        for id in ids {
+            match entries.get(&id) {
+                Some(entry) => {
+                    if !self.first_seen.contains_key(&id) {
+                        Arc::make_mut(&mut self.first_seen).insert(id.clone(), now);
+                    }
+                    changes.extend(self.accept(&id, entry, report, now).map(Change::Remember));
+                }
+                None => changes.extend(self.forget(&id)),
+            }
         }
         changes
     }
 
-    fn see(&mut self, entries: &BTreeMap<ObjectRef, Arc<Entry>>, now: SystemTime) {
-        let same = self.first_seen.len() == entries.len() && self.first_seen.keys().eq(entries.keys());
-        if same {
-            return;
+    fn forget(&mut self, id: &ObjectRef) -> Option<Change> {
+        self.pending.remove(id);
+        if self.first_seen.contains_key(id) {
+            Arc::make_mut(&mut self.first_seen).remove(id);
         }
-        let first_seen = Arc::make_mut(&mut self.first_seen);
-        first_seen.retain(|id, _| entries.contains_key(id));
-        for id in entries.keys() {
-            first_seen.entry(id.clone()).or_insert(now);
-        }
+        self.locations.remove(id);
+        self.accepted.remove(id)?;
+        Some(Change::Forget(Record::key_of(id.kind.as_str(), &id.namespace, &id.name)))
     }
 
     fn accept(&mut self, id: &ObjectRef, entry: &Entry, report: &Report, now: SystemTime) -> Option<Record> {
@@ -92,11 +105,13 @@ impl Memory {
         if id.kind == Kind::Secret {
             return None;
         }
-        let object = entry.object.as_ref()?;
-        let said = report.objects.get(id)?;
-        if said.using_last_accepted || said.state() == State::Rejected {
+        let accepted = |said: &ObjectReport| !said.using_last_accepted && said.state() != State::Rejected;
+        let object = entry.object.as_ref().filter(|_| report.objects.get(id).is_some_and(accepted));
+        let Some(object) = object else {
+            self.pending.insert(id.clone());
             return None;
-        }
+        };
+        self.pending.remove(id);
         let known = self.accepted.get(id);
         let moved = self.locations.get(id).is_none_or(|known| known.file != entry.location.file);
         if known.is_some_and(|known| known.object.digest == object.digest) && !moved {

@@ -1,41 +1,123 @@
 //! Many sets become one map of objects, with stand-ins for what is missing but not gone.
+//!
+//! A change of one file among many is merged by comparing what a source holds now with what it held before, pointer by
+//! pointer; everything else is the full merge, which gives the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::memory::Memory;
 use crate::resource::{Entry, Finding, ObjectRef};
-use crate::topics::Sources;
+use crate::topics::{Set, Sources};
 
 /// The objects of all sources.
+pub(super) type Entries = BTreeMap<ObjectRef, Arc<Entry>>;
+
+/// The outcome of a merge.
 pub(super) struct Merged {
     /// By reference; an object that is missing for a reason is there without a form.
-    pub entries: BTreeMap<ObjectRef, Arc<Entry>>,
+    pub entries: Entries,
+    /// What may differ from the last merge.
+    pub touched: Touched,
     /// What belongs to no object.
     pub problems: Vec<Finding>,
     /// Documents of kinds that are not served.
     pub notices: Vec<Finding>,
 }
 
-/// Merges `sources`.
-///
-/// An object whose accepted form is remembered and that no source shows is *gone* only if every source gave its list
-/// and the file that it came from could be read. Otherwise an entry without a form takes its place, so that translation
-/// uses the accepted one.
-pub(super) fn merge(sources: &Sources, memory: &Memory) -> Merged {
-    let mut merged = Merged { entries: BTreeMap::new(), problems: Vec::new(), notices: Vec::new() };
-    for set in sources.sets() {
-        for entry in &set.entries {
-            // Within one source the source itself has told about doubles; between sources the first one wins.
-            merged.entries.entry(entry.id.clone()).or_insert_with(|| Arc::clone(entry));
+/// Which objects may have changed, come or gone.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Touched {
+    /// Any of them.
+    All,
+    /// These and no others.
+    These(BTreeSet<ObjectRef>),
+}
+
+/// What the last merge gave.
+#[derive(Default)]
+pub(super) struct Merger {
+    /// The only set that there was, and all entries; `None` when there were several or stand-ins.
+    last: Option<(Arc<Set>, Arc<Entries>)>,
+}
+
+impl Merger {
+    /// Merges `sources`.
+    ///
+    /// An object whose accepted form is remembered and that no source shows is *gone* only if every source gave its list
+    /// and the file that it came from could be read whole. Otherwise an entry without a form takes its place, so that
+    /// translation uses the accepted one.
+    pub fn merge(&mut self, sources: &Sources, memory: &Memory) -> Merged {
+        let (mut entries, mut touched) = match (&self.last, only(sources)) {
+            (Some((before, entries)), Some(now)) => advance(before, entries, now),
+            _ => (full(sources), Touched::All),
+        };
+        if stand_in(&mut entries, sources, memory) {
+            touched = Touched::All;
         }
-        merged.problems.extend(set.problems.iter().cloned());
-        merged.notices.extend(set.notices.iter().cloned());
+        self.last = None;
+        let problems = sources.sets().flat_map(|set| set.problems.iter().cloned()).collect();
+        let notices = sources.sets().flat_map(|set| set.notices.iter().cloned()).collect();
+        Merged { entries, touched, problems, notices }
     }
+
+    /// Remembers the outcome of the last merge, in the form in which it was published.
+    pub fn remember(&mut self, sources: &Sources, entries: &Arc<Entries>) {
+        let plain = |set: &Arc<Set>| set.entries.len() == entries.len();
+        self.last = only(sources).filter(|set| plain(set)).map(|set| (Arc::clone(set), Arc::clone(entries)));
+    }
+}
+
+/// The set, if there is exactly one source and it gave its list.
+fn only(sources: &Sources) -> Option<&Arc<Set>> {
+    let mut sets = sources.sets();
+    let first = sets.next().filter(|_| sources.listed())?;
+    sets.next().is_none().then_some(first)
+}
+
+fn full(sources: &Sources) -> Entries {
+    let mut entries = Entries::new();
+    for entry in sources.entries() {
+        // Within one source the source itself has told about doubles; between sources the first one wins.
+        entries.entry(entry.id.clone()).or_insert_with(|| Arc::clone(entry));
+    }
+    entries
+}
+
+/// `entries` is what `before` held; brings it to what `now` holds. A source names each object once.
+fn advance(before: &Set, entries: &Entries, now: &Set) -> (Entries, Touched) {
+    let mut entries = entries.clone();
+    let (old, new) = middle(&before.entries, &now.entries);
+    for entry in old {
+        entries.remove(&entry.id);
+    }
+    for entry in new {
+        entries.insert(entry.id.clone(), Arc::clone(entry));
+    }
+    let touched = old.iter().chain(new).map(|entry| entry.id.clone()).collect();
+    (entries, Touched::These(touched))
+}
+
+/// What is between the common beginning and the common end of two lists.
+fn middle<'a>(old: &'a [Arc<Entry>], new: &'a [Arc<Entry>]) -> (&'a [Arc<Entry>], &'a [Arc<Entry>]) {
+    let same = |(a, b): &(&Arc<Entry>, &Arc<Entry>)| Arc::ptr_eq(a, b);
+    let front = old.iter().zip(new).take_while(same).count();
+    let (old, new) = (old.get(front..).unwrap_or_default(), new.get(front..).unwrap_or_default());
+    let back = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+    let cut = |list: &'a [Arc<Entry>]| list.get(..list.len() - back).unwrap_or_default();
+    (cut(old), cut(new))
+}
+
+/// Adds entries for what is missing but not gone. Tells whether there are any.
+fn stand_in(entries: &mut Entries, sources: &Sources, memory: &Memory) -> bool {
     let incomplete: Vec<&PathBuf> = sources.sets().flat_map(|set| &set.incomplete).collect();
+    if sources.listed() && incomplete.is_empty() {
+        return false;
+    }
+    let mut any = false;
     for (id, location) in memory.locations() {
-        if merged.entries.contains_key(id) {
+        if entries.contains_key(id) {
             continue;
         }
         let why = if !sources.listed() {
@@ -49,7 +131,70 @@ pub(super) fn merge(sources: &Sources, memory: &Memory) -> Merged {
             Finding::error("", format!("{why}; the last accepted form is in use")).at(location.clone());
         let entry =
             Entry { id: id.clone(), object: None, findings: vec![finding], location: location.clone() };
-        merged.entries.insert(id.clone(), Arc::new(entry));
+        entries.insert(id.clone(), Arc::new(entry));
+        any = true;
     }
-    merged
+    any
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::resource::{Kind, Location};
+    use crate::topics::Topics;
+
+    fn entry(name: u8) -> Arc<Entry> {
+        let location = Location::file(Path::new("/etc/c/a.yaml"));
+        let id = ObjectRef::new(Kind::Upstream, "ns", name.to_string());
+        Arc::new(Entry { id, object: None, findings: Vec::new(), location })
+    }
+
+    proptest! {
+        /// Whatever changes, merging what differs gives what merging everything gives, and names what differs.
+        #[test]
+        fn a_merge_of_differences_is_a_full_merge(
+            steps in proptest::collection::vec(proptest::collection::vec((0..12u8, any::<bool>()), 0..10), 1..8),
+        ) {
+            let topics = Topics::new(&["file"]);
+            let (mut merger, memory) = (Merger::default(), Memory::default());
+            let mut known: BTreeMap<u8, Arc<Entry>> = BTreeMap::new();
+            let mut before = Entries::new();
+            for step in steps {
+                // Names in the order of the step, each once; an edited one is a new entry.
+                let mut list: Vec<Arc<Entry>> = Vec::new();
+                for (name, edited) in step {
+                    if edited || !known.contains_key(&name) {
+                        known.insert(name, entry(name));
+                    }
+                    if !list.iter().any(|other| other.id == known[&name].id) {
+                        list.push(Arc::clone(&known[&name]));
+                    }
+                }
+                let set = Arc::new(Set { entries: list, ..Set::default() });
+                topics.sources.send_modify(|sources| sources.put("file", set));
+                let sources = topics.sources.borrow().clone();
+                let merged = merger.merge(&sources, &memory);
+                let wanted = full(&sources);
+                prop_assert!(merged.entries.keys().eq(wanted.keys()));
+                prop_assert!(merged.entries.values().zip(wanted.values()).all(|(a, b)| Arc::ptr_eq(a, b)));
+                if let Touched::These(touched) = &merged.touched {
+                    let ids: BTreeSet<_> = before.keys().chain(wanted.keys()).collect();
+                    for id in ids {
+                        let same = match (before.get(id), wanted.get(id)) {
+                            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                            _ => false,
+                        };
+                        prop_assert!(same || touched.contains(id), "{id} is not named");
+                    }
+                }
+                let entries = Arc::new(merged.entries);
+                merger.remember(&sources, &entries);
+                before = wanted;
+            }
+        }
+    }
 }

@@ -159,6 +159,40 @@ fn before_the_first_list_the_store_stands_in_and_without_it_there_is_nothing() {
 }
 
 #[test]
+fn what_is_remembered_is_not_used_while_its_secrets_are_away() {
+    let service = "
+apiVersion: gateway.solo.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: gloo-system}
+spec:
+  sslConfig: {secretRef: {name: s, namespace: gloo-system}}
+  virtualHost:
+    domains: ['*']
+    routes: [{matchers: [{prefix: /}], directResponseAction: {status: 200}}]
+";
+    let secret = "{apiVersion: v1, kind: Secret, type: kubernetes.io/tls, metadata: {name: s, namespace: gloo-system}}";
+    let documents = [service.to_owned(), secret.to_owned()];
+    let mut first = builder(Memory::default());
+    let parsed = set(&documents);
+    let mut keys = Keys::default();
+    keys.index = usable();
+    let built = first.build(&sources(Some(parsed)), &Arc::new(keys)).unwrap();
+    assert!(!built.blind);
+    let records = remembered(&built);
+    assert_eq!(names(&records), ["v"]);
+
+    let blind = build(&mut builder(Memory::load(records)), None);
+    assert!(blind.blind);
+}
+
+/// Facts of a secret that is fine.
+fn usable() -> crate::translate::SecretIndex {
+    use crate::translate::{CertificateSource, SecretFacts};
+    let source = CertificateSource::Secret { namespace: "gloo-system".into(), name: "s".into() };
+    [(source, SecretFacts { has_certificate: true, ..SecretFacts::default() })].into_iter().collect()
+}
+
+#[test]
 fn a_table_keeps_its_version_while_it_stays_the_same() {
     let mut builder = builder(Memory::default());
     let versions = |built: &Built| -> BTreeMap<Arc<str>, u64> {

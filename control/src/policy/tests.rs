@@ -155,7 +155,7 @@ fn headers_run_from_destination_to_virtual_host_or_the_reverse() {
     let order = |reversed: bool| {
         let mut case = Case::routes(&[add("route")]).host(add("host")).destination(add("destination"));
         case.reversed = reversed;
-        let (policies, _) = case.run(|levels, notes| of_destination(levels, notes));
+        let (policies, _) = case.run(of_destination);
         let levels = one::<wire::Headers>(&policies).unwrap().request;
         levels.iter().map(|level| level.add[0].value.clone()).collect::<Vec<_>>()
     };
@@ -166,7 +166,7 @@ fn headers_run_from_destination_to_virtual_host_or_the_reverse() {
 #[test]
 fn a_destination_without_headers_of_its_own_keeps_the_routes() {
     let case = Case::routes(&[add("route")]).destination(json!({}));
-    assert!(case.run(|levels, notes| of_destination(levels, notes)).0.is_empty());
+    assert!(case.run(of_destination).0.is_empty());
 }
 
 #[test]

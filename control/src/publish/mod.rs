@@ -6,6 +6,7 @@
 //!
 //! Secret bytes pass through here only inside a frame that is being written.
 
+mod end;
 mod frames;
 mod server;
 mod session;

@@ -13,70 +13,25 @@ use portcullis_shared::transport::PeerIdentity;
 use portcullis_shared::version::{Digest, Version};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
-use super::frames::{FrameError, Frames, bytes_of};
+use super::end::{End, RESETS, SILENCE};
+use super::frames::{Frames, bytes_of};
 use super::server::Link;
-use super::state::{AnswerError, Refusal, State};
+use super::state::{Refusal, State};
 use super::{Acknowledged, Target, Worker};
 use crate::compile::{Key, Table};
 
 /// How often both sides say that they live.
 const BEAT: Duration = Duration::from_secs(2);
-/// A worker that says nothing for this long is gone.
-const SILENCE: Duration = Duration::from_secs(10);
 /// Hello and Have must be complete by then.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long the worker may take to take one frame.
 const WRITE: Duration = Duration::from_secs(30);
 /// More resources than any table has: a worker that lists more is confused.
 const HAVE_LIMIT: usize = 1 << 20;
-/// A worker that does not agree on the digest after this many resets gets a new session.
-const RESETS: u32 = 3;
 /// When a worker should come back after a Goodbye.
 const RETRY_MS: u64 = 200;
-
-/// Why a session ended.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("the worker closed the stream")]
-    Closed,
-    #[error("control is stopping")]
-    Stopping,
-    #[error("the worker said nothing for {} s", SILENCE.as_secs())]
-    Silent,
-    #[error("the worker takes no frames")]
-    Stuck,
-    #[error("the stream broke: {0}")]
-    Stream(String),
-    #[error("protocol error: {0}")]
-    Protocol(String),
-    #[error("not allowed: {0}")]
-    Forbidden(String),
-    #[error("the worker's table stays different after {RESETS} resets")]
-    Drift,
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    #[error("the root is gone")]
-    Root(#[from] tokio::sync::watch::error::RecvError),
-}
-
-impl End {
-    /// The status that ends the stream; `None` when nobody is there to read it, or a Goodbye was said.
-    fn status(&self) -> Option<Status> {
-        let code = match self {
-            Self::Closed | Self::Stopping | Self::Stream(_) | Self::Stuck | Self::Root(_) => return None,
-            Self::Silent => Code::DeadlineExceeded,
-            Self::Protocol(_) | Self::Answer(_) => Code::InvalidArgument,
-            Self::Forbidden(_) => Code::PermissionDenied,
-            Self::Drift => Code::FailedPrecondition,
-            Self::Frame(_) => Code::Internal,
-        };
-        Some(Status::new(code, self.to_string()))
-    }
-}
 
 /// A session before and while it runs.
 pub(super) struct Session {

@@ -5,13 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use super::decode::nearest;
 use super::decode::node::{Node, Pair, Value};
 
 /// The annotation in which kubectl keeps a copy of the whole document, which may hold secrets.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// `metadata`, as far as it matters.
+/// Fields of a document beside its content.
+const FIELDS: [&str; 6] = ["apiVersion", "kind", "metadata", "spec", "status", "namespacedStatuses"];
+
+/// `metadata`, as far as it matters. What Kubernetes and Gloo keep there besides is named, so that a misspelt field is told
+/// from it, and not read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata {
@@ -23,6 +29,20 @@ pub struct Metadata {
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
+    cluster: IgnoredAny,
+    cluster_name: IgnoredAny,
+    creation_timestamp: IgnoredAny,
+    deletion_grace_period_seconds: IgnoredAny,
+    deletion_timestamp: IgnoredAny,
+    finalizers: IgnoredAny,
+    generate_name: IgnoredAny,
+    generation: IgnoredAny,
+    initializers: IgnoredAny,
+    managed_fields: IgnoredAny,
+    owner_references: IgnoredAny,
+    resource_version: IgnoredAny,
+    self_link: IgnoredAny,
+    uid: IgnoredAny,
 }
 
 impl Metadata {
@@ -85,6 +105,21 @@ impl Envelope {
             envelope.content.value = Value::Map(std::mem::take(&mut envelope.beside));
         }
         Some(envelope)
+    }
+
+    /// The field of a document that is meant by a key which is none.
+    pub fn meant(key: &str) -> Option<&'static str> {
+        nearest(key, FIELDS.into_iter())
+    }
+
+    /// A misspelt `metadata`, if there is no other.
+    pub fn misspelt_metadata(&self) -> Option<&Pair> {
+        let content = match &self.content.value {
+            Value::Map(pairs) if !self.wrapped => pairs.as_slice(),
+            _ => &[],
+        };
+        let mut pairs = self.beside.iter().chain(content);
+        pairs.find(|pair| self.metadata.is_none() && Envelope::meant(&pair.key) == Some("metadata"))
     }
 
     /// A text of `metadata` without decoding all of it.

@@ -229,8 +229,15 @@ impl Parser {
                     self.parsed.problems.append(&mut findings);
                     return;
                 }
-                let message = format!("{kind} without a name: `metadata.name` is needed");
-                self.problem(envelope.position, message);
+                let (position, message) = match envelope.misspelt_metadata() {
+                    Some(pair) => {
+                        let message =
+                            format!("{kind}: unknown field `{}`; did you mean `metadata`?", shown(&pair.key));
+                        ((pair.line, pair.column), message)
+                    }
+                    None => (envelope.position, format!("{kind} without a name: `metadata.name` is needed")),
+                };
+                self.problem(position, message);
                 return;
             }
             (name, _) => name,
@@ -297,13 +304,21 @@ impl Parser {
             Kind::Secret => Content::default(),
         };
         for pair in &envelope.beside {
-            let message = format!(
-                "unknown field `{}` beside `spec`; it belongs under `spec`: check the indentation",
-                shown(&pair.key)
-            );
+            let key = shown(&pair.key);
+            let message = match Envelope::meant(&pair.key) {
+                Some(meant) => format!("unknown field `{key}`; did you mean `{meant}`?"),
+                None => format!(
+                    "unknown field `{key}` beside `spec`; it belongs under `spec`: check the indentation"
+                ),
+            };
             let finding =
                 Finding::error(pair.key.clone(), message).at(self.location((pair.line, pair.column)));
             content.findings.push(finding);
+        }
+        if !envelope.wrapped {
+            for finding in &mut content.findings {
+                suggest_envelope(finding);
+            }
         }
         content
     }
@@ -338,6 +353,16 @@ impl Parser {
         self.first.insert(id.clone(), location.clone());
         findings.sort_by_key(|finding| finding.location.as_ref().map(|at| (at.line, at.column)));
         self.parsed.entries.push(Arc::new(Entry { id, object, findings, location }));
+    }
+}
+
+/// In a document without `spec` a misspelt `spec` is read as a field of the content.
+fn suggest_envelope(finding: &mut Finding) {
+    if finding.message.starts_with("unknown field `")
+        && !finding.message.contains("did you mean")
+        && let Some(meant) = Envelope::meant(&finding.path)
+    {
+        finding.message = format!("unknown field `{}`; did you mean `{meant}`?", shown(&finding.path));
     }
 }
 

@@ -10,5 +10,5 @@ mod served;
 mod tests;
 
 pub use actor::run;
-pub use row::{Row, listeners, rows, workers};
+pub use row::{Listeners, Row, listeners, rows, workers};
 pub use served::Served;

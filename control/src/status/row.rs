@@ -8,7 +8,7 @@ use portcullis_proto::admin::v1 as wire;
 use portcullis_proto::link::v1::upsert::Resource;
 
 use super::served::Served;
-use crate::compile::Body;
+use crate::compile::{Body, Table};
 use crate::config::Published;
 use crate::publish::Rollout;
 use crate::resource::{Entry, Finding, Kind, Level, ObjectRef};
@@ -56,7 +56,7 @@ impl Row<'_> {
             last_accepted_form: self.report.is_some_and(|report| report.using_last_accepted),
             file: self.entry.location.file.display().to_string(),
             line: self.entry.location.line,
-            columns: Vec::new(),
+            worker_errors: served.errors(self.id),
             document: self
                 .entry
                 .object
@@ -136,11 +136,38 @@ pub fn workers(published: Option<&Published>, rollout: &Rollout, now: SystemTime
         .collect()
 }
 
-/// What the tables bind, for people: "http://[::]:8080", sorted.
+/// What the tables bind, for people.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// Of proxies that have a worker: `http://[::]:8080`, sorted.
+    pub served: Vec<String>,
+    /// Of proxies that have none: `http://[::]:8080 (proxy other)`, sorted.
+    pub unserved: Vec<String>,
+}
+
+/// What the tables bind, and whether anybody does it.
 #[must_use]
-pub fn listeners(published: &Published) -> Vec<String> {
+pub fn listeners(published: &Published, rollout: &Rollout) -> Listeners {
+    let mut listeners = Listeners::default();
+    for (name, proxy) in published.proxies.iter() {
+        let addresses = addresses(&proxy.table);
+        if rollout.values().any(|worker| worker.proxy == *name) {
+            listeners.served.extend(addresses);
+        } else {
+            listeners
+                .unserved
+                .extend(addresses.into_iter().map(|address| format!("{address} (proxy {name})")));
+        }
+    }
+    listeners.served.sort_unstable();
+    listeners.served.dedup();
+    listeners.unserved.sort_unstable();
+    listeners
+}
+
+fn addresses(table: &Table) -> BTreeSet<String> {
     let mut addresses = BTreeSet::new();
-    for entry in published.proxies.values().flat_map(|proxy| proxy.table.entries.values()) {
+    for entry in table.entries.values() {
         let Body::Upsert(Resource::Listener(listener)) = &entry.body else { continue };
         let scheme =
             if listener.filter_chains.iter().any(|chain| chain.tls.is_some()) { "https" } else { "http" };
@@ -150,5 +177,5 @@ pub fn listeners(published: &Published) -> Vec<String> {
         };
         addresses.insert(format!("{scheme}://{address}:{}", listener.port));
     }
-    addresses.into_iter().collect()
+    addresses
 }

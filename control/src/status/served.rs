@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portcullis_proto::link::v1::upsert::Resource;
-use portcullis_proto::table::v1::{Origin, VirtualHost};
+use portcullis_proto::table::v1::{Kind as WireKind, Origin, VirtualHost};
 
 use crate::compile::{Body, Key, Table};
 use crate::config::Published;
@@ -50,6 +50,28 @@ impl Served {
         }
         (serving, total)
     }
+
+    /// Why workers do not run the object as it stands: what they refuse of it, and listeners that they cannot bind.
+    #[must_use]
+    pub fn errors(&self, object: &ObjectRef) -> Vec<String> {
+        let of = |worker: &Worker| -> Vec<String> {
+            let keys = self.proxies.get(&worker.proxy).and_then(|(_, objects)| objects.get(object));
+            keys.into_iter().flatten().filter_map(|key| error(worker, key)).collect()
+        };
+        self.rollout.values().flat_map(|worker| of(worker)).collect()
+    }
+}
+
+fn error(worker: &Worker, key: &Key) -> Option<String> {
+    let name = &key.1;
+    if let Some(refusal) = worker.refused.get(key) {
+        let path = if refusal.path.is_empty() { String::new() } else { format!("{}: ", refusal.path) };
+        return Some(format!("{}: {name}: {path}{}", worker.id, refusal.reason));
+    }
+    let is_listener = key.0 == WireKind::Listener as i32;
+    let (_, reason) =
+        worker.listener_errors.iter().find(|(listener, _)| is_listener && **listener == **name)?;
+    Some(format!("{}: {name}: {reason}", worker.id))
 }
 
 fn runs(worker: &Worker, table: &Table, key: &Key) -> bool {

@@ -7,7 +7,7 @@ use portcullis_proto::link::v1::upsert::Resource;
 use portcullis_proto::table::v1::{FilterChain, Kind as WireKind, Listener, Origin, Route, VirtualHost};
 use portcullis_shared::version::{Digest, Version};
 
-use super::{Served, listeners, rows, workers};
+use super::{Listeners, Served, listeners, rows, workers};
 use crate::compile::{Body, Key, Table, TableEntry};
 use crate::config::{ProxyTable, Published};
 use crate::publish::state::Refusal;
@@ -128,6 +128,8 @@ fn an_object_is_served_by_the_workers_that_run_all_its_parts_in_their_present_fo
     let served = Served::new(&published(&new, 2), rollout);
     assert_eq!(served.count(&id(Kind::VirtualService, "vs")), (1, 4));
     assert_eq!(served.count(&id(Kind::RouteTable, "rt")), (1, 4), "a delegated table is part of the host");
+    assert_eq!(served.errors(&id(Kind::VirtualService, "vs")), ["w4: vh: routes[0]: no"]);
+    assert!(served.errors(&id(Kind::Gateway, "gw")).is_empty());
     assert_eq!(served.count(&id(Kind::Gateway, "gw")), (3, 4), "its listener did not change");
     assert_eq!(served.count(&id(Kind::Upstream, "none")), (0, 0));
 }
@@ -139,6 +141,8 @@ fn a_listener_that_cannot_be_bound_is_not_served() {
     failing.listener_errors = vec![("l".to_owned(), "address in use".to_owned())];
     let served = Served::new(&published(&table, 1), rollout(vec![failing]));
     assert_eq!(served.count(&id(Kind::Gateway, "gw")), (0, 1));
+    assert_eq!(served.errors(&id(Kind::Gateway, "gw")), ["w1: l: address in use"]);
+    assert!(served.errors(&id(Kind::VirtualService, "vs")).is_empty());
     assert_eq!(served.count(&id(Kind::VirtualService, "vs")), (1, 1));
 }
 
@@ -180,5 +184,12 @@ fn rows_are_found_by_kind_namespace_and_name() {
 
 #[test]
 fn listeners_are_named_as_urls() {
-    assert_eq!(listeners(&published(&table("x"), 1)), ["https://[::]:8443"]);
+    let table = table("x");
+    let both = |rollout: &Rollout| {
+        let Listeners { served, unserved } = listeners(&published(&table, 1), rollout);
+        (served.join(","), unserved.join(","))
+    };
+    let one = rollout(vec![worker("w", None)]);
+    assert_eq!(both(&one), ("https://[::]:8443".to_owned(), String::new()));
+    assert_eq!(both(&Rollout::default()), (String::new(), "https://[::]:8443 (proxy p)".to_owned()));
 }

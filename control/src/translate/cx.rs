@@ -1,7 +1,7 @@
 //! The only way to read a snapshot. Every read is recorded with a digest of what it gave, so that a result can be
 //! used again as long as the same reads give the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -89,6 +89,8 @@ pub struct Cx<'s> {
     overrides: BTreeSet<ObjectRef>,
     /// Resources that were read in their last accepted form.
     substituted: BTreeSet<ObjectRef>,
+    /// What selectors pick: to find that out takes a look at every RouteTable, and many routes may ask for the same.
+    picked: HashMap<TableSelector, Vec<&'s ObjectRef>>,
 }
 
 impl<'s> Cx<'s> {
@@ -100,6 +102,7 @@ impl<'s> Cx<'s> {
             known: HashSet::new(),
             overrides: BTreeSet::new(),
             substituted: BTreeSet::new(),
+            picked: HashMap::new(),
         }
     }
 
@@ -178,8 +181,12 @@ impl<'s> Cx<'s> {
 
     /// The RouteTables that a selector picks, in order of namespace and name.
     pub fn tables(&mut self, selector: TableSelector) -> Vec<&'s ObjectRef> {
+        if let Some(known) = self.picked.get(&selector) {
+            return known.clone();
+        }
         let found = tables(self.snapshot, &selector);
-        self.record(Key::Tables(selector));
+        self.record(Key::Tables(selector.clone()));
+        self.picked.insert(selector, found.clone());
         found
     }
 

@@ -2,7 +2,9 @@
 
 mod incremental;
 mod isolation;
+mod replaced;
 mod scale;
+mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +42,20 @@ fn accept(snapshot: &mut Snapshot, translated: &Translated) {
 fn state(translated: &Translated, kind: Kind, name: &str) -> State {
     let id = ObjectRef::new(kind, "gloo-system", name);
     translated.report.objects.get(&id).map_or(State::Rejected, |report| report.state())
+}
+
+/// What is said about a resource.
+fn said(translated: &Translated, kind: Kind, name: &str) -> Vec<String> {
+    let id = ObjectRef::new(kind, "gloo-system", name);
+    let findings = translated.report.objects.get(&id).map(|it| it.findings.as_slice()).unwrap_or_default();
+    findings.iter().map(|it| format!("{}: {}", it.path, it.message)).collect()
+}
+
+fn table(name: &str, routes: &str) -> String {
+    format!(
+        "apiVersion: gateway.solo.io/v1\nkind: RouteTable\nmetadata: {{name: {name}, namespace: gloo-system}}\n\
+         spec: {{routes: [{routes}]}}\n"
+    )
 }
 
 fn fresh(snapshot: &Snapshot) -> Translated {

@@ -4,6 +4,7 @@
 //! value is one byte (0 clear, 1 sealed), its digest, its body. One write is one sled batch, so that what is on disk is
 //! always a table that was served at one time, whenever the process is killed.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,9 @@ pub enum Error {
     /// A private key could not be sealed.
     #[error("cache: {0}")]
     Seal(#[from] super::seal::Error),
+    /// The folder is not there and cannot be made.
+    #[error("cache: cannot create the folder: {0}")]
+    Folder(std::io::Error),
     /// The folder is damaged beyond reading.
     #[error("cache: the folder is damaged")]
     Damaged,
@@ -215,6 +219,8 @@ fn saved(value: &[u8]) -> Option<Saved> {
 
 /// sled answers damage by an error or, in places, by a panic.
 fn open_db(folder: &Path) -> Result<sled::Db, Error> {
+    // What is not sealed in it tells a configuration all the same: it is nobody else's to read.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::Folder)?;
     let config = sled::Config::new().path(folder).cache_capacity(PAGE_CACHE).flush_every_ms(None);
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let db = config.open()?;

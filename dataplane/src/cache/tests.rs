@@ -129,3 +129,14 @@ async fn the_writer_writes_what_was_recorded() {
     flush(&journal, &store).await.unwrap();
     assert_eq!(store.load().entries.len(), 1);
 }
+
+#[test]
+fn the_folder_is_its_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state/cache");
+    let _store = Store::open(&path, None).unwrap();
+    for made in [path.parent().unwrap(), &path] {
+        assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o700, "{}", made.display());
+    }
+}

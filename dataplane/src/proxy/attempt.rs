@@ -75,7 +75,6 @@ impl Serving<'_> {
         if !upstream.is_ready() {
             self.wait(&body, upstream.wait_ready()).await?;
         }
-        self.invite(head)?;
         let mut retries = Retries::new(plan.retry.as_deref(), &head.method);
         let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
         let mut again: Option<Picked> = None;
@@ -102,7 +101,8 @@ impl Serving<'_> {
         }
     }
 
-    /// Tells a client that waits for it to send its body. The gateway does it for every upstream, as Envoy does.
+    /// Tells a client that waits for it to send its body, once there is a connection to send it on. The gateway does it
+    /// for every upstream, as Envoy does.
     fn invite(&mut self, head: &Head) -> Result<(), End> {
         let expects = head
             .headers
@@ -127,11 +127,14 @@ impl Serving<'_> {
     ) -> Result<Try, End> {
         let endpoint = &picked.endpoint;
         let target = target(upstream, endpoint);
-        let span = self
-            .exchange
-            .span
+        let path = plan
+            .path_rewrite
             .as_ref()
-            .map(|span| span.client(head, &upstream.name, endpoint.address, self.exchange.attempts));
+            .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
+        let span = self.exchange.span.as_ref().map(|span| {
+            let path = path.as_deref().unwrap_or(head.target.as_str());
+            span.client(head, upstream, endpoint.address, path, self.exchange.attempts)
+        });
         let mut headers = head.headers.clone();
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
         forward::announce_timeout(&mut headers, plan.total_timeout, per_try);
@@ -139,10 +142,6 @@ impl Serving<'_> {
         if let Some(span) = &span {
             span.inject(&mut headers);
         }
-        let path = plan
-            .path_rewrite
-            .as_ref()
-            .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
         let tls = target.tls.is_some();
         let header = Outgoing { head, headers, http2: target.http2, path, host, tls }.build()?;
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
@@ -169,6 +168,10 @@ impl Serving<'_> {
             Ok(session) => session,
             Err(stop) => return self.failed(stop, picked, span, body, retries, reused, &stats),
         };
+        if !body.invited {
+            body.invited = true;
+            self.invite(head)?;
+        }
         let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
         let answered = pump.until_header().await;
         let response = match answered {
@@ -195,9 +198,13 @@ impl Serving<'_> {
         }
         self.exchange.upstream_time = Some(waited);
         self.exchange.status = response.status;
-        let tunnel = self.respond(head, response, &mut session)?;
+        let follows = self.respond(head, response, &mut session)?;
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
-        let ended = if tunnel { pump.tunnel().await } else { pump.until_end().await };
+        let ended = match follows {
+            Follows::Tunnel => pump.tunnel().await,
+            Follows::Body => pump.until_end(false).await,
+            Follows::Nothing => pump.until_end(true).await,
+        };
         let clean = pump.is_clean();
         ended.map_err(cut)?;
         if clean {
@@ -274,30 +281,38 @@ impl Serving<'_> {
         }
     }
 
-    /// Sends the answer's header to the client; says whether a tunnel follows.
+    /// Sends the answer's header to the client; says what follows it.
     fn respond(
         &mut self,
         head: &Head,
         response: Box<ResponseHeader>,
         session: &mut Session,
-    ) -> Result<bool, End> {
+    ) -> Result<Follows, End> {
         let mut parts: http::response::Parts = (*response).into();
         let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-        if tunnel && !head.upgrade {
-            let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("101 without an upgrade");
+        let agreed = parts.version == Version::HTTP_11 && forward::is_agreed(head, &parts.headers);
+        if tunnel && !(head.upgrade && agreed) {
+            let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("101 to what was not asked for");
             return Err(wrong.into());
         }
         let waited = self.exchange.upstream_time.unwrap_or_default();
-        forward::sanitize_response(&mut parts, waited);
+        // HTTP/1 drops trailers on either side.
+        let trailers = session.is_http2() && head.version == Version::HTTP_2;
+        forward::sanitize_response(&mut parts, waited, trailers);
         self.policies_on_response(head, &mut parts);
-        let end = !tunnel && session.body_is_done();
         let is_head = head.method == http::Method::HEAD;
+        // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
+        let end = !tunnel && (forward::is_bodyless(parts.status, is_head) || session.body_is_done());
         forward::frame_response(&mut parts, head.version, is_head, end);
         if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
             self.down.set_keepalive(false);
         }
         self.down.respond(reply::boxed(parts), end)?;
-        Ok(tunnel)
+        Ok(match (tunnel, end) {
+            (true, _) => Follows::Tunnel,
+            (false, true) => Follows::Nothing,
+            (false, false) => Follows::Body,
+        })
     }
 
     /// Waits for `future`, as long as the client stays and the limits allow.
@@ -316,6 +331,13 @@ impl Serving<'_> {
         })
         .await
     }
+}
+
+/// What comes after an answer's header.
+enum Follows {
+    Tunnel,
+    Body,
+    Nothing,
 }
 
 enum Outcome {

@@ -14,6 +14,8 @@ use super::limits;
 pub(super) struct Body {
     /// The request has one.
     pub(super) expected: bool,
+    /// A client that waits for it was told to send it.
+    pub(super) invited: bool,
     /// The client has sent all of it.
     complete: bool,
     /// Bytes were taken from the client.
@@ -30,6 +32,7 @@ impl Body {
     pub(super) fn new(expected: bool, record: bool) -> Self {
         Body {
             expected,
+            invited: false,
             complete: !expected,
             begun: false,
             record: (expected && record).then(Vec::new),

@@ -30,6 +30,7 @@ pub(super) struct Clock {
     complete: bool,
     total_at: Option<Instant>,
     try_at: Option<Instant>,
+    idle: Duration,
     idle_at: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -43,6 +44,7 @@ impl Clock {
             complete: false,
             total_at: None,
             try_at: None,
+            idle: limits::STREAM_IDLE,
             idle_at: Instant::now() + limits::STREAM_IDLE,
             timer: None,
         }
@@ -85,7 +87,13 @@ impl Clock {
 
     /// Something moved.
     pub(super) fn touch(&mut self) {
-        self.idle_at = Instant::now() + limits::STREAM_IDLE;
+        self.idle_at = Instant::now() + self.idle;
+    }
+
+    /// From now on a shorter silence is too long.
+    pub(super) fn shorten_idle(&mut self, idle: Duration) {
+        self.idle = idle;
+        self.touch();
     }
 
     /// The limit that comes first.

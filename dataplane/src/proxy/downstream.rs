@@ -260,6 +260,30 @@ impl Downstream {
         self.conn().map_or(Poll::Ready(Ok(())), |conn| conn.poll_drain(cx).map_err(Gone::left))
     }
 
+    /// Before an answer that leaves the request's body aside: takes what is here of it, so that the connection can carry
+    /// another request. Always ready. `rest` is the body's length where it is known and the client is certain to send it.
+    pub(super) fn discard(&mut self, rest: Option<usize>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_http2() || self.body_is_done() {
+            return Poll::Ready(());
+        }
+        let taken = self.session.body_bytes_read();
+        while !self.body_is_done() && self.session.body_bytes_read() - taken <= limits::DISCARD {
+            match self.poll_body(cx) {
+                Poll::Ready(Ok(Some(_))) => {}
+                // What is wrong with it closes the connection, by its body not being done.
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+        }
+        let missing = rest.map(|rest| rest.saturating_sub(self.session.body_bytes_read()));
+        if let ServerSession::H1(session) = &mut self.session
+            && missing.is_some_and(|missing| missing <= limits::DISCARD)
+        {
+            // The little that misses is read after the answer.
+            session.set_close_on_response_before_downstream_finish(false);
+        }
+        Poll::Ready(())
+    }
+
     /// Whether the client may use the connection for another request.
     pub(super) fn set_keepalive(&mut self, keep: bool) {
         self.session.set_keepalive(keep.then_some(0));
@@ -296,7 +320,10 @@ impl Downstream {
     pub(super) async fn finish_request(mut self) -> Option<ReusedHttpStream> {
         if !self.body_is_done() {
             // Else the close would be a reset, which can destroy the answer before the client has read it.
-            let _ = tokio::time::timeout(limits::LINGER, self.session.drain_request_body()).await;
+            let drained = tokio::time::timeout(limits::LINGER, self.session.drain_request_body()).await;
+            if !matches!(drained, Ok(Ok(()))) {
+                self.session.set_keepalive(None);
+            }
         }
         let mut settings = HttpPersistentSettings::for_session(&self.session);
         let (stream, prefix) = self.session.finish().await.ok()??.into_parts();

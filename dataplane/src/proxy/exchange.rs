@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use pingora_http::RequestHeader;
 
 use super::Shared;
 use super::access_log::{Line, Moment};
@@ -42,6 +43,8 @@ pub(super) struct Exchange {
     pub(super) detail: Option<Box<str>>,
     /// From the start of the last try to its response header.
     pub(super) upstream_time: Option<Duration>,
+    /// Of a request that was not admitted, for the log.
+    seen: Option<Seen>,
     started: Instant,
     started_at: SystemTime,
     client: SocketAddr,
@@ -67,6 +70,7 @@ impl Exchange {
             reason: None,
             detail: None,
             upstream_time: None,
+            seen: None,
             started: Instant::now(),
             started_at: SystemTime::now(),
             client: info.client,
@@ -80,6 +84,28 @@ impl Exchange {
         if let Some(tracer) = &self.shared.tracer {
             self.span = Some(Server::begin(tracer, head, &self.info, self.started_at));
         }
+    }
+
+    /// The request is not admitted; the header is as it came.
+    pub(super) fn refused(&mut self, header: &RequestHeader) {
+        let host = header.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+        let authority = header.uri.authority().map(|authority| authority.as_str().as_bytes()).or(host);
+        self.seen = Some(Seen {
+            version: header.version,
+            method: header.method.as_str().into(),
+            authority: String::from_utf8_lossy(authority.unwrap_or_default()).into(),
+            path: String::from_utf8_lossy(header.raw_path()).into(),
+        });
+    }
+
+    /// As [`Exchange::refused`], when the header was taken already.
+    pub(super) fn refused_head(&mut self, head: &Head) {
+        self.seen = Some(Seen {
+            version: head.version,
+            method: head.method.as_str().into(),
+            authority: head.authority.clone(),
+            path: head.target.as_str().into(),
+        });
     }
 
     /// The route is found.
@@ -157,6 +183,12 @@ impl Exchange {
             upstream_time: self.upstream_time,
             ..Line::default()
         });
+        if let Some(seen) = &self.seen {
+            line.protocol = protocol(seen.version);
+            line.method = seen.method.clone();
+            line.authority = seen.authority.clone();
+            line.path = seen.path.clone();
+        }
         if let Some(head) = head {
             line.protocol = protocol(head.version);
             line.method = head.method.as_str().into();
@@ -191,6 +223,14 @@ impl Exchange {
             flags: self.reason.map_or("-", Reason::flag),
         }
     }
+}
+
+/// What is logged of a request that was refused by its header.
+struct Seen {
+    version: Version,
+    method: Box<str>,
+    authority: Box<str>,
+    path: Box<str>,
 }
 
 impl Drop for Exchange {

@@ -9,14 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, SERVER, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, SERVER, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::reply::{LocalReply, Reason};
-use super::strict::Head;
+use super::reply::{self, LocalReply, Reason};
+use super::strict::{self, Head};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -219,6 +220,8 @@ impl Outgoing<'_> {
             headers.remove(UPGRADE);
             return;
         }
+        // HTTP/1 upstreams are not sent any.
+        headers.remove(TRAILER);
         if self.head.upgrade {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         }
@@ -261,9 +264,42 @@ fn internal(detail: &'static str) -> LocalReply {
     LocalReply::new(Reason::Internal).detail(detail)
 }
 
-/// Makes an upstream's answer fit for the client, before policies see it.
-pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Duration) {
+/// An upstream that answers by 101 speaks what the client has asked for, and nothing else.
+pub(super) fn is_agreed(head: &Head, answer: &HeaderMap) -> bool {
+    let mut protocols = strict::words(answer, &UPGRADE).peekable();
+    protocols.peek().is_some()
+        && protocols.all(|protocol| {
+            !strict::is_http2_protocol(protocol)
+                && strict::words(&head.headers, &UPGRADE).any(|asked| asked.eq_ignore_ascii_case(protocol))
+        })
+}
+
+/// An informational answer as the client gets it: it has no body whatever it says.
+pub(super) fn informational(header: Box<ResponseHeader>) -> Box<ResponseHeader> {
+    let mut parts: http::response::Parts = (*header).into();
+    strip_hop(&mut parts.headers);
+    for name in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER, UPGRADE] {
+        parts.headers.remove(name);
+    }
+    reply::boxed(parts)
+}
+
+/// Makes an upstream's answer fit for the client, before policies see it. `trailers` can follow it.
+pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Duration, trailers: bool) {
     let headers = &mut parts.headers;
+    strip_hop(headers);
+    if !trailers {
+        headers.remove(TRAILER);
+    }
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.remove(UPGRADE);
+    }
+    let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(X_ENVOY_SERVICE_TIME, HeaderValue::from(millis));
+}
+
+/// Removes what an upstream said to this hop only.
+fn strip_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let names: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -279,19 +315,23 @@ pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Durat
         }
         headers.remove(CONNECTION);
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
-        headers.remove(UPGRADE);
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, TE] {
+        headers.remove(name);
     }
-    let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-    headers.insert(X_ENVOY_SERVICE_TIME, HeaderValue::from(millis));
 }
 
 /// The name under which the gateway answers. It replaces the upstream's, as Envoy does by default
 /// (`serverHeaderTransformation: OVERWRITE`): what runs behind a gateway is nobody's business.
 pub(super) fn sign(headers: &mut HeaderMap) {
     headers.insert(SERVER, HeaderValue::from_static("portcullis"));
+}
+
+/// No body can follow, whatever the fields say.
+pub(super) fn is_bodyless(status: StatusCode, head_request: bool) -> bool {
+    head_request
+        || status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
 }
 
 /// Frames an answer for a client that speaks `version`. `end` says that no body follows.
@@ -302,11 +342,13 @@ pub(super) fn frame_response(
     end: bool,
 ) {
     let status = parts.status;
-    let bodyless = head_request
-        || status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED;
+    let bodyless = is_bodyless(status, head_request);
     let headers = &mut parts.headers;
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        // RFC 9110 8.6: not even a length of 0.
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
+    }
     if version == Version::HTTP_2 {
         headers.remove(TRANSFER_ENCODING);
         return;

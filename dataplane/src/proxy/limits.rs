@@ -24,6 +24,11 @@ pub const STREAM_IDLE: Duration = Duration::from_secs(300);
 /// After an answer that came before the end of the request, so much time is given to the client to stop sending: a
 /// socket closed over unread bytes would be reset before the client has read its answer.
 pub const LINGER: Duration = Duration::from_secs(1);
+/// Bytes of a request's rest that are read and thrown away after an answer of the gateway's own, so that the client keeps
+/// its HTTP/1 connection. A longer rest costs more than a new connection.
+pub const DISCARD: usize = 64 * 1024;
+/// After one side of a tunnel has closed, silence from the other for this long ends it.
+pub const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// Bytes queued for one peer at which the other peer is not read any more.
 pub const QUEUE: usize = 16 * 1024;
 /// Bytes of a request body that are kept for a retry; a request that is longer is not retried. Envoy's
@@ -48,6 +53,15 @@ pub const H2_CONNECTION_WINDOW: u32 = H2_STREAM_WINDOW * H2_STREAMS as u32;
 pub const H2_SEND_BUFFER: usize = 64 * 1024;
 /// Concurrent requests on one downstream HTTP/2 connection.
 pub const H2_DOWNSTREAM_STREAMS: u32 = 100;
+/// Receive window of one downstream HTTP/2 stream: an upload moves so much per round trip. A window opens again only by
+/// what the pump has taken, so an upstream that does not read still stops the client.
+pub const H2_DOWNSTREAM_STREAM_WINDOW: u32 = 1024 * 1024;
+/// Receive window of one downstream HTTP/2 connection, and so the most that its clients' unread bodies can hold of this
+/// process's memory. The protocol library also allows small DATA frames by it: half of this, at 256 bytes a frame, may
+/// wait unread (16,384 of them here) before it ends the connection as a flood. Streams of gRPC messages are such frames.
+pub const H2_DOWNSTREAM_CONNECTION_WINDOW: u32 = 8 * H2_DOWNSTREAM_STREAM_WINDOW;
+/// Informational answers to one request; an upstream that sends more never answers.
+pub const INFORMATIONAL: u8 = 16;
 
 /// Access log lines waiting for the writer; more are dropped and counted.
 pub const LOG_QUEUE: usize = 8192;

@@ -23,7 +23,6 @@ mod lazy;
 pub mod limits;
 pub mod metrics;
 mod outbox;
-mod path;
 mod phases;
 mod pool;
 mod pump;
@@ -157,6 +156,8 @@ impl HttpServerApp for Engine {
     fn h2_options(&self) -> Option<H2Options> {
         let mut options = default_h2_options();
         options
+            .initial_window_size(limits::H2_DOWNSTREAM_STREAM_WINDOW)
+            .initial_connection_window_size(limits::H2_DOWNSTREAM_CONNECTION_WINDOW)
             .max_header_list_size(limits::H2_HEADER_BYTES)
             .max_concurrent_streams(limits::H2_DOWNSTREAM_STREAMS)
             .max_send_buffer_size(limits::H2_SEND_BUFFER);

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
 
@@ -98,8 +98,17 @@ impl Serving<'_> {
     }
 
     fn admit(&mut self) -> Result<Head, LocalReply> {
-        let mut head = strict::admit(self.down, &self.exchange.info)?;
-        forward::sanitize(&mut head)?;
+        let mut head = match strict::admit(self.down, &self.exchange.info) {
+            Ok(head) => head,
+            Err(reply) => {
+                self.exchange.refused(self.down.header());
+                return Err(reply);
+            }
+        };
+        if let Err(reply) = forward::sanitize(&mut head) {
+            self.exchange.refused_head(&head);
+            return Err(reply);
+        }
         self.exchange.admitted(&head);
         Ok(head)
     }
@@ -139,7 +148,9 @@ impl Serving<'_> {
                     chosen(route, split.destinations.pick(fastrand::u64(..)))
                 }
             },
-            Action::Redirect(_) | Action::DirectResponse(_) => (None, Cow::Borrowed(&route.plan)),
+            Action::Redirect(_) | Action::DirectResponse(_) | Action::Closed(_) => {
+                (None, Cow::Borrowed(&route.plan))
+            }
         };
         let known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
         self.exchange.upstream = known.clone();
@@ -150,6 +161,9 @@ impl Serving<'_> {
                 .status(direct.status)
                 .body(direct.body.clone())
                 .into()),
+            Action::Closed(invalid) => {
+                Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into())
+            }
             Action::Forward(_) => match known {
                 Some(upstream) => self.forward(head, route, &plan, &upstream).await,
                 None => Err(missing(upstream.as_deref().unwrap_or("")).into()),
@@ -209,6 +223,9 @@ impl Serving<'_> {
         self.exchange.replied(&reply);
         if reply.reason.closes() || *self.drain.borrow() {
             self.down.set_keepalive(false);
+        } else {
+            let rest = head.and_then(certain_length);
+            std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
         let (mut parts, body) = reply.into_response(head.is_some_and(|head| head.grpc));
         match head {
@@ -238,19 +255,20 @@ impl Serving<'_> {
     }
 }
 
+/// The length of a body that comes without being asked for.
+fn certain_length(head: &Head) -> Option<usize> {
+    if head.headers.contains_key(http::header::EXPECT) {
+        return None;
+    }
+    head.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 fn require_tls(host: &VirtualHost, head: &Head) -> Result<(), End> {
     if !host.require_tls || head.scheme == "https" {
         return Ok(());
     }
-    let redirect = Redirect {
-        host: None,
-        https: true,
-        port: None,
-        path: None,
-        status: StatusCode::MOVED_PERMANENTLY,
-        strip_query: false,
-    };
     let any = portcullis_shared::routing::PathMatcher::Connect;
+    let redirect = Redirect::to_https();
     let location = redirect.location(head.scheme, &head.authority, head.path(), head.target.query(), &any);
     Err(located(LocalReply::new(Reason::TlsRequired), location).into())
 }

@@ -10,7 +10,9 @@ use pingora_http::ResponseHeader;
 use super::body::Body;
 use super::clock::{Clock, Expired};
 use super::downstream::{Downstream, Gone};
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
+use super::forward;
+use super::limits;
 use super::upstream::{Broken, Upstream};
 
 /// Why the pump stopped before the end.
@@ -48,6 +50,14 @@ enum Download {
     Done,
 }
 
+/// Whether the upstream knows that the client has closed its side of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    Telling,
+    Told,
+}
+
 /// How far a try's request got.
 pub(super) struct Progress {
     upload: Upload,
@@ -65,6 +75,9 @@ pub(super) struct Pump<'a> {
     /// The upstream stopped taking the request; its answer may come all the same.
     refused: Option<Failure>,
     tunnel: bool,
+    closing: Closing,
+    /// Informational answers so far.
+    informed: u8,
 }
 
 impl<'a> Pump<'a> {
@@ -76,7 +89,19 @@ impl<'a> Pump<'a> {
         clock: &'a mut Clock,
     ) -> Self {
         let upload = if body.expected { Upload::Body } else { Upload::Flush };
-        Pump { down, up, body, clock, upload, download: Download::Body, refused: None, tunnel: false }
+        let download = Download::Body;
+        Pump {
+            down,
+            up,
+            body,
+            clock,
+            upload,
+            download,
+            refused: None,
+            tunnel: false,
+            closing: Closing::No,
+            informed: 0,
+        }
     }
 
     /// Lets go of both sides, for the moment in which the answer's header is worked on.
@@ -93,7 +118,18 @@ impl<'a> Pump<'a> {
         progress: Progress,
     ) -> Self {
         let Progress { upload, refused } = progress;
-        Pump { down, up, body, clock, upload, download: Download::Body, refused, tunnel: false }
+        Pump {
+            down,
+            up,
+            body,
+            clock,
+            upload,
+            download: Download::Body,
+            refused,
+            tunnel: false,
+            closing: Closing::No,
+            informed: 0,
+        }
     }
 
     /// Runs until a response header that is not merely informational.
@@ -101,10 +137,10 @@ impl<'a> Pump<'a> {
         std::future::poll_fn(|cx| self.poll_until_header(cx)).await
     }
 
-    /// Runs until the end of the answer, which began with the header that was sent to the client.
-    pub(super) async fn until_end(&mut self) -> Result<(), Stop> {
-        if self.up.body_is_done() {
-            // A header that carried its own end: nothing to read, not even trailers.
+    /// Runs until the end of the answer, which began with the header that was sent to the client; `ended` by it.
+    pub(super) async fn until_end(&mut self, ended: bool) -> Result<(), Stop> {
+        if ended {
+            // Nothing to read, not even trailers.
             self.down.finish(None).map_err(Stop::Client)?;
             self.download = Download::Flush;
         }
@@ -142,9 +178,14 @@ impl<'a> Pump<'a> {
             if !header.status.is_informational() || header.status.as_u16() == 101 {
                 return Poll::Ready(Ok(header));
             }
+            self.informed += 1;
+            if self.informed > limits::INFORMATIONAL {
+                let failure = Failure::new(Kind::Protocol, "too many informational answers");
+                return Poll::Ready(Err(Stop::Upstream(failure)));
+            }
             // 100 was answered by the gateway itself, when it was asked for.
             if header.status.as_u16() != 100 {
-                self.down.inform(header).map_err(Stop::Client)?;
+                self.down.inform(forward::informational(header)).map_err(Stop::Client)?;
             }
         }
         self.poll_others(cx)
@@ -153,15 +194,30 @@ impl<'a> Pump<'a> {
     fn poll_until_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let uploaded = self.poll_upload(cx)?;
         if self.tunnel && uploaded.is_ready() {
-            // The client has closed its side of a tunnel: what came back so far is delivered, then both close.
-            let _ = self.poll_download(cx)?;
-            let _ = self.down.poll_drain(cx).map_err(Stop::Client)?;
-            return Poll::Ready(Ok(()));
+            return self.poll_half_closed(cx);
         }
         if self.poll_download(cx)?.is_ready() {
             return Poll::Ready(Ok(()));
         }
         self.poll_others(cx)
+    }
+
+    /// The client has closed its side of a tunnel: it may still wait for what comes back.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        if self.closing == Closing::No {
+            self.clock.shorten_idle(limits::HALF_CLOSED);
+            self.closing = Closing::Telling;
+        }
+        if self.closing == Closing::Telling && self.up.poll_close_tunnel(cx).is_ready() {
+            self.closing = Closing::Told;
+        }
+        if self.poll_download(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_others(cx) {
+            Poll::Ready(Err(Stop::Expired(_))) => Poll::Ready(Ok(())),
+            other => other,
+        }
     }
 
     /// Everything else that can end the wait: informational output, the client, the clock.

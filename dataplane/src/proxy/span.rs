@@ -19,6 +19,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use super::conn::ConnInfo;
 use super::reply::Reason;
 use super::strict::Head;
+use crate::upstream::Upstream;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -93,15 +94,24 @@ impl Server {
         self.span.span_context().trace_id().to_string()
     }
 
-    /// Begins the span of a try.
-    pub(super) fn client(&self, head: &Head, upstream: &str, endpoint: SocketAddr, attempt: u32) -> Client {
+    /// Begins the span of a try that asks `endpoint` for `path`, which has its query with it.
+    pub(super) fn client(
+        &self,
+        head: &Head,
+        upstream: &Upstream,
+        endpoint: SocketAddr,
+        path: &str,
+        attempt: u32,
+    ) -> Client {
         let parent = Context::new().with_remote_span_context(self.span.span_context().clone());
+        let scheme = if upstream.tls.is_some() { "https" } else { "http" };
         let builder =
             SpanBuilder::from_name(head.method.to_string()).with_kind(SpanKind::Client).with_attributes([
                 KeyValue::new("http.request.method", head.method.to_string()),
                 KeyValue::new("server.address", endpoint.ip().to_string()),
                 KeyValue::new("server.port", i64::from(endpoint.port())),
-                KeyValue::new("portcullis.upstream", upstream.to_owned()),
+                KeyValue::new("url.full", format!("{scheme}://{endpoint}{path}")),
+                KeyValue::new("portcullis.upstream", upstream.name.to_string()),
             ]);
         let mut span = self.tracer.build_with_context(builder, &parent);
         if attempt > 1 {

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use portcullis_shared::routing::normalize;
 
 use super::authority;
 use super::conn::ConnInfo;
 use super::downstream::Downstream;
 use super::limits;
-use super::path;
 use super::reply::{LocalReply, Reason, is_grpc};
 
 /// A request header that passed.
@@ -47,12 +47,14 @@ impl Head {
 pub(super) fn admit(down: &mut Downstream, info: &ConnInfo) -> Result<Head, LocalReply> {
     let raw = down.raw_header();
     check_raw(&raw, down.header().headers.contains_key(TRANSFER_ENCODING))?;
-    check_fields(&down.header().headers)?;
+    check_fields(&down.header().headers, down.is_http2())?;
     check_target(down)?;
     let body = down.has_body();
-    let parts = down.take_header();
-    check_framing(&parts, body)?;
-    head(parts, body, info)
+    check_framing(down.header(), body)?;
+    let authority = authority(down.header(), info)?;
+    let target = target(down.header())?;
+    // Last, so that the log of a refused request can still look at it.
+    Ok(head(down.take_header(), authority, target, body, info))
 }
 
 fn bad(detail: &'static str) -> LocalReply {
@@ -83,7 +85,8 @@ fn check_raw(raw: &Bytes, coded: bool) -> Result<(), LocalReply> {
     Ok(())
 }
 
-fn has_line(raw: &[u8], name: &[u8]) -> bool {
+/// A raw header has a field whose line begins with `name`.
+pub(super) fn has_line(raw: &[u8], name: &[u8]) -> bool {
     raw.split(|byte| *byte == b'\n')
         .any(|line| line.get(..name.len()).is_some_and(|got| got.eq_ignore_ascii_case(name)))
 }
@@ -92,13 +95,17 @@ fn too_large(detail: &'static str) -> LocalReply {
     LocalReply::new(Reason::HeaderTooLarge).detail(detail)
 }
 
-fn check_fields(headers: &HeaderMap) -> Result<(), LocalReply> {
+fn check_fields(headers: &HeaderMap, http2: bool) -> Result<(), LocalReply> {
     if headers.len() > limits::HEADER_FIELDS {
         return Err(too_large("header fields"));
     }
     // The one byte that a name may hold here and RFC 9110 does not allow.
     if headers.keys().any(|name| name.as_str().contains('"')) {
         return Err(bad("a field name is not a token"));
+    }
+    // RFC 9113 8.2.1. Over HTTP/1 the same bytes are no part of the value, so the next hop would read another one.
+    if http2 && headers.values().any(|value| value.as_bytes().trim_ascii().len() != value.len()) {
+        return Err(bad("a field value begins or ends with a space"));
     }
     Ok(())
 }
@@ -166,9 +173,7 @@ fn check_framing(parts: &Parts, body: bool) -> Result<(), LocalReply> {
     Ok(())
 }
 
-fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalReply> {
-    let authority = authority(&parts, info)?;
-    let target = target(&parts)?;
+fn head(mut parts: Parts, authority: Box<str>, target: PathAndQuery, body: bool, info: &ConnInfo) -> Head {
     let scheme = match parts.uri.scheme_str() {
         Some("https") => "https",
         Some("http") => "http",
@@ -180,7 +185,7 @@ fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalRepl
     }
     // Which bytes would be the body's and which the tunnel's is told by nobody, so a request with both is not upgraded.
     let upgrade = parts.version == Version::HTTP_11 && !body && wants_upgrade(&parts.headers);
-    Ok(Head {
+    Head {
         method: parts.method,
         version: parts.version,
         scheme,
@@ -190,7 +195,7 @@ fn head(mut parts: Parts, body: bool, info: &ConnInfo) -> Result<Head, LocalRepl
         headers: parts.headers,
         body,
         upgrade,
-    })
+    }
 }
 
 fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
@@ -210,7 +215,11 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
 
 fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
     let Some(came) = parts.uri.path_and_query() else { return Ok(PathAndQuery::from_static("/")) };
-    match path::normalize(came.as_str()) {
+    // The path is encoded, but a query is passed on as it came.
+    if came.query().is_some_and(|query| !query.is_ascii()) {
+        return Err(bad("the query is not ASCII"));
+    }
+    match normalize(came.as_str()) {
         Ok(std::borrow::Cow::Borrowed(_)) => Ok(came.clone()),
         Ok(std::borrow::Cow::Owned(normal)) => {
             PathAndQuery::try_from(normal).map_err(|_| bad("the path is malformed"))
@@ -231,14 +240,28 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// The words of a list, over all its fields.
+pub(super) fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|word| !word.is_empty())
+}
+
+/// HTTP/2 by whatever name: in a tunnel its requests would pass without being looked at.
+pub(super) fn is_http2_protocol(protocol: &[u8]) -> bool {
+    let protocol = protocol.to_ascii_lowercase();
+    protocol.starts_with(b"h2") || protocol.starts_with(b"http/")
+}
+
 /// A protocol change that can be granted: asked for on both fields, and not to HTTP/2, which is simply not taken up.
 fn wants_upgrade(headers: &HeaderMap) -> bool {
-    let Some(protocol) = headers.get(UPGRADE) else { return false };
-    let named = headers.get_all(CONNECTION).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    });
-    named && !protocol.as_bytes().to_ascii_lowercase().starts_with(b"h2c")
+    let mut protocols = words(headers, &UPGRADE).peekable();
+    if protocols.peek().is_none() {
+        return false;
+    }
+    let named = words(headers, &CONNECTION).any(|name| name.eq_ignore_ascii_case(b"upgrade"));
+    named && !protocols.any(is_http2_protocol)
 }

@@ -19,6 +19,7 @@ use super::failure::{Failure, Kind};
 use super::limits;
 use super::outbox::Outbox;
 use super::pool::{Lease, Pool};
+use super::strict::has_line;
 use super::wire::Wire;
 
 /// See the module.
@@ -106,6 +107,8 @@ impl Upstream {
     /// No more request body.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         match self {
+            // In a tunnel it would also end the reading.
+            Upstream::H1(session) if session.was_upgraded() => Ok(()),
             Upstream::H1(session) => now(session.finish_body()).map(|_| ()),
             Upstream::H2 { outbox, .. } => {
                 if let Some(outbox) = outbox {
@@ -138,6 +141,10 @@ impl Upstream {
         }
     }
 
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self, Upstream::H2 { .. })
+    }
+
     /// Nothing of the request has left this process.
     pub(super) fn untouched(&self) -> bool {
         self.wire().is_some_and(Wire::untouched)
@@ -150,7 +157,10 @@ impl Upstream {
             Upstream::H1(session) => {
                 let read = pin!(session.read_response()).poll(cx);
                 read.map(|read| match (read, session.resp_header()) {
-                    (Ok(_), Some(header)) => Ok(Box::new(header.clone())),
+                    (Ok(_), Some(header)) => {
+                        check_framing(header, &session.get_headers_raw_bytes())?;
+                        Ok(Box::new(header.clone()))
+                    }
                     (Ok(_), None) => Err(Failure::new(Kind::Protocol, "no response header")),
                     (Err(error), _) => {
                         let mut failure = Failure::of_h1(&error);
@@ -163,7 +173,7 @@ impl Upstream {
             }
             Upstream::H2 { session, .. } => {
                 session.poll_read_response_header(cx).map(|read| match (read, session.response_header()) {
-                    (Ok(()), Some(header)) => Ok(Box::new(header.clone())),
+                    (Ok(()), Some(header)) => check_status(header).map(|()| Box::new(header.clone())),
                     (Ok(()), None) => Err(Failure::new(Kind::Protocol, "no response header")),
                     (Err(error), _) => Err(Failure::of_h2(&error)),
                 })
@@ -227,6 +237,11 @@ impl Upstream {
         }
     }
 
+    /// The client's end of a tunnel is passed on. A failure shows on the other direction.
+    pub(super) fn poll_close_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wire().map_or(Poll::Ready(()), |wire| wire.poll_close(cx).map(|_| ()))
+    }
+
     /// Request and answer are complete and nothing waits: the connection may serve another request.
     pub(super) async fn release(self, pool: &Pool, target: &Target) {
         if let Upstream::H1(mut session) = self {
@@ -240,6 +255,30 @@ impl Upstream {
         }
         // An HTTP/2 stream needs no more than to be dropped.
     }
+}
+
+/// A class of status that a client can know.
+fn check_status(header: &ResponseHeader) -> Result<(), Failure> {
+    match header.status.as_u16() {
+        100..=599 => Ok(()),
+        _ => Err(Failure::new(Kind::Protocol, "the status is of no known class")),
+    }
+}
+
+/// Where the answer ends must have one answer: what is read here differently than it was meant poisons the next answer
+/// on the same connection.
+fn check_framing(header: &ResponseHeader, raw: &[u8]) -> Result<(), Failure> {
+    check_status(header)?;
+    let mut codings = header.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+        return Err(Failure::new(Kind::Protocol, "a transfer coding other than chunked"));
+    }
+    // The session has dropped the length.
+    if has_line(raw, b"content-length:") {
+        return Err(Failure::new(Kind::Protocol, "content-length beside transfer-encoding"));
+    }
+    Ok(())
 }
 
 /// A 204 that announces a body (RFC 9110 section 8.6 forbids it): if the body comes, it would be read as the beginning of

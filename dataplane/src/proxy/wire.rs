@@ -78,6 +78,12 @@ impl Wire {
         core.queue.poll_drain(&mut core.io, cx)
     }
 
+    /// Tells the endpoint that nothing more comes; its side stays open.
+    pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut core = self.core.lock();
+        Pin::new(&mut core.io).poll_shutdown(cx)
+    }
+
     /// Bytes that wait for the socket.
     pub(super) fn queued(&self) -> usize {
         self.core.lock().queue.len()

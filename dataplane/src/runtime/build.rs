@@ -176,15 +176,21 @@ fn virtual_host(
     if let Some(before) = before.filter(|before| before.digest == entry.digest) {
         return Outcome::same(before);
     }
-    let built = match &entry.content {
-        Content::Valid(Resource::VirtualHost(config)) => VirtualHost::build(config),
-        content => Err(broken(content)),
-    };
     // A form that answers 503 is nothing to go back to.
-    let before = before.filter(|before| before.value.rejected.is_none());
+    let before = before.filter(|before| before.value.is_whole());
+    let (partial, built) = match &entry.content {
+        Content::Valid(Resource::VirtualHost(config)) => match VirtualHost::build(config) {
+            (host, None) => (None, Ok(host)),
+            (host, Some(reason)) => (Some(host), Err(reason)),
+        },
+        content => (None, Err(broken(content))),
+    };
     let mut outcome = Outcome::of(entry.digest, built, before);
     if let (None, Some(reason)) = (&outcome.form, &outcome.rejected) {
-        outcome.form = Some(closed(name, &entry.content, reason.clone()));
+        outcome.form = Some(match partial {
+            Some(host) => Built { digest: Digest::default(), value: Arc::new(host) },
+            None => closed(name, &entry.content, reason.clone()),
+        });
     }
     outcome
 }

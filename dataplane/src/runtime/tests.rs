@@ -126,6 +126,7 @@ fn answer_in(runtime: &Runtime, config: &str, authority: &str, path: &str) -> St
             Some(split) => &split.destinations.pick(0).expect("weight").upstream,
             None => return "no_cluster".into(),
         },
+        Action::Closed(_) => return "config_rejected".into(),
         _ => return "local".into(),
     };
     let known = if runtime.upstream(upstream).is_some() { "" } else { " no_cluster" };
@@ -215,7 +216,8 @@ fn a_broken_virtual_host_keeps_its_form_or_is_closed() {
     let first = build(&table, None);
 
     let mut unknown = host("a", "a.io", "u");
-    unknown.routes[0].policies = vec![prost_types::Any { type_url: "/x.Teleport".into(), value: vec![] }];
+    unknown.routes.insert(0, route("whole", "/whole", to("u")));
+    unknown.routes[1].policies = vec![prost_types::Any { type_url: "/x.Teleport".into(), value: vec![] }];
     let mut undecodable = host("b", "b.io", "u");
     undecodable.routes[0].r#match = None;
     put(&mut table, Wire::VirtualHost(unknown));
@@ -226,12 +228,18 @@ fn a_broken_virtual_host_keeps_its_form_or_is_closed() {
         assert_eq!(
             reasons(&rejections),
             [
-                "virtual_host a routes[0].policies[0].type_url: unknown policy \"/x.Teleport\"",
+                "virtual_host a routes[1].policies[0].type_url: unknown policy \"/x.Teleport\"",
                 "virtual_host b routes[0].match: missing"
             ]
         );
         let kept = if prev.is_some() { "a-route-0 u" } else { "config_rejected" };
         assert_eq!(answer(&second, "a.io", "/"), kept);
+        let other = if prev.is_some() { "a-route-0 u" } else { "whole u" };
+        assert_eq!(
+            answer(&second, "a.io", "/whole"),
+            other,
+            "only the route with the unknown policy is closed"
+        );
         assert_eq!(answer(&second, "b.io", "/"), "config_rejected", "not another host's routes");
         assert_eq!(answer(&second, "c.io", "/"), "c-route-0 u");
 

@@ -29,21 +29,30 @@ pub struct VirtualHost {
 }
 
 impl VirtualHost {
-    pub(super) fn build(config: &table::VirtualHost) -> Result<Self, Invalid> {
-        let routes = config.routes.iter().enumerate();
-        let routes =
-            routes.map(|(i, route)| Route::build(route).map_err(|e| e.under(format!("routes[{i}]"))));
+    /// Builds what can be built. A route that cannot is closed: its requests are answered 503, never handled without the
+    /// policy that this worker does not understand. The first such reason comes along.
+    pub(super) fn build(config: &table::VirtualHost) -> (Self, Option<Invalid>) {
+        let mut rejected = None;
+        let build = |(i, config): (usize, &table::Route)| {
+            Arc::new(Route::build(config).unwrap_or_else(|reason| {
+                let reason = reason.under(format!("routes[{i}]"));
+                rejected.get_or_insert_with(|| reason.clone());
+                Route::closed(config, reason)
+            }))
+        };
+        let routes = config.routes.iter().enumerate().map(build).collect();
         let matchers: Vec<&Matcher> = config.routes.iter().map(|route| &route.matcher).collect();
-        Ok(Self {
+        let host = Self {
             name: Arc::clone(&config.name),
             origin: Arc::clone(&config.origin),
             require_tls: config.require_tls,
             rejected: None,
             route_configs: config.route_configs.clone(),
             domains: config.domains.clone(),
-            routes: routes.map(|route| route.map(Arc::new)).collect::<Result<_, _>>()?,
+            routes,
             index: RouteIndex::build(&matchers),
-        })
+        };
+        (host, rejected)
     }
 
     /// One that answers every request of its domains with 503.
@@ -58,6 +67,11 @@ impl VirtualHost {
             routes: Vec::new(),
             index: RouteIndex::default(),
         }
+    }
+
+    /// Every route does what was asked for.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rejected.is_none() && !self.routes.iter().any(|route| matches!(route.action, Action::Closed(_)))
     }
 
     /// The first route that matches.
@@ -108,6 +122,8 @@ pub enum Action {
     Redirect(Redirect),
     /// Answers itself.
     DirectResponse(DirectResponse),
+    /// Answers 503, `config_rejected`: this worker cannot do what the route asks for.
+    Closed(Invalid),
 }
 
 /// Which upstream a request goes to.
@@ -135,7 +151,15 @@ impl Route {
                 ),
             }),
         };
-        Ok(Self {
+        Ok(Self::of(config, action, plan))
+    }
+
+    fn closed(config: &table::Route, reason: Invalid) -> Self {
+        Self::of(config, Action::Closed(reason), Plan::default())
+    }
+
+    fn of(config: &table::Route, action: Action, plan: Plan) -> Self {
+        Self {
             name: Arc::clone(&config.name),
             origin: Arc::clone(&config.origin),
             path: Arc::clone(&config.path),
@@ -143,7 +167,7 @@ impl Route {
             matcher: config.matcher.clone(),
             action,
             plan,
-        })
+        }
     }
 
     /// The plan for requests of this route that go to `destination`, be it one of its own or of a split.

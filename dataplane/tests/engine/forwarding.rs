@@ -263,3 +263,68 @@ async fn early_hints_are_relayed_and_continue_is_answered_once() {
     upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     assert_eq!(client.answer().await.1, "ok");
 }
+
+#[tokio::test]
+async fn answers_that_could_end_in_two_places_are_refused() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    for answer in [
+        "200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "200 OK\r\ntransfer-encoding: identity\r\n\r\n",
+        "200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "600 What\r\ncontent-length: 0\r\n\r\n",
+        "999 What\r\ncontent-length: 0\r\n\r\n",
+    ] {
+        let mut client = Wire::connect(gateway.address).await;
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let mut upstream = peer.accept().await;
+        upstream.head().await;
+        upstream.send(format!("HTTP/1.1 {answer}")).await;
+        assert_eq!(status(&client.answer().await.0), 502, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn fields_of_an_answer_that_are_for_one_hop_stay_there() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nTrailer: x\r\n\r\n").await;
+    let mut upstream = peer.accept().await;
+    assert_eq!(header(&upstream.head().await, "trailer"), None);
+    upstream
+        .send(
+            "HTTP/1.1 103 Early\r\ncontent-length: 5\r\nlink: a\r\n\r\nHTTP/1.1 204 No\r\ncontent-length: 0\r\n\
+             te: x\r\ntrailer: y\r\nproxy-authenticate: z\r\nproxy-connection: close\r\nupgrade: w\r\nx-a: b\r\n\r\n",
+        )
+        .await;
+    let early = client.head().await;
+    assert_eq!((status(&early), header(&early, "content-length")), (103, None));
+    assert_eq!(header(&early, "link"), Some("a"));
+    let head = client.head().await;
+    assert_eq!((status(&head), header(&head, "x-a")), (204, Some("b")));
+    for name in [
+        "content-length",
+        "te",
+        "trailer",
+        "proxy-authenticate",
+        "proxy-connection",
+        "upgrade",
+        "transfer-encoding",
+    ] {
+        assert_eq!(header(&head, name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_only_informs_is_given_up() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.0\r\nHost: h\r\n\r\n").await;
+    let mut upstream = peer.accept().await;
+    upstream.head().await;
+    upstream.send("HTTP/1.1 103 Early\r\n\r\n".repeat(17)).await;
+    assert_eq!(status(&client.answer().await.0), 502);
+}

@@ -444,6 +444,8 @@ async fn malformed_http2_requests_are_refused() {
         ("http://a,b/", vec![]),
         ("ftp://a.test/", vec![]),
         ("http://a.test/", vec![("content-length", "5")]),
+        ("http://a.test/", vec![("x", " 1")]),
+        ("http://a.test/", vec![("x", "1\t")]),
     ] {
         let mut send = connect(&gateway).await;
         let mut request = Request::builder().uri(uri);
@@ -485,5 +487,41 @@ async fn answers_without_a_body_end_with_their_header() {
         if method == "HEAD" {
             assert_eq!(response.headers()["content-length"], "9");
         }
+    }
+}
+
+#[tokio::test]
+async fn many_small_frames_are_no_flood() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut send = connect(&gateway).await;
+    let (response, mut stream) = send.send_request(request("POST", "/").body(()).unwrap(), false).unwrap();
+    for _ in 0..2000 {
+        stream.send_data("x".into(), false).unwrap();
+    }
+    // With content: an empty last frame would be one of another kind.
+    stream.send_data("x".into(), true).unwrap();
+    let mut upstream = peer.accept().await;
+    upstream.head().await;
+    assert_eq!(upstream.chunked().await.len(), 2001);
+    upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    assert_eq!(response.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn data_after_an_answer_without_content_is_dropped() {
+    let mut peer = H2Peer::bind().await;
+    let gateway = Gateway::start(Table::to_h2(peer.address)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        let (_call, mut respond) = peer.call().await;
+        let mut stream =
+            respond.send_response(Response::builder().status(204).body(()).unwrap(), false).unwrap();
+        // The stream may be reset by now.
+        let _ = stream.send_data("HTTP/1.1 200 OK".into(), true);
+        let head = client.head().await;
+        assert_eq!(status(&head), 204);
+        assert_eq!(header(&head, "transfer-encoding"), None);
     }
 }

@@ -143,3 +143,34 @@ async fn an_upstream_that_is_not_in_the_table_is_503_without_a_body() {
     let line = gateway.line().await;
     assert_eq!((line["reason"].as_str(), line["flags"].as_str()), (Some("no_cluster"), Some("NC")));
 }
+
+#[tokio::test]
+async fn a_small_body_that_nobody_wants_does_not_cost_the_connection() {
+    let direct = table::DirectResponse { status: 403, body: "no".into() };
+    let gateway =
+        Gateway::start(Table::default().route("/", table::route::Action::DirectResponse(direct), &[])).await;
+    let mut client = Wire::connect(gateway.address).await;
+    // All at once, in two pieces, and in chunks.
+    for (request, later) in [
+        ("Content-Length: 3\r\n\r\nabc", ""),
+        ("Content-Length: 3\r\n\r\n", "abc"),
+        ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", ""),
+    ] {
+        let (head, _) = client.ask(&format!("POST / HTTP/1.1\r\nHost: h\r\n{request}")).await;
+        assert_eq!((status(&head), header(&head, "connection")), (403, Some("keep-alive")), "{request}");
+        client.send(later).await;
+    }
+    // Whether this body comes is the client's choice.
+    let expects = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    let (head, _) = client.ask(expects).await;
+    assert_eq!((status(&head), header(&head, "connection")), (403, Some("close")));
+    client.ends().await;
+}
+
+#[tokio::test]
+async fn a_client_is_not_asked_for_a_body_that_cannot_be_sent() {
+    let gateway = Gateway::start(Table::to(Peer::nowhere().await)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    let expects = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    assert_eq!(status(&client.ask(expects).await.0), 503);
+}

@@ -42,6 +42,7 @@ async fn an_upgrade_becomes_a_tunnel_in_both_directions() {
         }
         drop(client);
         upstream.ends().await;
+        drop(upstream);
         let line = gateway.line().await;
         assert_eq!(line["status"], 101);
         assert_eq!(line["bytes_received"], 150_000);
@@ -79,7 +80,13 @@ async fn an_upgrade_that_the_upstream_refuses_is_an_ordinary_answer() {
 
 #[tokio::test]
 async fn a_101_that_nobody_asked_for_is_refused() {
-    for upgrade in ["", "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AA\r\n"] {
+    for upgrade in [
+        "",
+        "Upgrade: h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AA\r\n",
+        "Upgrade: websocket, h2c\r\nConnection: upgrade, http2-settings\r\nHTTP2-Settings: AA\r\n",
+        "Upgrade: x\r\nUpgrade: H2C\r\nConnection: upgrade\r\n",
+        "Upgrade: x, HTTP/2.0\r\nConnection: upgrade\r\n",
+    ] {
         let peer = Peer::bind().await;
         let gateway = Gateway::start(Table::to(peer.address)).await;
         let mut client = Wire::connect(gateway.address).await;
@@ -92,4 +99,45 @@ async fn a_101_that_nobody_asked_for_is_refused() {
         assert_eq!(status(&client.answer().await.0), 502);
         assert_eq!(gateway.line().await["reason"], "upstream_protocol_error");
     }
+}
+
+#[tokio::test]
+async fn a_101_to_another_protocol_is_refused() {
+    for (granted, code) in [
+        ("Upgrade: WebSocket\r\n", 101),
+        ("Upgrade: other\r\n", 502),
+        ("Upgrade: h2c\r\n", 502),
+        ("Upgrade: websocket, h2c\r\n", 502),
+        ("", 502),
+    ] {
+        let peer = Peer::bind().await;
+        let gateway = Gateway::start(Table::to(peer.address)).await;
+        let mut client = Wire::connect(gateway.address).await;
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+        let mut upstream = peer.accept().await;
+        upstream.head().await;
+        upstream.send(format!("HTTP/1.1 101 Ok\r\n{granted}Connection: upgrade\r\n\r\n")).await;
+        assert_eq!(status(&client.head().await), code, "{granted:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_still_hears_the_rest() {
+    use tokio::io::AsyncWriteExt;
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
+    let mut upstream = peer.accept().await;
+    upstream.head().await;
+    upstream.send("HTTP/1.1 101 Ok\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await;
+    client.head().await;
+    client.send("question").await;
+    client.tcp.shutdown().await.unwrap();
+    assert_eq!(upstream.rest().await, b"question");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    upstream.send("answer").await;
+    drop(upstream);
+    assert_eq!(client.rest().await, b"answer");
+    assert_eq!(gateway.line().await["status"], 101);
 }

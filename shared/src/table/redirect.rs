@@ -36,6 +36,18 @@ pub enum RedirectPath {
 }
 
 impl Redirect {
+    /// What a virtual host that requires TLS answers to a plain request: 301 to the same place by https.
+    pub fn to_https() -> Self {
+        Self {
+            host: None,
+            https: true,
+            port: None,
+            path: None,
+            status: http::StatusCode::MOVED_PERMANENTLY,
+            strip_query: false,
+        }
+    }
+
     /// The value of `location` for a request that `matched` let in.
     ///
     /// A port of the request survives unless a port is given, a host is given, or it is the default port of the old

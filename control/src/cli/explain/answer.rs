@@ -157,8 +157,21 @@ pub struct Effect {
     pub timeout: Option<String>,
     /// When a try is repeated.
     pub retries: Option<String>,
+    /// The gateway answers in place of this destination.
+    #[serde(default)]
+    pub answer: Option<Answered>,
     /// Policies that are not shown in another field.
     pub other_policies: Vec<String>,
+}
+
+/// What the gateway answers in place of a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered {
+    /// Status.
+    pub status: u32,
+    /// Body.
+    pub body: String,
 }
 
 /// A request after the gateway's changes.

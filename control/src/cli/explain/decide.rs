@@ -4,8 +4,8 @@ use super::answer::{Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, 
 use super::request::Request;
 use super::{effect, nearest};
 use crate::compile::Decoded;
-use portcullis_shared::routing::{Domain, DomainIndex, Matcher};
-use portcullis_shared::table::{FilterChain, Listener, Route, ServerName, VirtualHost};
+use portcullis_shared::routing::{Domain, DomainIndex, Matcher, PathMatcher};
+use portcullis_shared::table::{FilterChain, Listener, Redirect, Route, ServerName, VirtualHost};
 use std::net::SocketAddr;
 
 /// Says what a worker with this table does with `request`.
@@ -52,6 +52,9 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         };
         return not_served(None, "no_filter_chain", why, served.collect());
     };
+    if let Some(error) = request.bad_path {
+        return not_served(Some(400), "bad_request", error.to_string(), Vec::new());
+    }
     let Some((host, domain)) = virtual_host(table, &chain.route_config, &request.authority) else {
         let (why, nearest) = nearest::domains(table, &chain.route_config, &request.authority);
         return not_served(Some(404), "no_virtual_host", why, nearest);
@@ -62,8 +65,7 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         domain: domain.to_string(),
     });
     if host.require_tls && chain.tls.is_none() {
-        let location = format!("https://{}{}", request.authority, target(request));
-        return Outcome::Redirect { status: 301, location };
+        return effect::redirect(&Redirect::to_https(), &PathMatcher::Connect, request);
     }
     for route in &host.routes {
         match route.matcher.mismatch(&request.view()) {
@@ -84,21 +86,26 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
     not_served(Some(404), "no_route", why, nearest::routes(host, request))
 }
 
-/// The listener that a client with this URL reaches: by port when the port belongs to one, else by scheme, and then
-/// the first that knows the host. The port of a URL often is the one of a load balancer in front.
+/// The listener that a client with this URL reaches: by port when the URL names it or it belongs to one, else by scheme,
+/// the lowest port first, preferring those that know the host. A URL without a port often means the gateway behind a load
+/// balancer.
 fn listener<'t>(table: &'t Decoded, request: &Request) -> Result<&'t Listener, Outcome> {
     let by_port = || table.listeners.iter().filter(|listener| listener.port == request.port);
     if let Some(found) = by_port().find(|listener| speaks_tls(listener) == (request.scheme == "https")) {
         return Ok(found);
     }
-    if let (true, Some(found)) = (request.port_given, by_port().next()) {
-        return Ok(found);
+    let mut sorted: Vec<&Listener> = table.listeners.iter().collect();
+    sorted.sort_by_key(|listener| (listener.port, listener.address));
+    let there = sorted.iter().map(|listener| {
+        let scheme = if speaks_tls(listener) { "https" } else { "http" };
+        format!("{scheme} on {}", address(listener))
+    });
+    if request.port_given {
+        let nothing = || format!("nothing listens on port {}", request.port);
+        return by_port().next().ok_or_else(|| not_served(None, "no_listener", nothing(), there.collect()));
     }
-    let fitting: Vec<&Listener> = table
-        .listeners
-        .iter()
-        .filter(|listener| speaks_tls(listener) == (request.scheme == "https"))
-        .collect();
+    let same_scheme = |listener: &&&Listener| speaks_tls(listener) == (request.scheme == "https");
+    let fitting: Vec<&Listener> = sorted.iter().filter(same_scheme).copied().collect();
     let knows_host = |listener: &&&Listener| {
         chain(listener, request.sni.as_deref())
             .is_some_and(|chain| virtual_host(table, &chain.route_config, &request.authority).is_some())
@@ -106,10 +113,6 @@ fn listener<'t>(table: &'t Decoded, request: &Request) -> Result<&'t Listener, O
     if let Some(found) = fitting.iter().find(knows_host).or(fitting.first()) {
         return Ok(found);
     }
-    let there = table.listeners.iter().map(|listener| {
-        let scheme = if speaks_tls(listener) { "https" } else { "http" };
-        format!("{scheme} on {}", address(listener))
-    });
     Err(not_served(None, "no_listener", format!("no listener serves {}", request.scheme), there.collect()))
 }
 
@@ -179,13 +182,6 @@ fn facts(request: &Request) -> RequestFacts {
 }
 
 /// Path with query.
-fn target(request: &Request) -> String {
-    match &request.query {
-        Some(query) => format!("{}?{query}", request.path),
-        None => request.path.clone(),
-    }
-}
-
 fn not_served(status: Option<u16>, reason: &str, why: String, nearest: Vec<String>) -> Outcome {
     Outcome::NotServed { status, reason: reason.to_owned(), why, nearest }
 }

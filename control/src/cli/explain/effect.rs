@@ -3,12 +3,13 @@
 //! Reads the policies as they are on the wire. A policy that has no field in the answer is listed by its type, so that
 //! nothing is left out in silence.
 
-use super::answer::{Effect, Outcome, Sent};
+use super::answer::{Answered, Effect, Outcome, Sent};
 use super::request::Request;
 use crate::compile::Decoded;
 use portcullis_proto::policy::v1 as policy;
+use portcullis_shared::routing::PathMatcher;
 use portcullis_shared::table::{
-    Action, Destination, Endpoint, RegexSubstitution, Route, Target, Upstream, rewrite_prefix,
+    Action, Destination, Endpoint, Redirect, RegexSubstitution, Route, Target, Upstream, rewrite_prefix,
 };
 use prost::{Message, Name};
 use prost_types::Any;
@@ -19,22 +20,20 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The effect of `route` on `request`.
 pub fn of(table: &Decoded, route: &Route, request: &Request) -> Outcome {
     match &route.action {
-        Action::Redirect(redirect) => Outcome::Redirect {
-            status: redirect.status.as_u16(),
-            location: redirect.location(
-                &request.scheme,
-                &request.authority,
-                &request.path,
-                request.query.as_deref(),
-                &route.matcher.path,
-            ),
-        },
+        Action::Redirect(to) => redirect(to, &route.matcher.path, request),
         Action::DirectResponse(response) => Outcome::DirectResponse {
             status: response.status.as_u16(),
             body: String::from_utf8_lossy(&response.body).into_owned(),
         },
         Action::Forward(target) => forward(table, route, target, request),
     }
+}
+
+/// The answer of a redirect to a request that `matched` let in.
+pub(super) fn redirect(to: &Redirect, matched: &PathMatcher, request: &Request) -> Outcome {
+    let query = request.query.as_deref();
+    let location = to.location(&request.scheme, &request.authority, &request.path, query, matched);
+    Outcome::Redirect { status: to.status.as_u16(), location }
 }
 
 fn forward(table: &Decoded, route: &Route, target: &Target, request: &Request) -> Outcome {
@@ -90,6 +89,7 @@ fn effect(table: &Decoded, route: &Route, to: &Destination, percent: f64, reques
         response_headers: headers.response.iter().flat_map(header_changes).collect(),
         timeout: timeout(&policies),
         retries: policies.get().as_ref().map(retries),
+        answer: policies.get().map(|policy::Answer { status, body }| Answered { status, body }),
         other_policies: policies.others(),
     }
 }
@@ -116,6 +116,7 @@ impl<'r> Policies<'r> {
                 || same_type::<policy::HostRewrite>(any)
                 || same_type::<policy::Timeout>(any)
                 || same_type::<policy::Retry>(any)
+                || same_type::<policy::Answer>(any)
         };
         let name = |any: &&Any| any.type_url.rsplit('.').next().unwrap_or_default().to_owned();
         self.0.iter().filter(|any| !shown(any)).map(name).collect()

@@ -14,7 +14,8 @@ mod request;
 mod tests;
 
 pub use answer::{
-    Effect, Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, RequestFacts, RouteFacts, Sent,
+    Answered, Effect, Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, RequestFacts, RouteFacts,
+    Sent,
 };
 pub use decide::explain;
 pub use request::Request;

@@ -85,6 +85,17 @@ fn outcome(outcome: &Outcome, title: &impl Fn(&str) -> String, console: &Console
 fn forward(destinations: &[Effect], title: &impl Fn(&str) -> String, console: &Console, out: &mut String) {
     for to in destinations {
         let share = console.paint(Paint::Bold, &format!("{:>6}", format!("{}%", to.percent)));
+        if let Some(answer) = &to.answer {
+            // The upstream, if there is one at all, does not see the request.
+            let _ = writeln!(
+                out,
+                "{} {share} the gateway answers {} {:?}",
+                title("destination"),
+                answer.status,
+                answer.body
+            );
+            continue;
+        }
         let place = match (&to.from, to.resolved_at_run_time) {
             (None, _) => console.paint(Paint::Bad, "there is no such upstream: 503 no_cluster"),
             (Some(_), true) => format!("{}, addresses are resolved at run time", to.protocol),

@@ -1,7 +1,7 @@
 //! The request that is asked about, from what a person types.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use portcullis_shared::routing::RequestView;
+use portcullis_shared::routing::{BadPath, RequestView, normalize};
 
 /// A request as a client would send it.
 #[derive(Clone, Debug)]
@@ -18,8 +18,10 @@ pub struct Request {
     pub port_given: bool,
     /// Server name in the TLS handshake, lower case.
     pub sni: Option<String>,
-    /// Path without query.
+    /// Path without query, normalised as the gateway does it; as typed when the gateway refuses it.
     pub path: String,
+    /// Why the gateway refuses the path.
+    pub bad_path: Option<BadPath>,
     /// Query.
     pub query: Option<String>,
     /// Headers, without `host`.
@@ -44,6 +46,11 @@ impl Request {
         if authority.as_str().contains('@') {
             return Err("a user in the URL is not sent to a gateway".to_owned());
         }
+        let typed = if uri.path().is_empty() { "/" } else { uri.path() };
+        let (path, bad_path) = match normalize(typed) {
+            Ok(path) => (path.into_owned(), None),
+            Err(error) => (typed.to_owned(), Some(error)),
+        };
         let host = authority.host();
         let port = authority.port_u16().unwrap_or(default_port);
         let mut request = Request {
@@ -53,7 +60,8 @@ impl Request {
             scheme,
             port,
             port_given: authority.port().is_some(),
-            path: if uri.path().is_empty() { "/".to_owned() } else { uri.path().to_owned() },
+            path,
+            bad_path,
             query: uri.query().map(str::to_owned),
             headers: HeaderMap::new(),
         };

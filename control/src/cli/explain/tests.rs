@@ -284,6 +284,48 @@ fn an_upstream_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_destination_that_is_replaced_shows_the_answer() {
+    let table = shop(|host| {
+        let mut action = to(&[("v1", 3), ("gone", 1)]);
+        let wire::route::Action::Forward(forward) = &mut action else { panic!("forward") };
+        let Some(wire::forward::Target::Destinations(list)) = &mut forward.target else { panic!("list") };
+        list.destinations[1].policies = vec![any(&policy::Answer { status: 404, body: "broken".into() })];
+        host.routes = vec![route(0, prefix("/"), action)];
+    });
+    let explanation = ask(&table, "GET", "http://shop.example.com/", &[]);
+    let replaced = &destinations(&explanation)[1];
+    assert_eq!(replaced.answer, Some(Answered { status: 404, body: "broken".into() }));
+    assert!(replaced.other_policies.is_empty());
+    let text = render::text(&explanation, &Console::plain());
+    assert!(text.contains("25% the gateway answers 404 \"broken\""), "{text}");
+    assert!(!text.contains("no such upstream"), "{text}");
+}
+
+#[test]
+fn paths_are_normalised_before_they_are_matched() {
+    for url in ["http://shop.example.com/api/../cart", "http://shop.example.com/%63art"] {
+        let explanation = ask(&shop(|_| ()), "GET", url, &[]);
+        assert_eq!(explanation.request.path, "/cart");
+        assert_eq!(explanation.route.as_ref().unwrap().field, "spec.virtualHost.routes[2]");
+    }
+    let refused = ask(&shop(|_| ()), "GET", "http://shop.example.com/a%00", &[]);
+    let (status, reason, why, _) = not_served(&refused);
+    assert_eq!((status, reason, why), (Some(400), "bad_request", "the path holds a NUL"));
+}
+
+#[test]
+fn a_port_without_listener_is_told_and_no_port_takes_the_lowest() {
+    let mut table = shop(|_| ());
+    let explanation = ask(&table, "GET", "http://shop.example.com:9999/", &["host: shop.example.com"]);
+    let (status, reason, why, there) = not_served(&explanation);
+    assert_eq!((status, reason, why), (None, "no_listener", "nothing listens on port 9999"));
+    assert_eq!(there, ["http on [::]:8080", "https on [::]:8443"]);
+    table.listeners.push(listener(888, vec![chain(&[], None, "plain")]).try_into().unwrap());
+    let explanation = ask(&table, "GET", "http://shop.example.com/cart", &[]);
+    assert_eq!(explanation.listener.unwrap().address, "[::]:888");
+}
+
+#[test]
 fn nothing_configured_is_not_a_riddle() {
     let explanation = ask(&Decoded::default(), "GET", "http://shop.example.com/", &[]);
     assert_eq!(not_served(&explanation).1, "no_listener");

@@ -18,6 +18,10 @@ pub fn titles(kind: &str) -> &'static [&'static str] {
 
 /// Cells of one resource, as many as it has titles.
 pub fn of(kind: &str, document: &Value) -> Vec<String> {
+    // A resource that does not decode has no document: nothing is known, which is not the same as a default.
+    if document.is_null() {
+        return vec![String::new(); titles(kind).len()];
+    }
     // Documents outside Kubernetes have no `spec` wrapper.
     let spec = document.get("spec").unwrap_or(document);
     match kind {
@@ -171,6 +175,7 @@ mod tests {
     fn nonsense_is_empty_cells() {
         for kind in ["Gateway", "VirtualService", "RouteTable", "Upstream", "UpstreamGroup"] {
             assert_eq!(of(kind, &json!({"spec": 7})).len(), titles(kind).len());
+            assert!(of(kind, &Value::Null).iter().all(String::is_empty), "{kind}");
         }
     }
 }

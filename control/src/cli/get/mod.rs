@@ -122,6 +122,9 @@ fn resource(resource: &ResourceStatus) -> Value {
         if !resource.reason.is_empty() {
             map.insert("reason".to_owned(), json!(resource.reason));
         }
+        if !resource.worker_errors.is_empty() {
+            map.insert("workerErrors".to_owned(), json!(resource.worker_errors));
+        }
         if resource.last_accepted_form {
             map.insert("usesLastAcceptedForm".to_owned(), json!(true));
         }

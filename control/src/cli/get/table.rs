@@ -82,18 +82,16 @@ fn served(resource: &ResourceStatus) -> String {
     format!("{}/{} workers", resource.workers_serving, resource.workers_total)
 }
 
-/// What is wrong, the worst first; the reason in Gloo's form only where there is nothing better.
+/// What is wrong, the worst first, with what workers say before it; the reason in Gloo's form only where there is nothing better.
 fn why(resource: &ResourceStatus) -> String {
     let kept = if resource.last_accepted_form { "[last accepted form in use] " } else { "" };
     let mut findings: Vec<_> = resource.findings.iter().collect();
     findings.sort_by_key(|finding| !finding.error);
-    let shown: Vec<String> = findings
-        .iter()
-        .map(|finding| match finding.path.as_str() {
-            "" => finding.message.clone(),
-            path => format!("{path}: {}", finding.message),
-        })
-        .collect();
+    let found = findings.iter().map(|finding| match finding.path.as_str() {
+        "" => finding.message.clone(),
+        path => format!("{path}: {}", finding.message),
+    });
+    let shown: Vec<String> = resource.worker_errors.iter().cloned().chain(found).collect();
     let text = if shown.is_empty() { resource.reason.clone() } else { shown.join("; ") };
     format!("{kept}{text}")
 }

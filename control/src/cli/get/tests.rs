@@ -60,7 +60,7 @@ fn a_table_has_state_reason_age_and_served() {
     let expected = "\
 NAMESPACE     NAME   DOMAINS            SSL    ROUTES   STATE      AGE   SERVED        REASON
 gloo-system   shop   shop.example.com   none   1        Accepted   5m    2/2 workers
-gloo-system   blog   *                  none   0        Rejected   5m    1/2 workers   [last accepted form in use] spec.virtualHost.routes[0]: route must specify an action, one of rout...
+gloo-system   blog                                      Rejected   5m    1/2 workers   [last accepted form in use] spec.virtualHost.routes[0]: route must specify an action, one of rout...
 ";
     assert_eq!(printed, expected);
 }

@@ -5,29 +5,58 @@ use super::{count, ready};
 use crate::cli::args::DEFAULT_ADMIN;
 use crate::cli::console::{Console, Paint};
 use crate::cli::{Failure, client};
-use portcullis_proto::admin::v1::{ListResourcesRequest, ListWorkersRequest, ResourceStatus};
+use portcullis_proto::admin::v1::{
+    ListResourcesRequest, ListWorkersRequest, ListWorkersResponse, ResourceStatus,
+};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// After this long a person wants to know what is missing.
 const IMPATIENT: Duration = Duration::from_secs(10);
+/// So often it is looked whether there is anything to wait for.
+const GLANCE: Duration = Duration::from_millis(500);
 const MOST: usize = 10;
 
-/// Waits for control and all workers, then reports.
+/// Waits for control and all workers, then reports. Without any listener workers never say that they are ready: that is
+/// reported at once, and again when there is something to listen on.
 pub async fn when_ready(plan: &Plan, mut ready: watch::Receiver<usize>, console: Console) {
     let started = Instant::now();
     let all = plan.workers.len() + 1;
+    let mut told = started;
+    let mut idle = false;
     loop {
-        match tokio::time::timeout(IMPATIENT, ready.wait_for(|number| *number >= all)).await {
+        match tokio::time::timeout(GLANCE, ready.wait_for(|number| *number >= all)).await {
             Ok(Ok(_)) => break,
             Ok(Err(_)) => return,
-            Err(_) => still_waiting(plan, console).await,
+            Err(_) if idle => {}
+            Err(_) if nothing_to_serve(plan).await => {
+                idle = true;
+                say(plan, started.elapsed(), console).await;
+            }
+            Err(_) if told.elapsed() >= IMPATIENT => {
+                told = Instant::now();
+                still_waiting(plan, console).await;
+            }
+            Err(_) => {}
         }
     }
-    let took = started.elapsed();
+    say(plan, started.elapsed(), console).await;
+}
+
+async fn say(plan: &Plan, took: Duration, console: Console) {
     if let Err(Failure::Because(reason) | Failure::Usage(reason)) = report(plan, took, console).await {
         console.error(&reason);
     }
+}
+
+/// Whether all workers run tables that have no listener.
+async fn nothing_to_serve(plan: &Plan) -> bool {
+    let admin = ready::reachable(plan.control.admin).to_string();
+    let Ok(mut client) = client::connect(&admin).await else { return false };
+    let Ok(answer) = client.list_workers(ListWorkersRequest {}).await else { return false };
+    let ListWorkersResponse { workers, listeners, .. } = answer.into_inner();
+    let synced = workers.iter().filter(|worker| worker.state == "synced").count();
+    listeners.is_empty() && synced >= plan.workers.len()
 }
 
 async fn still_waiting(plan: &Plan, console: Console) {
@@ -59,8 +88,16 @@ async fn report(plan: &Plan, took: Duration, console: Console) -> Result<(), Fai
     for worker in workers.workers.iter().filter(|worker| !worker.reason.is_empty()) {
         console.note(Paint::Warn, "warning:", &format!("{}: {}", worker.id, worker.reason));
     }
+    if !workers.unserved.is_empty() {
+        let unserved = workers.unserved.join(", ");
+        console.note(
+            Paint::Warn,
+            "warning:",
+            &format!("nobody serves {unserved}: `up` runs workers of gateway-proxy only"),
+        );
+    }
     let serving = match workers.listeners.is_empty() {
-        true => "nothing to listen on yet".to_owned(),
+        true => format!("nothing to listen on yet: {}", why_nothing(&resources, &workers.unserved)),
         false => format!("listening on {}", workers.listeners.join(", ")),
     };
     console.note(
@@ -75,6 +112,21 @@ async fn report(plan: &Plan, took: Duration, console: Console) -> Result<(), Fai
     let elsewhere = if admin == DEFAULT_ADMIN { String::new() } else { format!(" --admin {admin}") };
     console.say(&format!("       admin http://{admin}; try `portcullis get all{elsewhere}`, Ctrl-C stops"));
     Ok(())
+}
+
+/// Why the tables have no listener.
+fn why_nothing(resources: &[ResourceStatus], unserved: &[String]) -> &'static str {
+    let mut services = resources.iter().filter(|resource| resource.kind == "VirtualService").peekable();
+    if services.peek().is_none() {
+        return "there is no VirtualService";
+    }
+    if services.all(|service| service.state == "Rejected" && !service.last_accepted_form) {
+        return "no VirtualService is accepted";
+    }
+    match unserved {
+        [] => "no accepted Gateway selects a VirtualService",
+        _ => "all Gateways are those of other proxies",
+    }
 }
 
 fn round(duration: Duration) -> Duration {
@@ -141,6 +193,18 @@ mod tests {
             ["vs.yaml:7:5: error: VirtualService gloo-system.shop: spec.virtualHost.routes[0]: no action \
               (its last accepted form stays in use)"]
         );
+    }
+
+    #[test]
+    fn without_listeners_the_reason_is_named() {
+        assert_eq!(why_nothing(&[], &[]), "there is no VirtualService");
+        assert_eq!(why_nothing(&[resource("Rejected")], &[]), "no VirtualService is accepted");
+        let elsewhere = ["http://[::]:80 (proxy other)".to_owned()];
+        assert_eq!(
+            why_nothing(&[resource("Accepted")], &elsewhere),
+            "all Gateways are those of other proxies"
+        );
+        assert!(why_nothing(&[resource("Warning")], &[]).contains("selects"));
     }
 
     #[test]

@@ -191,3 +191,26 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn misspelt_fields_of_the_envelope_are_told_with_what_is_meant() {
+    let found = entry(
+        "kind: RouteTable\nmetadata:\n  name: a\n  namesapce: b\n  lables: {}\n  uid: x\n  managedFields: [{a: b}]\n  generation: 2\n  creationTimestamp: null\n  ownerReferences: [{kind: A}]\nspec:\n  routes: []\nspce: {}\n",
+    );
+    assert!(found.object.is_none());
+    assert_eq!(
+        texts(&found.findings),
+        [
+            "unknown field `namesapce`; did you mean `namespace`?",
+            "unknown field `lables`; did you mean `labels`?",
+            "unknown field `spce`; did you mean `spec`?",
+        ]
+    );
+    assert_eq!(found.findings[0].path, "metadata.namesapce");
+    let found = entry("kind: RouteTable\nmetadata: {name: a}\nspecs:\n  routes: []\n");
+    assert_eq!(texts(&found.findings), ["unknown field `specs`; did you mean `spec`?"]);
+    for text in ["metdta: {name: a}\nspec: {routes: []}\n", "metdta: {name: a}\nroutes: []\n"] {
+        let parsed = parsed(&format!("kind: RouteTable\n{text}"));
+        assert_eq!(texts(&parsed.problems), ["RouteTable: unknown field `metdta`; did you mean `metadata`?"]);
+    }
+}

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::cx::Lookup;
 use super::super::label::{Labels, TableSelector};
-use super::flatten::{FlatRoute, Parent, Walk, not_found, object_ref};
+use super::super::notes::Note;
+use super::flatten::{FlatRoute, Parent, Walk, error, not_found, object_ref};
 use super::sort;
 use crate::resource::{
     DelegateAction, Kind, Matcher, Object, ObjectRef, PathSpecifier, Ref, RouteTable, RouteTableSelector,
@@ -18,7 +20,7 @@ const MAX_DEPTH: usize = 64;
 /// The flat routes that take the place of `item`.
 pub(super) fn follow<'s>(
     walk: &mut Walk<'_, 's>,
-    item: FlatRoute<'s>,
+    mut item: FlatRoute<'s>,
     action: &DelegateAction,
     named: bool,
     visited: Vec<&'s ObjectRef>,
@@ -27,8 +29,8 @@ pub(super) fn follow<'s>(
     let matcher = match delegating_matcher(&item.matchers) {
         Ok(matcher) => matcher,
         Err(problem) => {
-            walk.reporter.error(&item, format!("{}.matchers", item.path), problem);
-            return Vec::new();
+            let problem = error(&item.owner.id, format!("{}.matchers", item.path), problem);
+            return vec![broken(item, named, vec![problem])];
         }
     };
     let tables = match choose(walk, &item, action) {
@@ -40,9 +42,14 @@ pub(super) fn follow<'s>(
     };
 
     let mut by_weight: BTreeMap<i32, Vec<(&'s Object, &'s RouteTable)>> = BTreeMap::new();
+    let mut problems = Vec::new();
     for id in tables {
-        if let Some((object, table)) = resolve(walk, &item, &id) {
-            by_weight.entry(table.weight.unwrap_or(0)).or_default().push((object, table));
+        match resolve(walk, &item, &id) {
+            Ok(Some((object, table))) => {
+                by_weight.entry(table.weight.unwrap_or(0)).or_default().push((object, table));
+            }
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
         }
     }
     let mut child = Parent {
@@ -50,10 +57,10 @@ pub(super) fn follow<'s>(
         inherit_matchers: item.route.inheritable_matchers.or(parent.map(|it| it.inherit_matchers))
             == Some(true),
         inherit_path: item.route.inheritable_path_matchers.or(parent.map(|it| it.inherit_path)) == Some(true),
-        layers: item.layers,
-        name: item.name,
+        layers: std::mem::take(&mut item.layers),
+        name: item.name.clone(),
         named,
-        via: item.via,
+        via: Arc::clone(&item.via),
         visited,
     };
     let mut routes = Vec::new();
@@ -61,8 +68,11 @@ pub(super) fn follow<'s>(
         let together = tables.len() > 1;
         let mut block = Vec::new();
         for (object, table) in tables {
+            if !walk.count(1, &child.via) {
+                return routes;
+            }
             if let Some(problem) = cycle(&child.visited, &object.id) {
-                walk.fail(&object.id, &child.via, "spec.routes".to_owned(), problem);
+                problems.push(error(&object.id, "spec.routes".to_owned(), problem));
                 continue;
             }
             child.visited.push(&object.id);
@@ -75,7 +85,26 @@ pub(super) fn follow<'s>(
         }
         routes.extend(block);
     }
+    if !problems.is_empty() {
+        // Last, so that what replaces it leaves the requests of the tables that are fine to them.
+        routes.push(broken(item, named, problems));
+    }
     routes
+}
+
+/// A delegating route that stays one route, because of its problems.
+pub(super) fn broken<'s>(item: FlatRoute<'s>, named: bool, problems: Vec<Note>) -> FlatRoute<'s> {
+    let matchers = item.matchers.into_iter().map(with_path).collect();
+    let name = if named { item.name } else { String::new() };
+    FlatRoute { matchers, layers: Vec::new(), name, problems, ..item }
+}
+
+/// Without a path a delegating route is for all.
+fn with_path(matcher: Cow<'_, Matcher>) -> Cow<'_, Matcher> {
+    match matcher.path() {
+        Some(_) => matcher,
+        None => Cow::Owned(Matcher { prefix: Some("/".to_owned()), ..matcher.into_owned() }),
+    }
 }
 
 /// A delegating route has one matcher at most, with a prefix.
@@ -86,8 +115,7 @@ fn delegating_matcher<'s>(matchers: &[Cow<'s, Matcher>]) -> Result<Cow<'s, Match
         );
     };
     match matcher.path() {
-        Some(PathSpecifier::Prefix(_)) => Ok(matcher.clone()),
-        None => Ok(Cow::Owned(Matcher { prefix: Some("/".to_owned()), ..matcher.clone().into_owned() })),
+        None | Some(PathSpecifier::Prefix(_)) => Ok(with_path(matcher.clone())),
         Some(_) => Err("invalid route: routes with delegate actions must use a prefix matcher".to_owned()),
     }
 }
@@ -127,7 +155,7 @@ fn choose(
 
 fn table_selector(
     selector: &RouteTableSelector,
-    own: &std::sync::Arc<str>,
+    own: &Arc<str>,
 ) -> Result<TableSelector, (&'static str, String)> {
     let labels = match (selector.labels.is_empty(), selector.expressions.is_empty()) {
         (false, false) => {
@@ -150,27 +178,26 @@ fn resolve<'s>(
     walk: &mut Walk<'_, 's>,
     item: &FlatRoute<'s>,
     id: &ObjectRef,
-) -> Option<(&'s Object, &'s RouteTable)> {
+) -> Result<Option<(&'s Object, &'s RouteTable)>, Note> {
     match walk.cx.object(id) {
         Lookup::Found(object) => {
             if let Some(problem) = walk.cx.broken_because(id) {
                 walk.complain(id, &item.via, problem);
             }
-            match &object.spec {
+            Ok(match &object.spec {
                 Spec::RouteTable(table) => Some((object, table)),
                 _ => None,
-            }
+            })
         }
         Lookup::Broken => {
             let reason = walk.cx.broken_because(id).unwrap_or_else(|| "it is rejected".to_owned());
             let problem = format!("on sub route table {}.{}: {reason}", id.namespace, id.name);
-            walk.fail(&item.owner.id, &item.via, format!("{}.delegateAction", item.path), problem);
-            None
+            Err(error(&item.owner.id, format!("{}.delegateAction", item.path), problem))
         }
         Lookup::Missing => {
             let reference = Ref { name: id.name.to_string(), namespace: id.namespace.to_string() };
             walk.warn(item.owner, &item.via, item.path.to_string(), not_found("route table", &reference));
-            None
+            Ok(None)
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct FlatRoute<'s> {
     pub layers: Vec<Layer<'s, RouteOptions>>,
     /// Part of the wire name; empty unless a route on the branch is named.
     pub name: String,
+    /// Why it cannot do what it says, as far as the walk found out. Such a route has no layers.
+    pub problems: Vec<Note>,
 }
 
 impl FlatRoute<'_> {
@@ -48,19 +50,6 @@ pub struct Reporter<'s> {
 }
 
 impl Reporter<'_> {
-    /// An error about the route's own resource.
-    pub fn error(&mut self, flat: &FlatRoute<'_>, path: String, message: String) {
-        let note = Note {
-            object: flat.owner.id.clone(),
-            level: Level::Error,
-            fatal: true,
-            path,
-            message,
-            shared: false,
-        };
-        self.add(note, &flat.via);
-    }
-
     /// Takes over the notes about one route.
     pub fn absorb(&mut self, notes: Notes, flat: &FlatRoute<'_>) {
         for note in notes.into_vec() {
@@ -105,7 +94,8 @@ pub(super) struct Parent<'s> {
     pub visited: Vec<&'s ObjectRef>,
 }
 
-/// More would be a mistake, and would cost the workers dearly.
+/// More would be a mistake, and would cost the workers dearly. Tables and matchers count each time the walk comes by:
+/// tables that delegate twice to the next make a walk that doubles with each of them, even one that ends in no route.
 const MAX_ROUTES: usize = 200_000;
 
 /// Walks the tree of routes.
@@ -113,7 +103,8 @@ pub(super) struct Walk<'a, 's> {
     pub cx: &'a mut Cx<'s>,
     pub variant: &'a Variant,
     pub reporter: &'a mut Reporter<'s>,
-    made: usize,
+    /// Tables and matchers come by so far.
+    visits: usize,
 }
 
 /// The flat routes of a VirtualService.
@@ -124,8 +115,10 @@ pub fn flatten<'s>(
     routes: &'s [Route],
     reporter: &mut Reporter<'s>,
 ) -> Vec<FlatRoute<'s>> {
-    let mut walk = Walk { cx, variant, reporter, made: 0 };
-    walk.visit(service, routes, None)
+    let mut walk = Walk { cx, variant, reporter, visits: 0 };
+    let flat = walk.visit(service, routes, None);
+    // The virtual service is not served, so nothing has to be made of the part that was walked.
+    if walk.is_full() { Vec::new() } else { flat }
 }
 
 impl<'s> Walk<'_, 's> {
@@ -138,12 +131,12 @@ impl<'s> Walk<'_, 's> {
     ) -> Vec<FlatRoute<'s>> {
         let mut flat = Vec::with_capacity(routes.len());
         for (at, route) in routes.iter().enumerate() {
-            if self.made > MAX_ROUTES {
-                break;
-            }
             let base = if parent.is_none() { "spec.virtualHost.routes" } else { "spec.routes" };
             let path: Arc<str> = format!("{base}[{at}]").into();
             let via = parent.map_or_else(|| Arc::clone(&path), |parent| Arc::clone(&parent.via));
+            if !self.count(route.matchers.len().max(1), &via) {
+                break;
+            }
             let (name, named) = self.name(owner, at, route, parent);
             let matchers = match self.matchers(route, parent) {
                 Ok(matchers) => matchers,
@@ -152,26 +145,25 @@ impl<'s> Walk<'_, 's> {
                     continue;
                 }
             };
-            let Some(layers) = self.layers(owner, route, &path, &via, parent) else {
-                continue;
+            let (layers, mut problems) = match self.layers(owner, route, &path, &via, parent) {
+                Ok(layers) => (layers, Vec::new()),
+                Err(problem) => (Vec::new(), vec![problem]),
             };
-            let item = FlatRoute { owner, path, via, route, matchers, layers, name };
+            if route.action().is_none() {
+                let problem = "invalid route: route must specify an action".to_owned();
+                problems.push(error(&owner.id, path.to_string(), problem));
+            }
+            let item = FlatRoute { owner, path, via, route, matchers, layers, name, problems };
             match route.action() {
-                None => {
-                    let problem = "invalid route: route must specify an action".to_owned();
-                    self.reporter.error(&item, item.path.to_string(), problem);
-                }
-                Some(Action::Delegate(action)) => {
+                Some(Action::Delegate(action)) if item.problems.is_empty() => {
                     let visited = parent.map(|parent| parent.visited.clone()).unwrap_or_default();
                     flat.extend(delegate::follow(self, item, action, named, visited, parent));
                 }
-                Some(_) => {
-                    self.made += 1;
-                    if self.made > MAX_ROUTES {
-                        let problem = format!("the virtual service has more than {MAX_ROUTES} routes");
-                        self.fail(self.reporter.root, &item.via, item.via.to_string(), problem);
-                        break;
-                    }
+                Some(Action::Delegate(_)) => {
+                    let problems = item.problems.clone();
+                    flat.push(delegate::broken(item, named, problems));
+                }
+                _ => {
                     let name = if named { item.name } else { String::new() };
                     flat.push(FlatRoute { name, ..item });
                 }
@@ -186,10 +178,22 @@ impl<'s> Walk<'_, 's> {
         self.reporter.add(note, via);
     }
 
-    pub(super) fn fail(&mut self, id: &ObjectRef, via: &str, path: String, message: String) {
-        let object = id.clone();
-        let note = Note { object, level: Level::Error, fatal: true, path, message, shared: false };
-        self.reporter.add(note, via);
+    /// Counts what comes by; `false` = the walk has to end, and the reason is told.
+    pub(super) fn count(&mut self, visits: usize, via: &str) -> bool {
+        let before = self.is_full();
+        self.visits = self.visits.saturating_add(visits);
+        if self.is_full() && !before {
+            let problem = format!(
+                "the virtual service has more than {MAX_ROUTES} routes, where those of a route table count each time \
+                 it is delegated to"
+            );
+            self.reporter.add(error(self.reporter.root, via.to_owned(), problem), via);
+        }
+        !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.visits > MAX_ROUTES
     }
 
     /// An error of `id` that another form of it has taken the place of.
@@ -227,7 +231,7 @@ impl<'s> Walk<'_, 's> {
         own.into_iter().map(|matcher| merge::with_parent(matcher, route, parent)).collect()
     }
 
-    /// The options of a route: its own, those it refers to, the delegating routes'. `None` = one of them cannot be
+    /// The options of a route: its own, those it refers to, the delegating routes'. An error = one of them cannot be
     /// read, and it might have been there for security.
     fn layers(
         &mut self,
@@ -236,7 +240,7 @@ impl<'s> Walk<'_, 's> {
         path: &str,
         via: &str,
         parent: Option<&Parent<'s>>,
-    ) -> Option<Vec<Layer<'s, RouteOptions>>> {
+    ) -> Result<Vec<Layer<'s, RouteOptions>>, Note> {
         let mut layers = Vec::new();
         if let Some(options) = &route.options {
             layers.push(Layer { options, owner: &owner.id, path: format!("{path}.options").into() });
@@ -259,14 +263,18 @@ impl<'s> Walk<'_, 's> {
                 }
                 Lookup::Found(_) | Lookup::Broken => {
                     let problem = format!("route option {}.{} is rejected", id.namespace, id.name);
-                    self.fail(&owner.id, via, field, problem);
-                    return None;
+                    return Err(error(&owner.id, field, problem));
                 }
             }
         }
         layers.extend(parent.iter().flat_map(|parent| parent.layers.iter().cloned()));
-        Some(layers)
+        Ok(layers)
     }
+}
+
+/// An error that stops `object`, unless its route is replaced.
+pub(super) fn error(object: &ObjectRef, path: String, message: String) -> Note {
+    Note { object: object.clone(), level: Level::Error, fatal: true, path, message, shared: false }
 }
 
 /// A reference whose namespace stands in it.

@@ -54,28 +54,40 @@ fn lower_one<'s>(
     reporter: &mut Reporter<'s>,
     routes: &mut Vec<ir::Route>,
 ) {
+    let replacement = context.globals.replacement.as_ref();
+    let mut notes = Notes::default();
     let mut matchers = Vec::with_capacity(flat.matchers.len());
     for (index, matcher) in flat.matchers.iter().enumerate() {
         match matcher::lower(matcher) {
-            Ok(matcher) => matchers.push(matcher),
+            Ok(matcher) => matchers.push((index, matcher)),
             Err(problems) => {
                 for (field, problem) in problems {
                     let path = format!("{}.matchers[{index}].{field}", flat.path);
-                    reporter.error(flat, path, problem);
+                    // What it should match is not known, so that there is nothing to replace.
+                    let left_out = if replacement.is_some() { ": this matcher is left out" } else { "" };
+                    notes.error(&flat.owner.id, path, format!("{problem}{left_out}"));
                 }
             }
         }
     }
+    match replacement {
+        Some(_) => downgrade(notes, flat, reporter),
+        None => reporter.absorb(notes, flat),
+    }
 
     // Errors in what a route does may be kept from its virtual host by replacing the route.
     let mut notes = Notes::default();
+    notes.add_all(&flat.problems);
     let levels = Levels {
         host: context.host_layers,
         route: &flat.layers,
         destination: None,
         most_specific_headers_win: context.variant.most_specific_headers_win,
     };
-    let action = action::lower(flat, &levels, context, &mut notes);
+    let action = match flat.problems.is_empty() {
+        true => action::lower(flat, &levels, context, &mut notes),
+        false => None,
+    };
     let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
     let policies = policy::of_route(&levels, kind, &mut notes);
     let replacement = context.globals.replacement.as_ref();
@@ -97,7 +109,7 @@ fn lower_one<'s>(
     };
 
     let origin = Arc::new(flat.origin());
-    for (index, matcher) in matchers.into_iter().enumerate() {
+    for (index, matcher) in matchers {
         let label = if flat.name.is_empty() { String::new() } else { format!("-{}", flat.name) };
         routes.push(ir::Route {
             name: format!("{}-route-{at}{label}-matcher-{index}", context.host_name).into(),

@@ -4,7 +4,9 @@
 //! - `\Q..\E` quotes;
 //! - `\<` and `\>` are the characters;
 //! - `{` that begins no repetition is the character;
-//! - inside a class `[`, `&&`, `--` and `~~` are characters: RE2 has no set operations.
+//! - inside a class `[`, `&&`, `--` and `~~` are characters: RE2 has no set operations;
+//! - a hyphen after `\d`, `\s` or `\w` in a class is the character;
+//! - `\012` is a character in base eight.
 //!
 //! What both refuse passes through and is refused by the parser.
 
@@ -37,9 +39,41 @@ fn escape(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
         Some('B') => out.push_str("(?-u:\\B)"),
         Some(c @ ('<' | '>')) => out.push(c),
         Some('Q') => quote(chars, out),
-        Some(c) => out.extend(['\\', c]),
+        Some(c) => common_escape(c, chars, out),
         None => out.push('\\'),
     }
+}
+
+/// Escapes that mean the same inside and outside of a class.
+fn common_escape(c: char, chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    match c {
+        // The name or number in braces is part of the escape.
+        'p' | 'P' | 'x' if chars.peek() == Some(&'{') => {
+            out.extend(['\\', c]);
+            for c in chars.by_ref() {
+                out.push(c);
+                if c == '}' {
+                    break;
+                }
+            }
+        }
+        '0' => octal(0, 2, chars, out),
+        '1'..='7' if chars.peek().is_some_and(|next| ('0'..='7').contains(next)) => {
+            octal(c.to_digit(8).unwrap_or_default(), 2, chars, out);
+        }
+        c => out.extend(['\\', c]),
+    }
+}
+
+/// A character by its number in base eight, of which `first` was read and up to `further` digits follow.
+fn octal(first: u32, further: usize, chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    let mut value = first;
+    for _ in 0..further {
+        let Some(digit) = chars.peek().and_then(|c| c.to_digit(8)) else { break };
+        chars.next();
+        value = value * 8 + digit;
+    }
+    out.push_str(&format!("\\x{{{value:x}}}"));
 }
 
 /// Everything up to `\E`, or to the end, is text.
@@ -115,8 +149,13 @@ fn class_escape(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
         Some('W') => out.push_str("[^0-9A-Za-z_]"),
         Some('s') => out.push_str("\\t\\n\\f\\r\\x20"),
         Some('S') => out.push_str("[^\\t\\n\\f\\r\\x20]"),
-        Some(c @ ('<' | '>')) => out.push(c),
-        Some(c) => out.extend(['\\', c]),
-        None => out.push('\\'),
+        Some(c @ ('<' | '>')) => return out.push(c),
+        Some(c) => return common_escape(c, chars, out),
+        None => return out.push('\\'),
+    }
+    // A class of characters begins no range: a hyphen after it is the character.
+    if chars.peek() == Some(&'-') {
+        chars.next();
+        out.push_str("\\-");
     }
 }

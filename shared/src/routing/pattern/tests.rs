@@ -55,6 +55,13 @@ fn corners_of_re2_syntax() {
     assert!(fits("[\\]]", "]"));
     assert!(fits("[a-]+", "a-"));
     assert!(fits("[[:x]+", "[:x"));
+    assert!(fits("[\\w-.]+", "a-b.c"));
+    assert!(!fits("[\\s-_]", "A"));
+    assert!(fits("[\\w-z]+", "a-z"));
+    assert!(fits("\\p{L}+[\\p{Greek}]", "éα"));
+    assert!(fits("\\pL\\PL", "é1"));
+    assert!(fits("\\x{1F600}\\x41[\\x{42}]", "😀AB"));
+    assert!(fits("\\012[\\101]\\0", "\nA\0"));
 }
 
 #[test]

@@ -42,6 +42,14 @@ fn scheme_and_default_ports() {
 }
 
 #[test]
+fn to_https_keeps_the_rest() {
+    let at =
+        |authority| Redirect::to_https().location("http", authority, "/a", Some("b"), &PathMatcher::Connect);
+    assert_eq!(at("a.example:80"), "https://a.example/a?b");
+    assert_eq!(Redirect::to_https().status, http::StatusCode::MOVED_PERMANENTLY);
+}
+
+#[test]
 fn a_host_replaces_the_port_too() {
     let host = || wire::Redirect { host: "b.example".into(), ..Default::default() };
     assert_eq!(location(host()), "http://b.example/foo/bar?x=1");

@@ -15,6 +15,4 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[reject("sds"), warn("allowRenegotiation")],
         ..PLAIN
     },
-    // Kubernetes keeps more here than we need.
-    Entry { name: "Metadata", open: true, ..PLAIN },
 ];

@@ -8,15 +8,20 @@ use std::borrow::Cow;
 
 /// A path that has no safe reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadPath {
+pub enum BadPath {
+    /// NUL, plain or encoded.
     #[error("the path holds a NUL")]
     Nul,
+    /// `#`, which clients keep to themselves.
     #[error("the target holds a fragment")]
     Fragment,
 }
 
 /// `target` is a path with its query, if any. Borrowed when there is nothing to change.
-pub(super) fn normalize(target: &str) -> Result<Cow<'_, str>, BadPath> {
+///
+/// # Errors
+/// The path has no safe reading; the gateway answers 400.
+pub fn normalize(target: &str) -> Result<Cow<'_, str>, BadPath> {
     if target.contains('#') {
         return Err(BadPath::Fragment);
     }
