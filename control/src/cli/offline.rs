@@ -17,7 +17,7 @@ pub struct Checked {
     /// Everything that was read, by resource.
     pub entries: BTreeMap<ObjectRef, Arc<Entry>>,
     /// What is said about each.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// Files and documents that cannot be used at all: not valid YAML, no name, defined twice.
     pub problems: Vec<Finding>,
     /// Documents of kinds that are not served.

@@ -10,13 +10,16 @@ use portcullis_proto::link::v1::upsert::Resource;
 use portcullis_proto::table::v1::Kind;
 use portcullis_shared::version::TableDigest;
 
-use super::{Key, Table, TableEntry, lower, seal, table_digest, too_large};
-use crate::ir::{Ir, Listener, Placement, Split, Upstream};
+use super::draft::{Delta, Draft};
+use super::{Key, Table, TableEntry, lower, seal};
+use crate::ir::{Ir, Listener, Placement, Proxy, Split, Upstream};
 
 /// Results of the last compilation. An empty one gives the same tables, more slowly.
 #[derive(Debug, Default)]
 pub struct Memo {
     upstreams: Made<Arc<Upstream>>,
+    /// The map that `upstreams` was made from; the same map again has the same content.
+    upstreams_of: Arc<BTreeMap<Arc<str>, Arc<Upstream>>>,
     splits: Made<Arc<Split>>,
     proxies: BTreeMap<Arc<str>, ProxyMemo>,
 }
@@ -40,63 +43,94 @@ impl<T> Default for Made<T> {
 }
 
 impl<T: Clone> Made<T> {
-    /// Entries for `inputs`, which come in order of name.
+    /// Takes over `inputs`, which come in order of name, and says what differs.
     fn update<'a>(
         &mut self,
         inputs: impl Iterator<Item = (&'a Arc<str>, &'a T)>,
         kind: Kind,
         same: impl Fn(&T, &T) -> bool,
         make: impl Fn(&T) -> Resource,
-    ) -> Vec<(Key, Arc<TableEntry>)>
+    ) -> Delta
     where
         T: 'a,
     {
+        let mut delta = Delta::default();
         let mut old = std::mem::take(&mut self.0).into_iter().peekable();
         let mut new = Vec::with_capacity(inputs.size_hint().0);
         for (name, input) in inputs {
-            while old.next_if(|(_, key, _)| *key.1 < **name).is_some() {}
-            let kept = old.next_if(|(_, key, _)| *key.1 == **name).filter(|(was, _, _)| same(was, input));
-            new.push(match kept {
-                Some((_, key, entry)) => (input.clone(), key, entry),
-                None => (input.clone(), (kind as i32, name.clone()), seal(make(input))),
-            });
+            // The rule, and no name is looked at for it.
+            if let Some(kept) = old.next_if(|(was, key, _)| Arc::ptr_eq(&key.1, name) && same(was, input)) {
+                new.push(kept);
+                continue;
+            }
+            while let Some((_, gone, _)) = old.next_if(|(_, key, _)| *key.1 < **name) {
+                delta.removes.push(gone);
+            }
+            match old.next_if(|(_, key, _)| *key.1 == **name) {
+                Some(kept) if same(&kept.0, input) => new.push(kept),
+                _ => {
+                    let key = (kind as i32, Arc::clone(name));
+                    let entry = seal(make(input));
+                    delta.upserts.push((key.clone(), Arc::clone(&entry)));
+                    new.push((input.clone(), key, entry));
+                }
+            }
         }
+        delta.removes.extend(old.map(|(_, gone, _)| gone));
         self.0 = new;
-        self.0.iter().map(|(_, key, entry)| (key.clone(), entry.clone())).collect()
+        delta
+    }
+
+    /// Everything, for a table that has nothing yet.
+    fn all(&self) -> Delta {
+        let upserts = self.0.iter().map(|(_, key, entry)| (key.clone(), Arc::clone(entry))).collect();
+        Delta { upserts, removes: Vec::new() }
     }
 }
 
+/// What differs in the parts that all proxies share.
+pub(super) struct Shared {
+    upstreams: Delta,
+    splits: Delta,
+}
+
 impl Memo {
-    pub(super) fn upstreams(&mut self, ir: &Ir) -> Vec<(Key, Arc<TableEntry>)> {
-        self.upstreams.update(ir.upstreams.iter(), Kind::Upstream, Arc::ptr_eq, |upstream| {
-            Resource::Upstream(lower::upstream(upstream))
-        })
+    /// Takes over the parts that all proxies share, and forgets the proxies that are gone.
+    pub(super) fn share(&mut self, ir: &Ir) -> Shared {
+        self.proxies.retain(|name, _| ir.proxies.contains_key(name));
+        let upstreams = if Arc::ptr_eq(&self.upstreams_of, &ir.upstreams) {
+            Delta::default()
+        } else {
+            self.upstreams_of = Arc::clone(&ir.upstreams);
+            self.upstreams.update(ir.upstreams.iter(), Kind::Upstream, Arc::ptr_eq, |upstream| {
+                Resource::Upstream(lower::upstream(upstream))
+            })
+        };
+        let splits = self
+            .splits
+            .update(ir.splits.iter(), Kind::Split, Arc::ptr_eq, |split| Resource::Split(lower::split(split)));
+        Shared { upstreams, splits }
     }
 
-    pub(super) fn splits(&mut self, ir: &Ir) -> Vec<(Key, Arc<TableEntry>)> {
-        self.splits
-            .update(ir.splits.iter(), Kind::Split, Arc::ptr_eq, |split| Resource::Split(lower::split(split)))
-    }
-
-    pub(super) fn listeners(
+    /// The table of a proxy; the last one if nothing differs. `certificates` are all of them.
+    pub(super) fn table(
         &mut self,
-        proxy: &Arc<str>,
-        listeners: &[Arc<Listener>],
-    ) -> Vec<(Key, Arc<TableEntry>)> {
-        let memo = self.proxies.entry(proxy.clone()).or_default();
-        memo.listeners.update(
-            listeners.iter().map(|listener| (&listener.name, listener)),
+        name: &Arc<str>,
+        proxy: &Proxy,
+        shared: &Shared,
+        certificates: Vec<(Key, Arc<TableEntry>)>,
+    ) -> Arc<Table> {
+        let fresh = !self.proxies.contains_key(name);
+        let memo = self.proxies.entry(Arc::clone(name)).or_default();
+        let listeners = memo.listeners.update(
+            proxy.listeners.iter().map(|listener| (&listener.name, listener)),
             Kind::Listener,
             // They are few, and put together anew each time.
             |was, is| was == is,
             |listener| Resource::Listener(lower::listener(listener)),
-        )
-    }
-
-    pub(super) fn hosts(&mut self, proxy: &Arc<str>, hosts: &[Placement]) -> Vec<(Key, Arc<TableEntry>)> {
-        let memo = self.proxies.entry(proxy.clone()).or_default();
-        memo.hosts.update(
-            hosts.iter().map(|placement| (&placement.name, placement)),
+        );
+        let hosts = memo.hosts.update(
+            proxy.hosts.iter().map(|placement| (&placement.name, placement)),
             Kind::VirtualHost,
             |was, is| {
                 Arc::ptr_eq(&was.host, &is.host)
@@ -105,60 +139,21 @@ impl Memo {
                         || was.route_configs == is.route_configs)
             },
             |placement| Resource::VirtualHost(lower::virtual_host(placement)),
-        )
-    }
-
-    pub(super) fn retain_proxies(&mut self, keep: impl Fn(&Arc<str>) -> bool) {
-        self.proxies.retain(|name, _| keep(name));
-    }
-
-    /// Makes the table of `entries` (in order); the last one if nothing differs.
-    pub(super) fn finish(&mut self, proxy: &Arc<str>, entries: Vec<(Key, Arc<TableEntry>)>) -> Arc<Table> {
-        let memo = self.proxies.entry(proxy.clone()).or_default();
-        let mut digest = memo.digest;
-        let (changed, refused) = differences(&memo.table, &entries, &mut digest);
-        if !changed && memo.table.refused == refused {
-            return memo.table.clone();
+        );
+        let mut draft = Draft::new(&memo.table, memo.digest);
+        draft.apply(listeners);
+        draft.apply(hosts);
+        if fresh {
+            draft.apply(self.upstreams.all());
+            draft.apply(self.splits.all());
+        } else {
+            draft.apply(shared.upstreams.clone());
+            draft.apply(shared.splits.clone());
         }
-        let mut entries: BTreeMap<Key, Arc<TableEntry>> = entries.into_iter().collect();
-        for key in &refused {
-            entries.remove(key);
+        draft.replace_kind(Kind::Certificate, certificates);
+        if let Some((table, digest)) = draft.finish() {
+            (memo.table, memo.digest) = (Arc::new(table), digest);
         }
-        debug_assert_eq!(digest.get(), table_digest(&entries).get());
-        memo.digest = digest;
-        memo.table = Arc::new(Table { digest: digest.get(), entries, refused });
-        memo.table.clone()
+        Arc::clone(&memo.table)
     }
-}
-
-/// Walks the old table and the new entries side by side and keeps `digest` up to date. Only new entries are measured.
-fn differences(old: &Table, new: &[(Key, Arc<TableEntry>)], digest: &mut TableDigest) -> (bool, Vec<Key>) {
-    let mut changed = false;
-    let mut refused = Vec::new();
-    let mut before = old.entries.iter().peekable();
-    for (key, entry) in new {
-        while let Some(((kind, name), gone)) = before.next_if(|(was, _)| *was < key) {
-            digest.remove(*kind, name, &gone.digest);
-            changed = true;
-        }
-        let was = before.next_if(|(was, _)| *was == key);
-        if let Some((_, was)) = was {
-            if Arc::ptr_eq(was, entry) || was == entry {
-                continue;
-            }
-            digest.remove(key.0, &key.1, &was.digest);
-            changed = true;
-        }
-        if too_large(entry) {
-            refused.push(key.clone());
-            continue;
-        }
-        digest.add(key.0, &key.1, &entry.digest);
-        changed = true;
-    }
-    for ((kind, name), gone) in before {
-        digest.remove(*kind, name, &gone.digest);
-        changed = true;
-    }
-    (changed, refused)
 }

@@ -5,8 +5,11 @@
 //! the bytes are fetched from the keyring when they are sent.
 
 mod decode;
+mod draft;
 mod lower;
 mod memo;
+#[cfg(test)]
+mod tests;
 
 pub use decode::{Decoded, decode};
 pub use lower::{matcher as lower_matcher, type_url};
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use portcullis_proto::link::v1::upsert::Resource;
 use portcullis_proto::table::v1::Kind;
 use portcullis_shared::table::digest;
-use portcullis_shared::version::{Digest, TableDigest};
+use portcullis_shared::version::Digest;
 use prost::Message;
 
 use crate::ir::{CertificateSource, Ir};
@@ -62,33 +65,21 @@ pub enum Body {
 
 /// Compiles the tables of all proxies, by proxy name.
 pub fn compile(ir: &Ir, secrets: &SecretIndex, memo: &mut Memo) -> BTreeMap<Arc<str>, Arc<Table>> {
-    let upstreams = memo.upstreams(ir);
-    let splits = memo.splits(ir);
+    let shared = memo.share(ir);
     let shared_sources: BTreeSet<&CertificateSource> = ir
         .upstreams
         .values()
         .filter_map(|upstream| upstream.tls.as_ref())
         .flat_map(|tls| tls.ca.iter().chain(&tls.client))
         .collect();
-
-    memo.retain_proxies(|name| ir.proxies.contains_key(name));
     let mut tables = BTreeMap::new();
-    for (proxy, content) in &ir.proxies {
-        let mut entries: Vec<(Key, Arc<TableEntry>)> =
-            Vec::with_capacity(content.hosts.len() + upstreams.len() + 16);
+    for (name, proxy) in &ir.proxies {
         let mut sources = shared_sources.clone();
-        for listener in &content.listeners {
+        for listener in &proxy.listeners {
             sources.extend(listener.chains.iter().filter_map(|chain| Some(&chain.tls.as_ref()?.certificate)));
         }
-        entries.extend(memo.listeners(proxy, &content.listeners));
-        entries.extend(memo.hosts(proxy, &content.hosts));
-        entries.extend(upstreams.iter().cloned());
-        entries.extend(splits.iter().cloned());
-        let mut certificates: Vec<_> =
-            sources.into_iter().filter_map(|source| certificate(source, secrets)).collect();
-        certificates.sort_by(|a, b| a.0.cmp(&b.0));
-        entries.extend(certificates);
-        tables.insert(proxy.clone(), memo.finish(proxy, entries));
+        let certificates = sources.into_iter().filter_map(|source| certificate(source, secrets)).collect();
+        tables.insert(Arc::clone(name), memo.table(name, proxy, &shared, certificates));
     }
     tables
 }
@@ -116,13 +107,4 @@ fn certificate(source: &CertificateSource, secrets: &SecretIndex) -> Option<(Key
     }
     let entry = TableEntry { digest: facts.digest, body: Body::Certificate(source.clone()) };
     Some(((Kind::Certificate as i32, source.name()), Arc::new(entry)))
-}
-
-/// The digest of a whole table.
-fn table_digest(entries: &BTreeMap<Key, Arc<TableEntry>>) -> TableDigest {
-    let mut digest = TableDigest::default();
-    for ((kind, name), entry) in entries {
-        digest.add(*kind, name, &entry.digest);
-    }
-    digest
 }

@@ -120,7 +120,7 @@ impl Builder {
         let published = Published {
             version,
             proxies: self.proxies.clone(),
-            report: Arc::new(translated.report),
+            report: translated.report,
             entries,
             first_seen: Arc::clone(&self.memory.first_seen),
             problems: Arc::new(problems),

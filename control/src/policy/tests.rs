@@ -1,1 +1,192 @@
+//! Options of the levels as JSON, and the messages that come of them.
 
+use portcullis_proto::policy::v1 as wire;
+use prost::{Message, Name};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::resource::{Kind, ObjectRef, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+
+struct Case {
+    owner: ObjectRef,
+    host: VirtualHostOptions,
+    routes: Vec<RouteOptions>,
+    destination: Option<WeightedDestinationOptions>,
+    reversed: bool,
+}
+
+impl Case {
+    /// Route options, the most specific first.
+    fn routes(routes: &[Value]) -> Self {
+        Self {
+            owner: ObjectRef::new(Kind::VirtualService, "ns", "a"),
+            host: VirtualHostOptions::default(),
+            routes: routes.iter().map(|it| serde_json::from_value(it.clone()).unwrap()).collect(),
+            destination: None,
+            reversed: false,
+        }
+    }
+
+    fn host(mut self, host: Value) -> Self {
+        self.host = serde_json::from_value(host).unwrap();
+        self
+    }
+
+    fn destination(mut self, options: Value) -> Self {
+        self.destination = Some(serde_json::from_value(options).unwrap());
+        self
+    }
+
+    fn run<T>(&self, run: impl FnOnce(&Levels<'_, '_>, &mut Notes) -> T) -> (T, Vec<String>) {
+        let host = [Layer { options: &self.host, owner: &self.owner, path: "host".into() }];
+        let routes: Vec<_> = self
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(at, options)| Layer { options, owner: &self.owner, path: format!("route{at}").into() })
+            .collect();
+        let destination = self.destination.as_ref().map(|options| Layer {
+            options,
+            owner: &self.owner,
+            path: "destination".into(),
+        });
+        let levels = Levels {
+            host: &host,
+            route: &routes,
+            destination: destination.as_ref(),
+            most_specific_headers_win: self.reversed,
+        };
+        let mut notes = Notes::default();
+        let result = run(&levels, &mut notes);
+        (result, notes.iter().map(|note| format!("{} {}: {}", note.level, note.path, note.message)).collect())
+    }
+
+    fn forward(&self) -> (Vec<ir::Policy>, Vec<String>) {
+        self.run(|levels, notes| of_route(levels, ActionKind::Forward, notes))
+    }
+}
+
+fn one<M: Message + Name + Default>(policies: &[ir::Policy]) -> Option<M> {
+    let policy = policies.iter().find(|policy| *policy.type_url == M::type_url())?;
+    M::decode(policy.value.clone()).ok()
+}
+
+#[test]
+fn policies_of_a_stage_stand_in_registry_order() {
+    let options = json!({ "headerManipulation": {"requestHeadersToRemove": ["a"]}, "timeout": "1s", "hostRewrite": "x" });
+    let (policies, notes) = Case::routes(&[options]).forward();
+    let names: Vec<_> = policies.iter().map(|it| it.type_url.rsplit('.').next().unwrap()).collect();
+    assert_eq!((names, notes.len()), (vec!["Timeout", "HostRewrite", "Headers"], 0));
+}
+
+#[test]
+fn a_field_is_taken_from_the_first_layer_that_has_it() {
+    let case = Case::routes(&[
+        json!({ "prefixRewrite": "" }),
+        json!({ "prefixRewrite": "/parent", "timeout": "2s" }),
+        json!({ "timeout": "3s", "hostRewrite": "a" }),
+    ]);
+    let (policies, _) = case.forward();
+    assert_eq!(one::<wire::Timeout>(&policies), Some(wire::Timeout { total_ms: 2000 }));
+    assert_eq!(one::<wire::PathRewrite>(&policies), None);
+    assert!(one::<wire::HostRewrite>(&policies).is_some());
+}
+
+#[test]
+fn a_child_that_rewrites_the_host_in_another_way_replaces_the_parents_way() {
+    let case = Case::routes(&[json!({ "autoHostRewrite": true }), json!({ "hostRewriteHeader": "X-Host" })]);
+    let (policies, _) = case.forward();
+    let rewrite = one::<wire::HostRewrite>(&policies).and_then(|it| it.rewrite);
+    assert_eq!(rewrite, Some(wire::host_rewrite::Rewrite::Auto(true)));
+}
+
+#[test]
+fn both_path_rewrites_are_an_error_at_the_field() {
+    let case = Case::routes(&[json!({ "prefixRewrite": "/a", "regexRewrite": {"pattern": {"regex": "a"}} })]);
+    let (policies, notes) = case.forward();
+    assert_eq!(one::<wire::PathRewrite>(&policies), None);
+    assert_eq!(notes, ["error route0.prefixRewrite: prefixRewrite and regexRewrite exclude each other"]);
+}
+
+#[test]
+fn a_query_in_a_prefix_rewrite_is_fine() {
+    assert!(Case::routes(&[json!({ "prefixRewrite": "/a?x=//" })]).forward().1.is_empty());
+}
+
+#[test]
+fn retries_of_the_route_replace_those_of_the_virtual_host() {
+    let host = json!({ "retries": {"retryOn": "5xx", "numRetries": 5} });
+    let retry = |route: Value| {
+        let (policies, notes) = Case::routes(&[route]).host(host.clone()).forward();
+        (one::<wire::Retry>(&policies).map(|it| (it.retry_on.join(","), it.num_retries)), notes)
+    };
+    assert_eq!(retry(json!({})).0, Some(("5xx".to_owned(), 5)));
+    assert_eq!(
+        retry(json!({ "retries": {"retryOn": "reset, unavailable"} })).0,
+        Some(("reset,unavailable".to_owned(), 1))
+    );
+    assert_eq!(retry(json!({ "retries": {} })).0, None);
+    let (found, notes) = retry(json!({ "retries": {"retryOn": "reset,5XX"} }));
+    assert_eq!(found, Some(("reset".to_owned(), 1)));
+    assert!(
+        notes
+            .iter()
+            .any(|it| it.starts_with("warning route0.retries.retryOn: retries: unknown condition [5XX]"))
+    );
+}
+
+#[test]
+fn back_off_is_checked() {
+    let notes = |back_off: Value| {
+        Case::routes(&[json!({ "retries": {"retryOn": "5xx", "retryBackOff": back_off} })]).forward().1.len()
+    };
+    assert_eq!(notes(json!({ "baseInterval": "1ms", "maxInterval": "1ms" })), 0);
+    assert_eq!(notes(json!({ "maxInterval": "1s" })), 1);
+    assert_eq!(notes(json!({ "baseInterval": "2s", "maxInterval": "1s" })), 1);
+    assert_eq!(notes(json!({ "baseInterval": "1us" })), 1);
+}
+
+fn add(value: &str) -> Value {
+    json!({ "headerManipulation": {"requestHeadersToAdd": [{"header": {"key": "x", "value": value}}]} })
+}
+
+#[test]
+fn headers_run_from_destination_to_virtual_host_or_the_reverse() {
+    let order = |reversed: bool| {
+        let mut case = Case::routes(&[add("route")]).host(add("host")).destination(add("destination"));
+        case.reversed = reversed;
+        let (policies, _) = case.run(of_destination);
+        let levels = one::<wire::Headers>(&policies).unwrap().request;
+        levels.iter().map(|level| level.add[0].value.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(false), ["destination", "route", "host"]);
+    assert_eq!(order(true), ["host", "route", "destination"]);
+}
+
+#[test]
+fn a_destination_without_headers_of_its_own_keeps_the_routes() {
+    let case = Case::routes(&[add("route")]).destination(json!({}));
+    assert!(case.run(of_destination).0.is_empty());
+}
+
+#[test]
+fn what_is_about_the_way_to_an_upstream_is_ignored_on_answers() {
+    let case = Case::routes(&[
+        json!({ "timeout": "-1s", "prefixRewrite": "//", "headerManipulation": {"responseHeadersToRemove": ["a"]} }),
+    ]);
+    for action in [ActionKind::Redirect, ActionKind::DirectResponse] {
+        let (policies, notes) = case.run(|levels, notes| of_route(levels, action, notes));
+        assert_eq!((policies.len(), notes.len()), (1, 0));
+    }
+    assert_eq!(case.forward().1.len(), 2);
+}
+
+#[test]
+fn host_and_pseudo_headers_stay() {
+    let case = Case::routes(&[json!({ "headerManipulation": {
+        "requestHeadersToRemove": ["HOST", ":path", "x-forwarded-for"],
+        "responseHeadersToAdd": [{"header": {"key": "Host", "value": ""}}, {}, {"header": {"key": "a", "value": "%"}}],
+    }})]);
+    let (_, notes) = case.forward();
+    assert_eq!(notes.len(), 5, "{notes:#?}");
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cx::{Cx, Facts, Key, UpstreamFact};
 use super::gateway::{self, Gateway};
 use super::globals::{self, Globals};
-use super::memo::{Changes, ServiceUnit, Unit};
+use super::memo::{Changes, Said, ServiceUnit, ServiceUnits, Unit};
 use super::notes::{Note, Notes};
 use super::place::{self, Candidate, Outs, TargetSet, Targets};
 use super::service::{self, Form, ServiceOut, Variant};
@@ -75,6 +75,15 @@ impl<'s, 'm> Build<'s, 'm> {
     }
 
     fn upstreams(&mut self) {
+        if self.changes.beyond_services || !self.memo.settled_upstreams.0 {
+            self.update_upstreams();
+        }
+        let settled = &self.memo.settled_upstreams.1;
+        self.notes.add_all(&settled.notes);
+        self.substituted.extend(settled.substituted.iter().cloned());
+    }
+
+    fn update_upstreams(&mut self) {
         let Self { snapshot, memo, changes, .. } = self;
         let mut units = std::mem::take(&mut memo.upstreams);
         let mut facts = std::mem::take(&mut memo.facts);
@@ -110,10 +119,13 @@ impl<'s, 'm> Build<'s, 'm> {
             }
         }
         let mut wire = WireUpstreams::default();
+        let mut said = Said::default();
+        let mut accepted = false;
         for (id, unit) in units.iter() {
-            self.notes.add_all(&unit.out.notes);
+            accepted |= unit.accepted;
+            said.notes.extend(unit.out.notes.iter().cloned());
             if unit.out.substituted {
-                self.substituted.insert(id.clone());
+                said.substituted.insert(id.clone());
             }
             if differs {
                 wire.wanted.extend(unit.out.wanted.iter().cloned());
@@ -127,6 +139,8 @@ impl<'s, 'm> Build<'s, 'm> {
         }
         memo.upstreams = units;
         memo.facts = facts;
+        // Accepted forms may change without a trace in the changes, so that those have to be looked at each time.
+        memo.settled_upstreams = (!accepted, said);
         if differs {
             memo.wire_upstreams = Arc::new(wire.finish());
         }
@@ -191,6 +205,7 @@ impl<'s, 'm> Build<'s, 'm> {
             changes,
             gateways,
             targets: Targets::default(),
+            gateways_same: memo.gateways == gateways,
             labels: gateways.iter().any(|it| matches!(it.selection, gateway::Selection::Labelled { .. })),
             claims_differ: false,
         };
@@ -202,7 +217,6 @@ impl<'s, 'm> Build<'s, 'm> {
             of_kind(snapshot, Kind::VirtualService).map(|(id, _)| id),
             |id, was| {
                 let mut known = was.unwrap_or_default();
-                known.iter_mut().for_each(|unit| unit.used = false);
                 // Both iterators walk the same range.
                 if let Some((_, entry)) = entries.next() {
                     let found = work.candidate(id, entry, &mut known, notes);
@@ -229,38 +243,49 @@ impl<'s, 'm> Build<'s, 'm> {
             memo.uncontested = None;
             place::settle(candidates, gateways, snapshot, notes, |candidate| {
                 let known = units.get_mut(candidate.id)?;
+                known.served = None;
                 let mut about = Notes::default();
-                work.accepted(candidate.id, candidate.entry, known, &mut about)
+                work.accepted(candidate.id, candidate.entry, &mut known.units, &mut about)
             })
         };
         for (_, known) in units.iter_mut() {
-            known.retain(|unit| unit.used);
-            for tls in known.iter().filter_map(|unit| unit.unit.out.wanted.as_ref()) {
-                wanted.insert(tls.clone());
-            }
+            known.units.retain(|unit| unit.used);
+            wanted.extend(known.units.iter().filter_map(|unit| unit.unit.out.wanted.clone()));
         }
+        memo.gateways = gateways.to_vec();
         memo.services = units;
         (settled, selected)
     }
 
-    /// Every resource with what was said about it, located in its file.
-    fn report(&mut self) -> Report {
-        let mut about: BTreeMap<ObjectRef, Vec<Note>> = BTreeMap::new();
-        for note in std::mem::take(&mut self.notes).into_vec() {
-            about.entry(note.object.clone()).or_default().push(note);
+    /// Every resource with what was said about it, located in its file; the last report if it would say the same.
+    fn report(&mut self) -> Arc<Report> {
+        let notes = std::mem::take(&mut self.notes).into_vec();
+        let substituted = std::mem::take(&mut self.substituted);
+        let same = !self.changes.said
+            && self.memo.noted == notes
+            && self.memo.substituted == substituted
+            && !notes.iter().any(|note| self.changes.touched.contains(&note.object));
+        if same {
+            return Arc::clone(&self.memo.report);
         }
-        let substituted = &self.substituted;
+        let mut about: BTreeMap<&ObjectRef, Vec<&Note>> = BTreeMap::new();
+        for note in &notes {
+            about.entry(&note.object).or_default().push(note);
+        }
         let objects = self.snapshot.entries.iter().map(|(id, entry)| {
             let notes = if about.is_empty() { None } else { about.get(id) };
             let findings = located(entry, notes.map(Vec::as_slice).unwrap_or_default());
             let using_last_accepted = !substituted.is_empty() && substituted.contains(id);
             (id.clone(), ObjectReport { findings, using_last_accepted })
         });
-        Report { objects: objects.collect() }
+        let report = Arc::new(Report { objects: objects.collect() });
+        (self.memo.noted, self.memo.substituted) = (notes, substituted);
+        self.memo.report = Arc::clone(&report);
+        report
     }
 }
 
-fn located(entry: &Entry, notes: &[Note]) -> Vec<Finding> {
+fn located(entry: &Entry, notes: &[&Note]) -> Vec<Finding> {
     let mut findings = entry.findings.clone();
     let mut seen = HashSet::new();
     for note in notes {
@@ -291,6 +316,8 @@ struct Work<'a, 's> {
     changes: &'a Changes,
     gateways: &'a [Gateway],
     targets: Targets,
+    /// They are those of the last translation.
+    gateways_same: bool,
     /// Labels decide who is served where, so that a change of them may be a new claim.
     labels: bool,
     /// Some virtual service claims something else than in the last translation.
@@ -311,23 +338,41 @@ impl<'s> Work<'_, 's> {
         &mut self,
         id: &'s ObjectRef,
         entry: &'s Entry,
-        known: &mut Vec<ServiceUnit>,
+        known: &mut ServiceUnits,
         notes: &mut Notes,
     ) -> FoundCandidate<'s> {
+        // The rule in an incremental translation: nothing of it changed, nor anything that it could depend on.
+        if self.gateways_same
+            && !self.changes.beyond_services
+            && !self.changes.touched.contains(id)
+            && let Some((targets, outs)) = &known.served
+        {
+            outs.iter().for_each(|out| notes.add_all(&out.notes));
+            let (targets, outs) = (Arc::clone(targets), outs.clone());
+            let selected = Some(Arc::clone(&targets));
+            let candidate = Candidate { id, entry, form: Form::Present, targets, outs };
+            return FoundCandidate { selected, candidate: Some(candidate) };
+        }
+        known.served = None;
+        known.units.iter_mut().for_each(|unit| unit.used = false);
         let mut selected = None;
         if let Some(object) = entry.object.as_deref().filter(|_| !entry.rejected()) {
             let Some(targets) = self.targets.of(self.gateways, object) else {
                 return FoundCandidate::default();
             };
             selected = Some(Arc::clone(&targets));
-            let outs = self.outs(id, Form::Present, &targets, known);
+            let outs = self.outs(id, Form::Present, &targets, &mut known.units);
             outs.iter().for_each(|out| notes.add_all(&out.notes));
             if !outs.iter().any(|out| out.failed) {
+                // Accepted forms may change without a trace in the changes.
+                if !known.units.iter().any(|unit| unit.form == Form::Accepted || unit.unit.accepted) {
+                    known.served = Some((Arc::clone(&targets), outs.clone()));
+                }
                 let candidate = Candidate { id, entry, form: Form::Present, targets, outs };
                 return FoundCandidate { selected, candidate: Some(candidate) };
             }
         }
-        let candidate = self.accepted(id, entry, known, notes);
+        let candidate = self.accepted(id, entry, &mut known.units, notes);
         let selected = selected.or_else(|| candidate.as_ref().map(|it| Arc::clone(&it.targets)));
         FoundCandidate { selected, candidate }
     }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::cx::{self, Facts, Key, Read};
 use super::gateway::Gateway;
 use super::globals::Globals;
+use super::notes::Note;
+use super::place::{Outs, TargetSet};
+use super::report::Report;
 use super::service::{Form, ServiceOut, Variant};
 use super::upstreams::{GroupOut, UpstreamOut};
 use super::{SecretIndex, Snapshot};
@@ -24,21 +27,47 @@ pub struct Memo {
     pub(super) facts: Facts,
     pub(super) upstreams: Units<Unit<UpstreamOut>>,
     pub(super) groups: Units<Unit<GroupOut>>,
-    pub(super) services: Units<Vec<ServiceUnit>>,
+    pub(super) services: Units<ServiceUnits>,
+    /// The last report, and what it was made from beside the resources.
+    pub(super) report: Arc<Report>,
+    pub(super) noted: Vec<Note>,
+    pub(super) substituted: BTreeSet<ObjectRef>,
+    /// The gateways of the last translation.
+    pub(super) gateways: Vec<Gateway>,
     pub(super) wire_upstreams: Arc<super::WireUpstreams>,
+    /// What all Upstreams together say, and whether that holds while nothing but VirtualServices changes.
+    pub(super) settled_upstreams: (bool, Said),
     /// The gateways for which no two virtual services claimed the same.
     pub(super) uncontested: Option<Vec<Gateway>>,
+}
+
+/// What a group of units has to say.
+#[derive(Debug, Default)]
+pub struct Said {
+    pub notes: Vec<Note>,
+    /// Resources that stand in their last accepted form.
+    pub substituted: BTreeSet<ObjectRef>,
 }
 
 /// A result with what was read for it.
 #[derive(Debug)]
 pub struct Unit<T> {
     pub out: Arc<T>,
+    /// Of the keys that were read.
+    hashes: Box<[u64]>,
     reads: Vec<Read>,
     /// Depends on last accepted forms, which are not compared as a whole: always looked at closely.
-    accepted: bool,
+    pub accepted: bool,
     /// Depends on the set of RouteTables.
     tables: bool,
+}
+
+/// The units of one VirtualService, and how it came out.
+#[derive(Debug, Default)]
+pub struct ServiceUnits {
+    pub units: Vec<ServiceUnit>,
+    /// In its present form it is served here, with these results; holds while neither it nor the gateways change.
+    pub served: Option<(Arc<TargetSet>, Outs)>,
 }
 
 /// The unit of a VirtualService in one form for one kind of gateway.
@@ -109,6 +138,7 @@ impl<T> Unit<T> {
             out: Arc::new(out),
             accepted: reads.iter().any(|read| matches!(read.key, Key::Accepted(_))),
             tables: reads.iter().any(|read| matches!(read.key, Key::Tables(_))),
+            hashes: reads.iter().map(|read| read.hash).collect(),
             reads,
         }
     }
@@ -117,7 +147,7 @@ impl<T> Unit<T> {
     pub fn holds(&self, changes: &Changes, snapshot: &Snapshot, facts: &Facts) -> bool {
         let touched = self.accepted
             || (self.tables && changes.tables)
-            || self.reads.iter().any(|read| changes.keys.contains(&read.hash));
+            || self.hashes.iter().any(|hash| changes.keys.contains(hash));
         !touched || self.reads.iter().all(|read| cx::digest(snapshot, facts, &read.key) == read.seen)
     }
 }
@@ -125,6 +155,12 @@ impl<T> Unit<T> {
 /// What differs from the last snapshot, as hashes of keys.
 #[derive(Debug, Default)]
 pub struct Changes {
+    /// Resources whose documents differ, if only in their places or findings.
+    pub touched: BTreeSet<ObjectRef>,
+    /// A resource came or went, or says something else about itself than before.
+    pub said: bool,
+    /// Something else than VirtualServices, which no other unit reads.
+    pub beyond_services: bool,
     /// A tree, because these are few and are asked about very often.
     keys: BTreeSet<u64>,
     /// Some RouteTable.
@@ -132,8 +168,28 @@ pub struct Changes {
 }
 
 impl Changes {
+    fn came_or_went(&mut self, entry: &Entry) {
+        self.said = true;
+        self.touched.insert(entry.id.clone());
+        self.differs(&entry.id);
+    }
+
+    fn replaced(&mut self, was: &Entry, is: &Entry) {
+        self.said |= was.findings != is.findings;
+        self.touched.insert(is.id.clone());
+        if cx::entry_digest(was) != cx::entry_digest(is) {
+            self.differs(&is.id);
+        }
+    }
+
+    fn differs(&mut self, id: &ObjectRef) {
+        self.tables |= id.kind == Kind::RouteTable;
+        self.add(&Key::Object(id.clone()));
+    }
+
     /// Notes that reading `key` may give something else than before.
     pub fn add(&mut self, key: &Key) {
+        self.beyond_services |= !matches!(key, Key::Object(id) if id.kind == Kind::VirtualService);
         self.keys.insert(cx::hash(key));
     }
 }
@@ -142,24 +198,24 @@ impl Memo {
     /// Compares with the last snapshot and remembers this one.
     pub(super) fn turn(&mut self, snapshot: &Snapshot) -> Changes {
         let mut changes = Changes::default();
-        let mut touch = |entry: &Entry| {
-            changes.tables |= entry.id.kind == Kind::RouteTable;
-            changes.add(&Key::Object(entry.id.clone()));
-        };
         let mut old = std::mem::take(&mut self.entries).into_iter().peekable();
         let mut new = Vec::with_capacity(snapshot.entries.len());
         for (id, entry) in &snapshot.entries {
-            while let Some(gone) = old.next_if(|was| !Arc::ptr_eq(was, entry) && was.id < *id) {
-                touch(&gone);
+            // The rule, and nothing is looked at for it.
+            if let Some(same) = old.next_if(|was| Arc::ptr_eq(was, entry)) {
+                new.push(same);
+                continue;
             }
-            match old.next_if(|was| Arc::ptr_eq(was, entry) || was.id == *id) {
-                Some(was) if Arc::ptr_eq(&was, entry) => {}
-                Some(was) if cx::entry_digest(&was) == cx::entry_digest(entry) => {}
-                _ => touch(entry),
+            while let Some(gone) = old.next_if(|was| was.id < *id) {
+                changes.came_or_went(&gone);
+            }
+            match old.next_if(|was| was.id == *id) {
+                Some(was) => changes.replaced(&was, entry),
+                None => changes.came_or_went(entry),
             }
             new.push(Arc::clone(entry));
         }
-        old.for_each(|gone| touch(&gone));
+        old.for_each(|gone| changes.came_or_went(&gone));
         self.entries = new;
 
         if !self.secrets.same(&snapshot.secrets) {

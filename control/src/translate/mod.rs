@@ -78,8 +78,8 @@ pub struct Accepted {
 pub struct Translated {
     /// The validated model.
     pub ir: Arc<Ir>,
-    /// One entry per resource of the snapshot.
-    pub report: Report,
+    /// One entry per resource of the snapshot. The same object as last time while nothing else is to be said.
+    pub report: Arc<Report>,
     /// Key material that is referred to, found or not.
     pub wanted: BTreeSet<CertificateSource>,
     /// Upstreams whose endpoints have to be looked up, in order of name.

@@ -75,7 +75,7 @@ fn conditions(retries: &Found<'_, RetryPolicy>, notes: &mut Notes) -> Vec<String
             known.push(word.to_owned());
         } else {
             let message = format!(
-                "unknown condition [{word}] is ignored: the known ones are {}",
+                "retries: unknown condition [{word}] is ignored: the known ones are {}",
                 CONDITIONS.join(", ")
             );
             retries.warning(notes, ".retryOn", message);
