@@ -1,7 +1,6 @@
 //! Many virtual services, and one edit among them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::super::{Memo, Snapshot, translate};
 use super::put;
@@ -48,32 +47,4 @@ fn one_edit_recompiles_one_virtual_service() {
     assert_eq!(changed.len(), 1);
     assert_eq!(&*changed[0].0.1, "shop_service-7");
     assert_ne!(before.digest, after.digest);
-}
-
-/// Time that this thread has run, which a busy machine does not lengthen.
-fn on_cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
-}
-
-/// Prints how long it takes: `cargo test --release -p portcullis-control --lib scale -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stdout, reason = "a measurement")]
-fn ten_thousand() {
-    let mut snapshot = many(10_000);
-    let (mut memo, mut compiled) = (Memo::default(), compile::Memo::default());
-    let start = Instant::now();
-    let translated = translate(&snapshot, &mut memo);
-    let between = Instant::now();
-    let _before = compile::compile(&translated.ir, &snapshot.secrets, &mut compiled);
-    println!("full: translate {:?}, compile {:?}", between - start, between.elapsed());
-    for weight in 0..10 {
-        put(&mut snapshot, &service(77, weight));
-        let start = on_cpu();
-        let translated = translate(&snapshot, &mut memo);
-        let between = on_cpu();
-        let _table = compile::compile(&translated.ir, &snapshot.secrets, &mut compiled);
-        println!("one edit: translate {:?}, compile {:?} on the CPU", between - start, on_cpu() - between);
-    }
 }
