@@ -67,9 +67,9 @@ async fn a_worker_starts_from_its_cache_while_control_is_down() {
     let gateway = gateway.start().await;
     let tls = portcullis_tests::client::Tls::trusting(&ca);
     until("TLS", async || tls.get(gateway.https(), "s.test", "/").await.ok()).await;
-    // The cache is written beside the request path; its folder says when it is there.
+    // The cache is written beside the request path.
+    until("the cache", async || gateway.log().contains("the table is in the cache").then_some(())).await;
     let cache = gateway.data.path().join("state/worker-0-cache");
-    until("the cache", async || cache.exists().then_some(())).await;
     // Stopped, not killed: `up` would bring a dead one back at once.
     let control = gateway.children("portcullis-control")[0];
     send(control, "STOP");

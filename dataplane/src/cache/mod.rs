@@ -21,8 +21,9 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-/// Changes that arrive within this time are written together.
-const QUIET: Duration = Duration::from_millis(200);
+/// The pause after a write: what changes meanwhile is written together. The first table is written at once, because a
+/// worker that dies young needs it most.
+const PAUSE: Duration = Duration::from_millis(200);
 /// The wait after a write that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -159,15 +160,26 @@ impl Drop for Batch {
 /// # Errors
 /// None: the supervisor's signature asks for the type.
 pub async fn write_behind(journal: Arc<Journal>, store: Arc<store::Store>) -> Result<(), BoxError> {
+    let mut told = false;
     loop {
         // Before waiting: an earlier run may have left something behind.
-        if let Err(error) = flush(&journal, &store).await {
-            tracing::warn!(%error, "cannot write the cache; trying again");
-            tokio::time::sleep(AFTER_FAILURE).await;
-            continue;
+        if journal.is_empty() {
+            journal.changed().await;
         }
-        journal.changed().await;
-        tokio::time::sleep(QUIET).await;
+        let pause = match flush(&journal, &store).await {
+            Ok(()) => {
+                // Once: from now on a restart needs no control.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::info!("the table is in the cache");
+                }
+                PAUSE
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot write the cache; trying again");
+                AFTER_FAILURE
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
