@@ -178,12 +178,11 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened, or the system gives no thread.
     pub fn open(to: &str) -> io::Result<Option<Self>> {
-        let sink: Box<dyn Write + Send> = match to {
-            "off" => return Ok(None),
-            "-" => Box::new(io::stdout()),
-            file => Box::new(OpenOptions::new().create(true).append(true).open(file)?),
-        };
-        Self::to(sink).map(Some)
+        match to {
+            "off" => Ok(None),
+            "-" => Self::start(Box::new(io::stdout()), PIPE_BUF).map(Some),
+            file => Self::to(Box::new(OpenOptions::new().create(true).append(true).open(file)?)).map(Some),
+        }
     }
 
     /// Writes to `sink`.
@@ -191,9 +190,13 @@ impl AccessLog {
     /// # Errors
     /// The system gives no thread.
     pub fn to(sink: Box<dyn Write + Send>) -> io::Result<Self> {
+        Self::start(sink, usize::MAX)
+    }
+
+    fn start(sink: Box<dyn Write + Send>, most: usize) -> io::Result<Self> {
         let queue = Arc::<Queue>::default();
         let writer = queue.clone();
-        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&writer, sink))?;
+        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&writer, sink, most))?;
         Ok(AccessLog(Arc::new(Sender(queue))))
     }
 
@@ -243,8 +246,24 @@ impl AccessLog {
     }
 }
 
+/// A pipe takes so many bytes as one piece (POSIX allows 512, Linux has 4096): workers that share one do not cut each
+/// other's lines. A file that is appended to takes any number.
+const PIPE_BUF: usize = 4096;
+
+/// Whole lines of at most `most` bytes together, or one that is longer.
+fn pieces(mut lines: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let within = lines.get(..most).unwrap_or(lines);
+        let end = within.iter().rposition(|byte| *byte == b'\n');
+        let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'))?;
+        let (piece, rest) = lines.split_at_checked(end.saturating_add(1))?;
+        lines = rest;
+        Some(piece)
+    })
+}
+
 /// Writes what comes, a short while after its first line or when it is enough for a write of its own.
-fn write(queue: &Queue, mut sink: Box<dyn Write + Send>) {
+fn write(queue: &Queue, mut sink: Box<dyn Write + Send>, most: usize) {
     let mut taken = Vec::new();
     loop {
         let mut state = queue.state.lock();
@@ -256,7 +275,9 @@ fn write(queue: &Queue, mut sink: Box<dyn Write + Send>) {
         state.urgent = false;
         drop(state);
         // An error of the sink is not repaired by stopping: a full disk may have room again.
-        let _ = sink.write_all(&taken).and_then(|()| sink.flush());
+        for piece in pieces(&taken, most) {
+            let _ = sink.write_all(piece).and_then(|()| sink.flush());
+        }
         let count = taken.len() as u64;
         taken.clear();
         taken.shrink_to(2 * limits::LOG_PIECE);
@@ -330,6 +351,16 @@ mod tests {
         let text = serde_json::to_string(&line()).unwrap();
         assert!(text.contains("\"duration_ms\":1.5"), "{text}");
         assert!(!text.contains("reason") && !text.contains("upstream"), "{text}");
+    }
+
+    #[test]
+    fn a_line_is_never_split_over_two_writes() {
+        let text = b"1\n22\n333\n4444\n";
+        let cut = |most| pieces(text, most).map(<[u8]>::len).collect::<Vec<_>>();
+        assert_eq!(cut(usize::MAX), [14]);
+        assert_eq!(cut(5), [5, 4, 5]);
+        assert_eq!(cut(4), [2, 3, 4, 5]);
+        assert_eq!(cut(1), [2, 3, 4, 5]);
     }
 
     /// A sink that waits for permission before each write.
