@@ -111,7 +111,7 @@ impl Exchange {
     /// The route is found.
     pub(super) fn routed(&mut self, head: &Head, route: &Arc<Route>) {
         if let Some(span) = &mut self.span {
-            span.route(&head.method, &route.template);
+            span.route(&head.method, route);
         }
         self.route = Some(route.clone());
     }

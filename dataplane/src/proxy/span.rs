@@ -20,6 +20,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use super::conn::ConnInfo;
 use super::reply::Reason;
 use super::strict::Head;
+use crate::runtime::Route;
 use crate::upstream::Upstream;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -82,10 +83,11 @@ impl Server {
     }
 
     /// The route is known: `GET /prefix*`.
-    pub(super) fn route(&mut self, method: &Method, template: &str) {
+    pub(super) fn route(&mut self, method: &Method, route: &Route) {
         if self.span.is_recording() {
+            let template = route.template();
             self.span.update_name(format!("{method} {template}"));
-            self.span.set_attribute(KeyValue::new("http.route", template.to_owned()));
+            self.span.set_attribute(KeyValue::new("http.route", template.into_owned()));
         }
     }
 
