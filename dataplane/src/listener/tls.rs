@@ -92,9 +92,11 @@ pub async fn handshake(socket: Socket, listener: &Listener) -> Result<Accepted, 
     };
     let config = settings.fit(&start.client_hello());
     let deadline = begun + chain.handshake_timeout.unwrap_or(HANDSHAKE);
-    let stream = timeout_at(deadline, start.into_stream(config))
+    start.io.hold();
+    let mut stream = timeout_at(deadline, start.into_stream(config))
         .await
         .map_err(|_| Error::Timeout)?
         .map_err(Error::of)?;
+    stream.get_mut().0.release();
     Ok(Accepted { stream, chain: Arc::clone(chain), sni: sni.map(Arc::from) })
 }
