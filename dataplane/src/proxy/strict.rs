@@ -155,7 +155,7 @@ fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
     let Some(came) = parts.uri.path_and_query() else { return Ok(PathAndQuery::from_static("/")) };
     if came.as_str().starts_with('?') {
         // `http://host?query`: an empty path is a slash (RFC 9110 4.2.3).
-        let path = format!("/{came}");
+        let path = format!("/{}", came.as_str());
         return PathAndQuery::try_from(path).map_err(|_| bad("the path is malformed"));
     }
     // The path is encoded, but a query is passed on as it came.

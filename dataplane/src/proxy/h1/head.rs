@@ -85,6 +85,10 @@ pub(super) fn response(head: &Bytes) -> Result<response::Parts, Invalid> {
         if line.is_empty() {
             return Ok(parts);
         }
+        if matches!(line, [b' ' | b'\t', ..]) {
+            // RFC 9112 2.2: nothing is there that it could continue.
+            return Err(Invalid::Malformed("a folded line"));
+        }
         let (name, value) = split(line)?;
         let mut value = head.slice_ref(trim(value));
         if lines.is_folded() {
