@@ -288,12 +288,7 @@ impl Serving<'_> {
     }
 
     /// Sends the answer's header to the client; says what follows it.
-    fn respond(
-        &mut self,
-        head: &Head,
-        mut parts: Parts,
-        session: &mut Session,
-    ) -> Result<Follows, End> {
+    fn respond(&mut self, head: &Head, mut parts: Parts, session: &mut Session) -> Result<Follows, End> {
         let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         let agreed = parts.version == Version::HTTP_11 && forward::is_agreed(head, &parts.headers);
         if tunnel && !(head.upgrade && agreed) {

@@ -17,7 +17,7 @@ use pingora_http::ResponseHeader;
 
 use super::clock::Clock;
 use super::exchange::Seen;
-use super::h1::{NoBody, NoRequest, Request, Server};
+use super::h1::{NoBody, NoRequest, Server};
 use super::limits;
 use super::outbox::Outbox;
 use super::reply::{LocalReply, Reason};
@@ -48,50 +48,39 @@ impl From<NoBody> for Gone {
 
 /// See the module.
 pub(super) enum Downstream {
-    H1 {
-        server: Box<Server>,
-        request: Request,
-    },
-    H2 {
-        session: Session,
-        /// Once the answer has begun.
-        outbox: Option<Outbox>,
-        /// Bytes of the answer's body.
-        sent: usize,
-    },
+    H1(Box<Server>),
+    H2(Box<Stream>),
+}
+
+/// An HTTP/2 stream.
+pub(super) struct Stream {
+    session: Session,
+    /// Once the answer has begun.
+    outbox: Option<Outbox>,
+    /// Bytes of the answer's body.
+    sent: usize,
 }
 
 impl Downstream {
-    pub(super) fn h1(server: Box<Server>) -> Self {
-        Downstream::H1 { server, request: Request::default() }
-    }
-
     pub(super) fn h2(session: Session) -> Self {
-        Downstream::H2 { session, outbox: None, sent: 0 }
+        Downstream::H2(Box::new(Stream { session, outbox: None, sent: 0 }))
     }
 
     /// Waits for a request header. `Err(None)`: the connection ended between requests.
     pub(super) async fn read_request(&mut self) -> Result<(), Option<LocalReply>> {
         // An HTTP/2 stream begins with it.
-        let Downstream::H1 { server, request } = self else { return Ok(()) };
-        match std::future::poll_fn(|cx| server.poll_request(cx)).await {
-            Ok(head) => {
-                *request = head;
-                Ok(())
-            }
-            Err(NoRequest::End) => Err(None),
-            Err(NoRequest::Left(detail)) => Err(Some(LocalReply::new(Reason::ClientGone).detail(detail))),
-            Err(NoRequest::Late) => Err(Some(Reason::HeaderTimeout.into())),
-            Err(NoRequest::Invalid(invalid, head)) => {
-                *request = *head;
-                Err(Some(invalid.into()))
-            }
-        }
+        let Downstream::H1(server) = self else { return Ok(()) };
+        std::future::poll_fn(|cx| server.poll_request(cx)).await.map_err(|none| match none {
+            NoRequest::End => None,
+            NoRequest::Left(detail) => Some(LocalReply::new(Reason::ClientGone).detail(detail)),
+            NoRequest::Late => Some(Reason::HeaderTimeout.into()),
+            NoRequest::Invalid(invalid) => Some(invalid.into()),
+        })
     }
 
     /// Lets the request use the connection's timer.
     pub(super) fn lend_timer(&mut self, clock: &mut Clock) {
-        if let Downstream::H1 { server, .. } = self {
+        if let Downstream::H1(server) = self {
             std::mem::swap(&mut server.timer, &mut clock.timer);
         }
     }
@@ -102,23 +91,23 @@ impl Downstream {
     }
 
     pub(super) fn is_http2(&self) -> bool {
-        matches!(self, Downstream::H2 { .. })
+        matches!(self, Downstream::H2(_))
     }
 
     pub(super) fn header(&self) -> &Parts {
         match self {
-            Downstream::H1 { request, .. } => &request.parts,
-            Downstream::H2 { session, .. } => session.req_header(),
+            Downstream::H1(server) => &server.head.parts,
+            Downstream::H2(stream) => stream.session.req_header(),
         }
     }
 
     /// What can be said of a request that is refused by its header.
     pub(super) fn seen(&self) -> Option<Seen> {
         match self {
-            Downstream::H1 { request, .. } if request.target.is_empty() => None,
-            Downstream::H1 { request, .. } => Some(Seen::of(&request.parts, &request.target)),
-            Downstream::H2 { session, .. } => {
-                let header = session.req_header();
+            Downstream::H1(server) if server.head.target.is_empty() => None,
+            Downstream::H1(server) => Some(Seen::of(&server.head.parts, &server.head.target)),
+            Downstream::H2(stream) => {
+                let header = stream.session.req_header();
                 Some(Seen::of(header, header.raw_path()))
             }
         }
@@ -127,11 +116,12 @@ impl Downstream {
     /// Takes the header.
     pub(super) fn take_header(&mut self) -> Parts {
         match self {
-            Downstream::H1 { request, .. } => std::mem::take(request).parts,
-            Downstream::H2 { session, .. } => {
-                let header = session.req_header_mut();
+            Downstream::H1(server) => std::mem::take(&mut server.head).parts,
+            Downstream::H2(stream) => {
+                let header = stream.session.req_header_mut();
                 // The session looks at the method once more when it writes the answer.
-                let Ok(mut stub) = pingora_http::RequestHeader::build_no_case(header.method.clone(), b"/", Some(0))
+                let Ok(mut stub) =
+                    pingora_http::RequestHeader::build_no_case(header.method.clone(), b"/", Some(0))
                 else {
                     // A method that was one before; then nothing is taken.
                     return header.as_owned_parts();
@@ -145,32 +135,32 @@ impl Downstream {
     /// The request has a body, empty or not.
     pub(super) fn has_body(&self) -> bool {
         match self {
-            Downstream::H1 { server, .. } => !server.body_is_done(),
-            Downstream::H2 { session, .. } => !session.is_body_empty(),
+            Downstream::H1(server) => !server.body_is_done(),
+            Downstream::H2(stream) => !stream.session.is_body_empty(),
         }
     }
 
     pub(super) fn body_is_done(&self) -> bool {
         match self {
-            Downstream::H1 { server, .. } => server.body_is_done(),
-            Downstream::H2 { session, .. } => session.is_body_done(),
+            Downstream::H1(server) => server.body_is_done(),
+            Downstream::H2(stream) => stream.session.is_body_done(),
         }
     }
 
     /// Bytes of bodies, in and out.
     pub(super) fn body_bytes(&self) -> (usize, usize) {
         match self {
-            Downstream::H1 { server, .. } => server.body_bytes(),
-            Downstream::H2 { session, sent, .. } => (session.body_bytes_read(), *sent),
+            Downstream::H1(server) => server.body_bytes(),
+            Downstream::H2(stream) => (stream.session.body_bytes_read(), stream.sent),
         }
     }
 
     /// The next piece of the request body; `None` at its end.
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Gone>> {
         match self {
-            Downstream::H1 { server, .. } => server.poll_body(cx).map_err(Gone::from),
-            Downstream::H2 { session, .. } => {
-                session.poll_read_body_bytes(cx).map(|piece| piece.transpose().map_err(Gone::left))
+            Downstream::H1(server) => server.poll_body(cx).map_err(Gone::from),
+            Downstream::H2(stream) => {
+                stream.session.poll_read_body_bytes(cx).map(|piece| piece.transpose().map_err(Gone::left))
             }
         }
     }
@@ -178,9 +168,11 @@ impl Downstream {
     /// Ready when the client has left although nothing more is expected of it. Asked after the whole request is read.
     pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         let reset = match self {
-            Downstream::H1 { server, .. } => return server.poll_left(cx).map(Gone::Left),
-            Downstream::H2 { outbox: Some(outbox), .. } => outbox.poll_reset(cx).map_err(Gone::left),
-            Downstream::H2 { session, .. } => pin!(session.idle()).poll(cx).map_err(Gone::left),
+            Downstream::H1(server) => return server.poll_left(cx).map(Gone::Left),
+            Downstream::H2(stream) => match &mut stream.outbox {
+                Some(outbox) => outbox.poll_reset(cx).map_err(Gone::left),
+                None => pin!(stream.session.idle()).poll(cx).map_err(Gone::left),
+            },
         };
         reset.map(|reset| match reset {
             Ok(reason) => Gone::left(format_args!("stream reset: {reason}")),
@@ -190,7 +182,7 @@ impl Downstream {
 
     /// Sends a 1xx other than 101; HTTP/2 and HTTP/1.0 clients do not get it.
     pub(super) fn inform(&mut self, parts: &Response) {
-        if let Downstream::H1 { server, .. } = self {
+        if let Downstream::H1(server) = self {
             server.inform(parts.status, &parts.headers);
         }
     }
@@ -198,12 +190,12 @@ impl Downstream {
     /// Sends the response header. With `end` there is no body.
     pub(super) fn respond(&mut self, parts: Response, end: bool) -> Result<(), Gone> {
         match self {
-            Downstream::H1 { server, .. } => server.respond(parts.status, &parts.headers, end),
-            Downstream::H2 { session, outbox, .. } => {
+            Downstream::H1(server) => server.respond(parts.status, &parts.headers, end),
+            Downstream::H2(stream) => {
                 let header = Box::new(ResponseHeader::from(parts));
-                session.write_response_header(header, end).map_err(Gone::left)?;
+                stream.session.write_response_header(header, end).map_err(Gone::left)?;
                 if !end {
-                    *outbox = session.take_response_body_writer().map(Outbox::new);
+                    stream.outbox = stream.session.take_response_body_writer().map(Outbox::new);
                 }
             }
         }
@@ -213,9 +205,9 @@ impl Downstream {
     /// A final response header has been sent.
     pub(super) fn responded(&self) -> bool {
         match self {
-            Downstream::H1 { server, .. } => server.responded(),
-            Downstream::H2 { session, .. } => {
-                session.response_written().is_some_and(|header| !header.status.is_informational())
+            Downstream::H1(server) => server.responded(),
+            Downstream::H2(stream) => {
+                stream.session.response_written().is_some_and(|header| !header.status.is_informational())
             }
         }
     }
@@ -223,53 +215,59 @@ impl Downstream {
     /// Queues a piece of the response body.
     pub(super) fn push(&mut self, piece: Bytes) {
         match self {
-            Downstream::H1 { server, .. } => server.push(&piece),
-            Downstream::H2 { outbox: Some(outbox), sent, .. } => {
-                *sent += piece.len();
-                outbox.push(piece);
+            Downstream::H1(server) => server.push(&piece),
+            Downstream::H2(stream) => {
+                if let Some(outbox) = &mut stream.outbox {
+                    stream.sent += piece.len();
+                    outbox.push(piece);
+                }
             }
-            Downstream::H2 { .. } => {}
         }
     }
 
     /// The HTTP/1 connection, into which a piece can be copied from where it was read.
     pub(super) fn server(&mut self) -> Option<&mut Server> {
         match self {
-            Downstream::H1 { server, .. } => Some(server),
-            Downstream::H2 { .. } => None,
+            Downstream::H1(server) => Some(server),
+            Downstream::H2(_) => None,
         }
     }
 
     /// No more response body. HTTP/1 clients are not sent the trailers.
     pub(super) fn finish(&mut self, trailers: Option<HeaderMap>) {
         match self {
-            Downstream::H1 { server, .. } => server.finish(),
-            Downstream::H2 { outbox: Some(outbox), .. } => outbox.finish(trailers),
-            Downstream::H2 { .. } => {}
+            Downstream::H1(server) => server.finish(),
+            Downstream::H2(stream) => {
+                if let Some(outbox) = &mut stream.outbox {
+                    outbox.finish(trailers);
+                }
+            }
         }
     }
 
     /// The client takes more without piling up what waits for it.
     pub(super) fn has_room(&self) -> bool {
         match self {
-            Downstream::H1 { server, .. } => server.queued() < limits::QUEUE,
-            Downstream::H2 { outbox, .. } => outbox.as_ref().is_none_or(Outbox::is_empty),
+            Downstream::H1(server) => server.queued() < limits::QUEUE,
+            Downstream::H2(stream) => stream.outbox.as_ref().is_none_or(Outbox::is_empty),
         }
     }
 
     /// Moves what waits towards the client.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         match self {
-            Downstream::H1 { server, .. } => server.poll_drain(cx).map_err(Gone::left),
-            Downstream::H2 { outbox: Some(outbox), .. } => outbox.poll_drain(cx).map_err(Gone::left),
-            Downstream::H2 { .. } => Poll::Ready(Ok(())),
+            Downstream::H1(server) => server.poll_drain(cx).map_err(Gone::left),
+            Downstream::H2(stream) => match &mut stream.outbox {
+                Some(outbox) => outbox.poll_drain(cx).map_err(Gone::left),
+                None => Poll::Ready(Ok(())),
+            },
         }
     }
 
     /// Before an answer that leaves the request's body aside: takes what is here of it, so that the connection can carry
     /// another request. Always ready. `rest` is the body's length where it is known and the client is certain to send it.
     pub(super) fn discard(&mut self, rest: Option<usize>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Downstream::H1 { server, .. } = self {
+        if let Downstream::H1(server) = self {
             server.discard(rest, cx);
         }
         Poll::Ready(())
@@ -277,14 +275,14 @@ impl Downstream {
 
     /// Whether the client may use the connection for another request is decided: it may not.
     pub(super) fn close_after(&mut self) {
-        if let Downstream::H1 { server, .. } = self {
+        if let Downstream::H1(server) = self {
             server.close_after();
         }
     }
 
     /// Answers a request whose header could not be read, and closes.
     pub(super) async fn refuse(self, reply: LocalReply) {
-        let Downstream::H1 { mut server, .. } = self else { return };
+        let Downstream::H1(mut server) = self else { return };
         if reply.reason == Reason::ClientGone {
             return;
         }
@@ -300,9 +298,11 @@ impl Downstream {
     /// Breaks off: an HTTP/1 connection is closed in mid-body, an HTTP/2 stream reset.
     pub(super) fn abort(self) {
         match self {
-            Downstream::H1 { server, .. } => server.abort(),
-            Downstream::H2 { outbox: Some(mut outbox), .. } => outbox.reset(h2::Reason::CANCEL),
-            Downstream::H2 { mut session, .. } => session.shutdown_with_reason(h2::Reason::CANCEL),
+            Downstream::H1(server) => server.abort(),
+            Downstream::H2(mut stream) => match &mut stream.outbox {
+                Some(outbox) => outbox.reset(h2::Reason::CANCEL),
+                None => stream.session.shutdown_with_reason(h2::Reason::CANCEL),
+            },
         }
     }
 
@@ -310,8 +310,9 @@ impl Downstream {
     /// sends of this one is read.
     pub(super) async fn finish_request(mut self) -> Option<Self> {
         match &mut self {
-            Downstream::H1 { server, .. } => server.next().await.then_some(self),
-            Downstream::H2 { session, .. } => {
+            Downstream::H1(server) => server.next().await.then_some(self),
+            Downstream::H2(stream) => {
+                let session = &mut stream.session;
                 if !session.is_body_done() {
                     // Else the stream would be reset, which some clients take for the loss of the answer too.
                     let _ = tokio::time::timeout(limits::LINGER, session.drain_request_body()).await;

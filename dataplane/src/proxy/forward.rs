@@ -166,6 +166,7 @@ pub(super) struct Outgoing<'a> {
 }
 
 /// A header in the form that the other side takes.
+#[expect(clippy::large_enum_variant, reason = "there is one per try, and it is not moved about")]
 pub(super) enum Sealed<'a> {
     /// Written straight from the parts.
     H1(Outgoing<'a>),
@@ -256,7 +257,8 @@ impl<'a> Outgoing<'a> {
     /// All fields. Host and framing among them are not what counts.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let changes = &self.changes;
-        let kept = self.head.headers.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == *name));
+        let kept =
+            self.head.headers.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == *name));
         kept.chain(changes.iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value))))
     }
 
@@ -454,7 +456,8 @@ mod tests {
             let head = head();
             let mut outgoing = Outgoing::new(&head);
             outgoing.announce_timeout(total, per_try);
-            let values: Vec<_> = outgoing.fields().map(|(_, value)| value.to_str().unwrap().to_owned()).collect();
+            let values: Vec<_> =
+                outgoing.fields().map(|(_, value)| value.to_str().unwrap().to_owned()).collect();
             values.join(" ")
         };
         let second = Some(Duration::from_secs(1));

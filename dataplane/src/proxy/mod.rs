@@ -123,7 +123,7 @@ impl Engine {
         if info.tls.is_none() && server.speaks_http2().await {
             return self.http2(Conn { io: server.into_io(), fd, info }, drain).await;
         }
-        let mut down = Downstream::h1(server);
+        let mut down = Downstream::H1(server);
         while let Some(next) = self.request(down, &info, drain).await {
             down = next;
         }

@@ -241,9 +241,7 @@ impl Serving<'_> {
             is_head,
             end,
         );
-        let sent = self
-            .down
-            .respond(parts, end);
+        let sent = self.down.respond(parts, end);
         if sent.is_err() {
             return false;
         }

@@ -120,9 +120,7 @@ impl Upstream {
                     (Ok(()), Some(header)) if (100..=599).contains(&header.status.as_u16()) => {
                         Ok(header.as_owned_parts())
                     }
-                    (Ok(()), Some(_)) => {
-                        Err(Failure::new(Kind::Protocol, "the status is of no known class"))
-                    }
+                    (Ok(()), Some(_)) => Err(Failure::new(Kind::Protocol, "the status is of no known class")),
                     (Ok(()), None) => Err(Failure::new(Kind::Protocol, "no response header")),
                     (Err(error), _) => Err(Failure::of_h2(&error)),
                 })

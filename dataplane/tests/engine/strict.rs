@@ -205,7 +205,8 @@ async fn what_a_client_sends_byte_by_byte_means_the_same() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
     let mut client = Wire::connect(gateway.address).await;
-    let request = "\r\nPOST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n";
+    let request =
+        "\r\nPOST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n";
     for byte in request.bytes() {
         client.send([byte]).await;
         // So that it is read alone.

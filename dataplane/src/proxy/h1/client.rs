@@ -208,7 +208,10 @@ impl Client {
     }
 
     /// As [`Client::poll_body`], for those that keep the piece.
-    pub(in crate::proxy) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Broken>> {
+    pub(in crate::proxy) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Broken>> {
         let content = ready!(self.poll_content(cx))?;
         let piece = self.link.buf.split_to(content).freeze();
         self.skip_framing()?;
@@ -242,7 +245,8 @@ impl Client {
 /// A 204 that announces a body (RFC 9110 section 8.6 forbids it): if the body comes, it would be read as the beginning of
 /// the next answer.
 fn announces_what_it_must_not(parts: &Parts) -> bool {
-    let length = parts.headers.get(http::header::CONTENT_LENGTH).is_some_and(|value| value.as_bytes() != b"0");
+    let length =
+        parts.headers.get(http::header::CONTENT_LENGTH).is_some_and(|value| value.as_bytes() != b"0");
     parts.status == StatusCode::NO_CONTENT
         && (length || parts.headers.contains_key(http::header::TRANSFER_ENCODING))
 }

@@ -18,7 +18,8 @@ pub(super) fn now(with: impl FnOnce(&[u8])) {
     CACHED.with_borrow_mut(|cached| {
         if cached.second != since.as_secs() {
             cached.second = since.as_secs();
-            cached.text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(cached.second));
+            cached.text =
+                httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(cached.second));
         }
         with(cached.text.as_bytes());
     });

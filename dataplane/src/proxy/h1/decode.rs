@@ -72,7 +72,8 @@ impl Decoder {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(available);
                 *left -= take as u64;
                 if *left == 0 {
-                    self.state = if matches!(self.state, State::Data(_)) { State::DataCr } else { State::Done };
+                    self.state =
+                        if matches!(self.state, State::Data(_)) { State::DataCr } else { State::Done };
                 }
                 take
             }

@@ -3,7 +3,9 @@
 //! Nothing is copied from what came in: start line, fields and framing are written from their parsed forms. The fields
 //! that belong to the connection (`connection`, `transfer-encoding`) are the codec's, whatever the map holds.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use http::{Method, StatusCode};
 
 use super::{Framing, date};

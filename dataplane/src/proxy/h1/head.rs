@@ -191,7 +191,8 @@ fn uri(method: &Method, target: &Bytes) -> Result<Uri, Invalid> {
     if memchr(b'#', target).is_some() {
         return Err(Invalid::Malformed("the target holds a fragment"));
     }
-    let uri = Uri::from_maybe_shared(target.clone()).map_err(|_| Invalid::Malformed("the target is malformed"))?;
+    let uri =
+        Uri::from_maybe_shared(target.clone()).map_err(|_| Invalid::Malformed("the target is malformed"))?;
     let fits = match &target[..] {
         b"*" => *method == Method::OPTIONS,
         [b'/', ..] => *method != Method::CONNECT,

@@ -22,7 +22,6 @@ mod tests;
 
 pub(super) use client::{Broken, Client, Io as ClientIo, Open};
 pub(super) use framing::{Framing, content_length};
-pub(super) use head::Request;
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
 
 /// Why bytes are not the message that they should be.

@@ -14,12 +14,12 @@ use pingora_core::server::ShutdownWatch;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
+use super::Invalid;
 use super::decode::Decoder;
 use super::encode::{self, Encoder, Persistence};
 use super::framing::{self, Framing};
 use super::head::{self, Request};
 use super::link::Link;
-use super::Invalid;
 use crate::proxy::limits;
 use crate::proxy::socket::Socket;
 use crate::proxy::timer::Timer;
@@ -50,8 +50,8 @@ pub(in crate::proxy) enum NoRequest {
     Left(Box<str>),
     /// The header took too long.
     Late,
-    /// The header is not valid; what could be read of it.
-    Invalid(Invalid, Box<Request>),
+    /// The header is not valid.
+    Invalid(Invalid),
 }
 
 /// Why there is no more of a request's body.
@@ -75,6 +75,8 @@ pub(in crate::proxy) struct Server {
     ended: bool,
     version: Version,
     is_head: bool,
+    /// The request's, as far as it was read; taken by who serves it.
+    pub(in crate::proxy) head: Request,
     keep_alive: bool,
     /// What misses of the request's body is little and certain to come.
     rest_follows: bool,
@@ -103,6 +105,7 @@ impl Server {
             ended: false,
             version: Version::HTTP_11,
             is_head: false,
+            head: Request::default(),
             keep_alive: true,
             rest_follows: false,
             responded: false,
@@ -195,8 +198,8 @@ impl Server {
         if self.link.buf.is_empty() { NoRequest::End } else { NoRequest::Left(error.to_string().into()) }
     }
 
-    /// The next request's head.
-    pub(in crate::proxy) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Request, NoRequest>> {
+    /// Reads the next request's head.
+    pub(in crate::proxy) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NoRequest>> {
         loop {
             match head::end(&self.link.buf, &mut self.seen) {
                 Some(end) if end <= limits::HEADER_BYTES => {
@@ -221,31 +224,26 @@ impl Server {
             Some(_) => Invalid::TooLarge("header bytes"),
             None => Invalid::TargetTooLong,
         };
-        NoRequest::Invalid(invalid, Box::default())
+        NoRequest::Invalid(invalid)
     }
 
-    fn begin(&mut self, head: &Bytes) -> Result<Request, NoRequest> {
+    fn begin(&mut self, head: &Bytes) -> Result<(), NoRequest> {
         self.enter(Phase::Open);
         self.seen = 0;
         self.rest_follows = false;
         self.responded = false;
+        self.keep_alive = false;
         (self.received, self.sent) = (0, 0);
-        let mut request = Request::default();
-        let read = head::request(head, &mut request)
-            .and_then(|()| framing::of_request(&request.parts.headers, request.parts.version));
-        self.version = request.parts.version;
-        self.is_head = request.parts.method == Method::HEAD;
-        match read {
-            Ok(framing) => {
-                self.keep_alive = framing::is_persistent(&request.parts.headers, request.parts.version);
-                self.request = Decoder::new(framing);
-                Ok(request)
-            }
-            Err(invalid) => {
-                self.keep_alive = false;
-                Err(NoRequest::Invalid(invalid, Box::new(request)))
-            }
-        }
+        let read = head::request(head, &mut self.head);
+        let Request { parts, .. } = &self.head;
+        self.version = parts.version;
+        self.is_head = parts.method == Method::HEAD;
+        let framing = read
+            .and_then(|()| framing::of_request(&parts.headers, parts.version))
+            .map_err(NoRequest::Invalid)?;
+        self.keep_alive = framing::is_persistent(&parts.headers, parts.version);
+        self.request = Decoder::new(framing);
+        Ok(())
     }
 
     /// Nothing of the request is missing.
@@ -254,7 +252,10 @@ impl Server {
     }
 
     /// The next piece of the request's body, or of what comes through a tunnel; `None` at its end.
-    pub(in crate::proxy) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, NoBody>> {
+    pub(in crate::proxy) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, NoBody>> {
         loop {
             self.skip_framing()?;
             let available = self.link.buf.len();
@@ -272,7 +273,9 @@ impl Server {
             match ready!(self.poll_fill(cx)) {
                 Ok(true) => {}
                 Ok(false) if self.tunnel => return Poll::Ready(Ok(None)),
-                Ok(false) => return Poll::Ready(Err(NoBody::Left("the connection ended in the body".into()))),
+                Ok(false) => {
+                    return Poll::Ready(Err(NoBody::Left("the connection ended in the body".into())));
+                }
                 Err(error) => return Poll::Ready(Err(NoBody::Left(error.to_string().into()))),
             }
         }

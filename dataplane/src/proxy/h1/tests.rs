@@ -27,8 +27,9 @@ fn refusal(lines: &str) -> Invalid {
 
 #[test]
 fn a_request_is_read() {
-    let (request, framing) =
-        request(b"POST /a?b HTTP/1.1\r\nHost: a.test\r\nX-A: \t one \t\r\nx-a:two\r\nContent-Length: 12\r\n\r\n");
+    let (request, framing) = request(
+        b"POST /a?b HTTP/1.1\r\nHost: a.test\r\nX-A: \t one \t\r\nx-a:two\r\nContent-Length: 12\r\n\r\n",
+    );
     assert_eq!(framing, Ok(Framing::Length(12)));
     let parts = request.parts;
     assert_eq!((parts.method, parts.version), (Method::POST, Version::HTTP_11));
@@ -54,9 +55,32 @@ fn targets_have_the_form_that_fits_their_method() {
         assert_eq!(request.parts.uri, uri);
     }
     for line in [
-        "GET *", "GET x", "GET ?x", "GET a:80", "GET @x", "GET ftp://a/", "GET http:///x", "GET http://", "GET \\x",
-        "CONNECT /", "CONNECT a", "CONNECT http://a:80/", "GET /a#b", "GET http://a/#b", "GET /\u{e4}", "GET /\u{7f}",
-        "GET /\0", "GET /\t", "GET", "GET ", " GET /", "GET  /", "GET /  ", "G@T /", "G\0T /", "",
+        "GET *",
+        "GET x",
+        "GET ?x",
+        "GET a:80",
+        "GET @x",
+        "GET ftp://a/",
+        "GET http:///x",
+        "GET http://",
+        "GET \\x",
+        "CONNECT /",
+        "CONNECT a",
+        "CONNECT http://a:80/",
+        "GET /a#b",
+        "GET http://a/#b",
+        "GET /\u{e4}",
+        "GET /\u{7f}",
+        "GET /\0",
+        "GET /\t",
+        "GET",
+        "GET ",
+        " GET /",
+        "GET  /",
+        "GET /  ",
+        "G@T /",
+        "G\0T /",
+        "",
     ] {
         assert!(matches!(refusal(&format!("{line} HTTP/1.1")), Invalid::Malformed(_)), "{line:?}");
     }
@@ -67,7 +91,9 @@ fn other_versions_are_told_from_nonsense() {
     for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/9.9"] {
         assert_eq!(refusal(&format!("GET / {version}")), Invalid::Version);
     }
-    for version in ["HTTP/1", "HTTP/1.10", "http/1.1", "HTTP/1.1 ", "HTTP/1.1 x", "HTTPS/1.1", "FTP/1.1", "1.1"] {
+    for version in
+        ["HTTP/1", "HTTP/1.10", "http/1.1", "HTTP/1.1 ", "HTTP/1.1 x", "HTTPS/1.1", "FTP/1.1", "1.1"]
+    {
         assert!(matches!(refusal(&format!("GET / {version}")), Invalid::Malformed(_)), "{version:?}");
     }
 }
@@ -75,9 +101,29 @@ fn other_versions_are_told_from_nonsense() {
 #[test]
 fn lines_and_fields_are_taken_literally_or_not_at_all() {
     for field in [
-        "X : 1", "X\t: 1", " X: 1", "\tX: 1", "X: 1\r\n folded", "X: 1\r\n\tfolded", "X", "X y: 1", ": 1", "\"X\": 1",
-        "X\u{e4}: 1", "X\0: 1", "(X): 1", "X: \0", "X: a\u{7f}", "X: a\u{1}b", "X: a\rb", "X: \u{c}a", "X: a\u{b}",
-        "X: 1\nY: 2", "X: 1\n", "\rX: 1", "X: 1\r\r",
+        "X : 1",
+        "X\t: 1",
+        " X: 1",
+        "\tX: 1",
+        "X: 1\r\n folded",
+        "X: 1\r\n\tfolded",
+        "X",
+        "X y: 1",
+        ": 1",
+        "\"X\": 1",
+        "X\u{e4}: 1",
+        "X\0: 1",
+        "(X): 1",
+        "X: \0",
+        "X: a\u{7f}",
+        "X: a\u{1}b",
+        "X: a\rb",
+        "X: \u{c}a",
+        "X: a\u{b}",
+        "X: 1\nY: 2",
+        "X: 1\n",
+        "\rX: 1",
+        "X: 1\r\r",
     ] {
         assert!(matches!(refusal(&format!("GET / HTTP/1.1\r\n{field}")), Invalid::Malformed(_)), "{field:?}");
     }
@@ -92,16 +138,40 @@ fn the_length_has_one_answer() {
     assert_eq!(read("transfer-encoding: Chunked"), Ok(Framing::Chunked));
     assert_eq!(read("content-length: 007"), Ok(Framing::Length(7)));
     assert_eq!(read("content-length: 999999999999999999"), Ok(Framing::Length(999_999_999_999_999_999)));
-    for length in ["+5", "-5", "5, 5", "5 5", "0x5", "", "5\r\ncontent-length: 5", "9223372036854775808", "5;", "\u{661}"] {
-        assert!(matches!(read(&format!("content-length: {length}")), Err(Invalid::Malformed(_))), "{length:?}");
+    for length in [
+        "+5",
+        "-5",
+        "5, 5",
+        "5 5",
+        "0x5",
+        "",
+        "5\r\ncontent-length: 5",
+        "9223372036854775808",
+        "5;",
+        "\u{661}",
+    ] {
+        assert!(
+            matches!(read(&format!("content-length: {length}")), Err(Invalid::Malformed(_))),
+            "{length:?}"
+        );
     }
     for coding in [
-        "gzip", "gzip, chunked", "chunked, chunked", "chunked, identity", "identity", "xchunked", "chunked;q=1", "",
-        "chunked\r\ntransfer-encoding: chunked", "chunked\r\ntransfer-encoding: x",
+        "gzip",
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked, identity",
+        "identity",
+        "xchunked",
+        "chunked;q=1",
+        "",
+        "chunked\r\ntransfer-encoding: chunked",
+        "chunked\r\ntransfer-encoding: x",
     ] {
         assert_eq!(read(&format!("transfer-encoding: {coding}")), Err(Invalid::Coding), "{coding:?}");
     }
-    for both in ["content-length: 3\r\ntransfer-encoding: chunked", "transfer-encoding: gzip\r\ncontent-length: 3"] {
+    for both in
+        ["content-length: 3\r\ntransfer-encoding: chunked", "transfer-encoding: gzip\r\ncontent-length: 3"]
+    {
         assert!(matches!(read(both), Err(Invalid::Malformed(_))), "{both:?}");
     }
     let old = request(b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n").1;
@@ -127,8 +197,19 @@ fn an_old_server_s_answer_is_understood() {
     assert_eq!(parts.headers["folded"], "a b c");
     assert_eq!(parts.headers["empty"], "");
     for line in [
-        "HTTP/1.2 200 OK", "HTTP/2 200", "HTTP/1.1  200", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 600 x",
-        "HTTP/1.1 099 x", "HTTP/1.1 2x0 OK", "HTTP/1.1", "SSH-2.0-x", "", "HTTP/1.1 200 OK\r\nX", "HTTP/1.1 200 OK\r\nX: \0",
+        "HTTP/1.2 200 OK",
+        "HTTP/2 200",
+        "HTTP/1.1  200",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 600 x",
+        "HTTP/1.1 099 x",
+        "HTTP/1.1 2x0 OK",
+        "HTTP/1.1",
+        "SSH-2.0-x",
+        "",
+        "HTTP/1.1 200 OK\r\nX",
+        "HTTP/1.1 200 OK\r\nX: \0",
         "HTTP/1.1 200 OK\r\n folded: 1",
     ] {
         let head = Bytes::from(format!("{line}\r\n\r\n"));
@@ -200,11 +281,40 @@ fn chunks_are_undone() {
 #[test]
 fn malformed_chunks_are_refused() {
     for body in [
-        "\r\n", "\n", "x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n", "1\n", "1\r", "1\rx", ";a\r\n", "1;\u{0}\r\n",
-        "1;a\n", "1;a\u{7f}\r\n", "1;a\rb\r\n", "1 a\r\n", "1\r\nab", "1\r\na\n", "1\r\na\r0", "1\r\na0\r\n", "0\r\n\n",
-        "0\r\n\rx", "0\r\nx\r\n\r\n", "0\r\n: a\r\n\r\n", "0\r\nx : a\r\n\r\n", "0\r\n x: a\r\n\r\n", "0\r\nx: a\n\r\n",
-        "0\r\nx: \u{0}\r\n\r\n", "0\r\nx: a\rb\r\n\r\n", "0\r\nx: a\r\n folded\r\n\r\n", "1000000000000000\r\n",
-        "0000000000000000\r\n", "fffffffffffffffff\r\n",
+        "\r\n",
+        "\n",
+        "x\r\n",
+        "-1\r\n",
+        "+1\r\n",
+        "0x1\r\n",
+        " 1\r\n",
+        "1 \r\n",
+        "1\n",
+        "1\r",
+        "1\rx",
+        ";a\r\n",
+        "1;\u{0}\r\n",
+        "1;a\n",
+        "1;a\u{7f}\r\n",
+        "1;a\rb\r\n",
+        "1 a\r\n",
+        "1\r\nab",
+        "1\r\na\n",
+        "1\r\na\r0",
+        "1\r\na0\r\n",
+        "0\r\n\n",
+        "0\r\n\rx",
+        "0\r\nx\r\n\r\n",
+        "0\r\n: a\r\n\r\n",
+        "0\r\nx : a\r\n\r\n",
+        "0\r\n x: a\r\n\r\n",
+        "0\r\nx: a\n\r\n",
+        "0\r\nx: \u{0}\r\n\r\n",
+        "0\r\nx: a\rb\r\n\r\n",
+        "0\r\nx: a\r\n folded\r\n\r\n",
+        "1000000000000000\r\n",
+        "0000000000000000\r\n",
+        "fffffffffffffffff\r\n",
     ] {
         match decode(Framing::Chunked, body.as_bytes(), &[]) {
             Err(Invalid::Malformed(_)) => {}
@@ -233,7 +343,12 @@ fn an_answer_is_written() {
     encode::response(&mut out, StatusCode::OK, &headers, Persistence::Default);
     assert_eq!(out, b"HTTP/1.1 200 OK\r\ndate: then\r\ncontent-length: 2\r\n\r\n");
     out.clear();
-    encode::response(&mut out, StatusCode::from_u16(299).unwrap(), &http::HeaderMap::new(), Persistence::Close);
+    encode::response(
+        &mut out,
+        StatusCode::from_u16(299).unwrap(),
+        &http::HeaderMap::new(),
+        Persistence::Close,
+    );
     let text = String::from_utf8(out).unwrap();
     let (date, rest) = text.strip_prefix("HTTP/1.1 299 \r\ndate: ").unwrap().split_once("\r\n").unwrap();
     assert!(httpdate::parse_http_date(date).is_ok());
