@@ -81,10 +81,14 @@ pub(super) fn provider(
     let Some(protocol) = wanted(&env)? else { return Ok(None) };
     let exporter = match protocol {
         Protocol::Grpc => SpanExporter::builder().with_tonic().build(),
-        Protocol::Http => SpanExporter::builder()
-            .with_http()
-            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-            .build(),
+        Protocol::Http => {
+            // The HTTP client takes the provider of the process, and panics without one. It fails if there is one.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            SpanExporter::builder()
+                .with_http()
+                .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+                .build()
+        }
     }
     .map_err(|error| TracesError::Exporter(error.to_string()))?;
     let mut resource = Resource::builder()
@@ -136,6 +140,12 @@ mod tests {
             wanted_with(&[grpc, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), traces]).unwrap(),
             Some(Protocol::Http)
         );
+    }
+
+    #[test]
+    fn an_exporter_over_http_needs_no_preparation_by_its_process() {
+        let env = |name: &str| (name == "OTEL_TRACES_EXPORTER").then(|| "otlp".to_owned());
+        assert!(provider("test", env).unwrap().is_some());
     }
 
     #[test]
