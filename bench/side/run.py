@@ -109,7 +109,7 @@ def measure_change(options, bench):
     import change
 
     bench.scenario = CHANGE
-    if not hasattr(change, "measure"):
+    if not callable(getattr(change, "measure", None)):
         bench.note("change.py measures nothing for this table yet; run it by itself")
         return [], []
     say(f"{CHANGE}: configuration in motion")
@@ -149,6 +149,8 @@ def main():
     programs = os.path.join(ROOT, "target", options.profile)
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as work:
         try:
+            # The workers of nginx run as another user, who reads the files to be served.
+            os.chmod(work, 0o711)
             files = benches.files(work, programs)
             if options.check:
                 return check.all_configurations(wanted, files)
@@ -166,6 +168,7 @@ def main():
 
 
 def measured(options, wanted, with_change, files, work):
+    lock = process.alone(say)
     backend = Backend(files)
     backend.start()
     bench = benches.Bench(
@@ -183,6 +186,7 @@ def measured(options, wanted, with_change, files, work):
         more, judged = measure_change(options, bench)
         cells += more
         verdicts += judged
+    lock.close()
     say(f"{(time.monotonic() - begin) / 60:.0f} minutes in all\n")
     text = told(cells, verdicts, bench)
     print(text)
