@@ -72,7 +72,7 @@ class Generator:
         return Done(requests, failed + (sum(map(int, sockets.groups())) if sockets else 0), took)
 
     def h2load(self, address, spec, load, seconds):
-        command = [*self._h2load(load), f"-c{load.connections}", f"-m{load.streams}", f"-D{seconds}"]
+        command = [*self._h2load(load), f"-c{load.connections}", f"-m{load.streams}", f"-D{seconds * 1000:.0f}ms"]
         out = self._run([*command, url(address, spec, load)], seconds)
         requests, failed = self._h2load_outcome(out, load)
         return Done(requests, failed, seconds)

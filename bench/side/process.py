@@ -39,18 +39,18 @@ def alone(say):
     return lock
 
 
-def _settle(core):
+def _settle(core, end):
     def before_exec():
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        _libc.prctl(PR_SET_PDEATHSIG, end)
         os.sched_setaffinity(0, {core} if core < os.cpu_count() else {0})
 
     return before_exec
 
 
-def spawn(command, core, environment=None, **streams):
-    """Starts it in a session of its own: Ctrl-C reaches the run only, which then decides the order."""
+def spawn(command, core, environment=None, end=signal.SIGTERM, **streams):
+    """Starts it in a session of its own: Ctrl-C reaches the run only, which then decides the order. `end` comes when we die."""
     process = subprocess.Popen(
-        command, start_new_session=True, env={**os.environ, **(environment or {})}, preexec_fn=_settle(core), **streams
+        command, start_new_session=True, env={**os.environ, **(environment or {})}, preexec_fn=_settle(core, end), **streams
     )
     _running.add(process)
     return process

@@ -145,6 +145,7 @@ def main():
             print(f"{CHANGE:16} configuration in motion (change.py)")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process.raise_open_files()
     programs = os.path.join(ROOT, "target", options.profile)
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as work:

@@ -96,7 +96,7 @@ class Peer:
         process.ensure_free(self.port)
         command = self.render()
         with open(os.path.join(self.dir, "log"), "w") as log:
-            self.process = process.spawn(command, process.PROXY_CORE, self.environment(), stdout=log, stderr=subprocess.STDOUT)
+            self.process = process.spawn(command, process.PROXY_CORE, self.environment(), self.end, stdout=log, stderr=subprocess.STDOUT)
         process.wait_port(self.port, self.process)
         time.sleep(0.3)
 
