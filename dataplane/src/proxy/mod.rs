@@ -150,7 +150,7 @@ impl Engine {
                 exchange.refused(down.seen());
                 exchange.replied(&reply);
                 exchange.finish(None, (0, 0));
-                down.refuse(reply).await;
+                Box::pin(down.refuse(reply)).await;
                 return None;
             }
         }
