@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_shared::version::Digest;
 
 use super::Loaded;
+use super::listing::Listing;
 use super::scan::{self, Found, Stamp};
 use crate::resource::{Entry, Finding, Location, ObjectRef, Parsed, parse};
 
@@ -30,6 +31,9 @@ pub struct FileSet {
     files: BTreeMap<PathBuf, Held>,
     /// Folders that cannot be read, and the root itself.
     folders: BTreeMap<PathBuf, Finding>,
+    listing: Listing,
+    /// Files that a rescan found as they were, but read so soon after their last change that it must be made sure.
+    unsure: Vec<PathBuf>,
 }
 
 /// One file.
@@ -54,6 +58,8 @@ impl FileSet {
             device: None,
             files: BTreeMap::new(),
             folders: BTreeMap::new(),
+            listing: Listing::default(),
+            unsure: Vec::new(),
         }
     }
 
@@ -96,6 +102,7 @@ impl FileSet {
                 let problem = kept(&self.root, &trouble);
                 let changed = self.folders.get(&self.root) != Some(&problem);
                 self.folders.insert(self.root.clone(), problem);
+                self.listing.forget();
                 changed
             }
         }
@@ -129,8 +136,36 @@ impl FileSet {
         changed
     }
 
+    /// Reads some of the files that a rescan left for later. Tells whether anything differs from before.
+    pub fn make_sure(&mut self, most: usize) -> bool {
+        let rest = self.unsure.len().saturating_sub(most);
+        let mut changed = false;
+        for path in self.unsure.split_off(rest) {
+            if let Ok(metadata) = fs::metadata(&path) {
+                changed |= self.read(&path, Some(Stamp::of(&metadata)));
+            }
+        }
+        changed
+    }
+
+    /// Whether there are files to [make sure](Self::make_sure) of.
+    pub fn is_unsure(&self) -> bool {
+        !self.unsure.is_empty()
+    }
+
     /// What all files hold together.
-    pub fn loaded(&self) -> Loaded {
+    pub fn loaded(&mut self) -> Loaded {
+        if let Some(loaded) = self.listing.advance() {
+            return loaded;
+        }
+        let (loaded, doubles) = self.list();
+        self.listing.remember(&loaded, doubles);
+        loaded
+    }
+
+    /// What all files hold together, and whether some resource is defined twice.
+    fn list(&self) -> (Loaded, bool) {
+        let mut doubles = false;
         let mut loaded = Loaded::default();
         let mut first: HashMap<&ObjectRef, &Location> = HashMap::new();
         loaded.problems.extend(self.folders.values().cloned());
@@ -148,11 +183,14 @@ impl FileSet {
                         first.insert(&entry.id, &entry.location);
                         loaded.entries.push(entry.clone());
                     }
-                    Some(other) => loaded.problems.push(twice(entry, other)),
+                    Some(other) => {
+                        doubles = true;
+                        loaded.problems.push(twice(entry, other));
+                    }
                 }
             }
         }
-        loaded
+        (loaded, doubles)
     }
 
     fn present_device(&self) -> Option<u64> {
@@ -170,6 +208,7 @@ impl FileSet {
             changed |= gone;
             !gone
         });
+        self.unsure.clear();
         for (path, stamp) in found.files.into_iter().filter(|(path, _)| !hold.contains(path)) {
             changed |= self.read_if_new(&path, stamp);
         }
@@ -180,6 +219,9 @@ impl FileSet {
         }
         changed |= folders != self.folders;
         self.folders = folders;
+        if changed {
+            self.listing.forget();
+        }
         changed
     }
 
@@ -191,7 +233,11 @@ impl FileSet {
             });
             held.stamp == Some(stamp) && settled && held.problem.is_none()
         });
-        !known && self.read(path, Some(stamp))
+        let alike = self.files.get(path).is_some_and(|held| held.stamp == Some(stamp) && held.problem.is_none());
+        if alike && !known {
+            self.unsure.push(path.to_owned());
+        }
+        !alike && self.read(path, Some(stamp))
     }
 
     /// Reads one file. Tells whether anything differs from before.
@@ -200,6 +246,7 @@ impl FileSet {
         let text = match read_text(path) {
             Ok(text) => text,
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.listing.forget();
                 return self.files.remove(path).is_some();
             }
             Err(error) => return self.fail(path, &error.to_string()),
@@ -226,6 +273,11 @@ impl FileSet {
             let before = held.parsed.entries.iter().chain(&held.kept);
             kept.extend(before.filter(|entry| !parsed.entries.iter().any(|new| new.id == entry.id)).cloned());
         }
+        if kept.is_empty() && held.kept.is_empty() && held.problem.is_none() {
+            self.listing.replace(&held.parsed, &parsed);
+        } else {
+            self.listing.forget();
+        }
         *held = Held { stamp, read_at, digest, parsed: Arc::new(parsed), kept, problem: None };
         true
     }
@@ -235,6 +287,7 @@ impl FileSet {
         let held = self.files.entry(path.to_owned()).or_default();
         let changed = held.problem.as_ref() != Some(&problem);
         held.problem = Some(problem);
+        self.listing.forget();
         changed
     }
 }
