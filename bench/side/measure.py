@@ -35,13 +35,22 @@ def cpu_seconds(pid):
 
 def pss_mib(pid):
     """Proportional set size of the tree in MiB."""
-    total = 0
-    for one in tree(pid):
-        try:
-            with open(f"/proc/{one}/smaps_rollup") as file:
-                for line in file:
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1])
-        except OSError:
-            pass
-    return total / 1024
+    return sum(pss_of(one) for one in tree(pid))
+
+
+def pss_of(pid):
+    """Proportional set size of one process in MiB."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
+    except OSError:
+        return 0.0
+
+
+def program(pid):
+    """Name of the program that the process runs."""
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return os.path.basename(file.read().split("\0")[0])
+    except OSError:
+        return ""

@@ -5,168 +5,191 @@ The proxy is pinned to core 0, load and upstream to core 1. The figure is the CP
 request (user + system, from /proc), the median of interleaved rounds, as a ratio to each peer. Peers that are not
 installed are left out by name; `make bench-peers` installs them.
 
-    python3 bench/side/run.py                     every scenario
-    python3 bench/side/run.py h1-keepalive        some
-    python3 bench/side/run.py --rounds 5 --seconds 5 --write
+  run.py                          every scenario, about twenty minutes
+  run.py --quick                  the same in about two minutes, to see whether it works
+  run.py --list                   the scenarios
+  run.py 'h1-*' tls-resumed       some of them
+  run.py --profile quick          with the programs in target/quick
+  run.py --write                  write bench/RESULTS.md
+  run.py --check                  measure nothing: load scenarios, render every configuration, let the peers check it
+
+Exit status: 0 measured (bounds may be missed, the table says so), 1 a request failed or a peer did not start, 2 wrong usage.
 """
 
 import argparse
+import datetime
+import fnmatch
 import importlib.util
 import os
-import platform
-import statistics
-import subprocess
+import shlex
+import signal
 import sys
 import tempfile
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-import load as loads  # noqa: E402
-import measure  # noqa: E402
-import peers as proxies  # noqa: E402
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+import bench as benches  # noqa: E402
+import check  # noqa: E402
+import kinds  # noqa: E402
+import load  # noqa: E402
+import machine  # noqa: E402
+import process  # noqa: E402
+import report  # noqa: E402
+from peers import ROOT, which  # noqa: E402
+from peers.backend import Backend  # noqa: E402
+
+CHANGE = "change"
 
 
 def scenarios():
-    """Every file of scenarios/, each with a list SCENARIOS."""
+    """Those of every file in scenarios/, each of which has a list SCENARIOS."""
     found = []
     for name in sorted(os.listdir(os.path.join(HERE, "scenarios"))):
         if name.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(name[:-3], os.path.join(HERE, "scenarios", name))
+            spec = importlib.util.spec_from_file_location(f"scenarios.{name[:-3]}", os.path.join(HERE, "scenarios", name))
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             found += module.SCENARIOS
     return found
 
 
-def certificate(workdir):
-    certificate, key = os.path.join(workdir, "tls.crt"), os.path.join(workdir, "tls.key")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=h0.test", "-addext", "subjectAltName=DNS:*.test,DNS:h0.test", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )
-    return certificate, key
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenario", nargs="*", help="names or patterns; all without any")
+    parser.add_argument("--list", action="store_true", help="list the scenarios and stop")
+    parser.add_argument("--check", action="store_true", help="check scenarios and configurations, measure nothing")
+    parser.add_argument("--quick", action="store_true", help="one short round of each")
+    parser.add_argument("--profile", default="release", choices=("release", "quick", "debug"), help="folder in target/ of our programs")
+    parser.add_argument("--rounds", type=int, help="rounds of each scenario [5]")
+    parser.add_argument("--seconds", type=float, help="length of a round [2]")
+    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (1 if options.quick else 2)
+    return parser, options
 
 
-def run(scenario, rounds, seconds, workdir, pair):
-    """Median CPU microseconds per request, throughput and memory of each peer."""
-    names = ["portcullis", *scenario.peers]
-    running, notes = {}, []
-    try:
-        for name in names:
-            peer_type = proxies.PEERS_BY_NAME[name]
-            if not peer_type.available():
-                notes.append(f"{name}: not installed")
-                continue
-            peer = peer_type(os.path.join(workdir, scenario.name), scenario.spec, pair)
-            try:
-                peer.start()
-                running[name] = peer
-            except (RuntimeError, OSError) as error:
-                notes.append(f"{name}: does not start ({error}), see {peer.dir}/log")
-                peer.stop()
-        tool = loads.TOOLS[scenario.load.tool]
-        figures = {name: [] for name in running}
-        for peer in running.values():
-            tool(peer.address, scenario.spec, scenario.load, 1)
-        for _ in range(rounds):
-            for name, peer in running.items():
-                before = measure.cpu_seconds(peer.process.pid)
-                try:
-                    requests, failed, took = tool(peer.address, scenario.spec, scenario.load, seconds)
-                except loads.LoadFailed as error:
-                    notes.append(f"{name}: {str(error).strip().splitlines()[-1:]}")
-                    continue
-                used = measure.cpu_seconds(peer.process.pid) - before
-                if failed:
-                    notes.append(f"{name}: {failed} of {requests} requests failed")
-                figures[name].append((used / requests * 1e6, requests / took))
-        result = {}
-        for name, rows in figures.items():
-            if rows:
-                cost = sorted(row[0] for row in rows)
-                result[name] = {
-                    "us": statistics.median(cost), "low": cost[0], "high": cost[-1],
-                    "rps": statistics.median(row[1] for row in rows), "mib": measure.pss_mib(running[name].process.pid),
-                }
-        return result, notes
-    finally:
-        for peer in running.values():
-            peer.stop()
+def chosen(parser, options):
+    known = scenarios()
+    names = [*(scenario.name for scenario in known), CHANGE]
+    for pattern in options.scenario:
+        if not fnmatch.filter(names, pattern):
+            parser.error(f"no scenario {pattern}; there are: {', '.join(names)}")
+    wanted = {name for name in names if not options.scenario or any(fnmatch.fnmatch(name, pattern) for pattern in options.scenario)}
+    return [scenario for scenario in known if scenario.name in wanted], CHANGE in wanted
 
 
-def table(results):
-    lines = ["| scenario | peer | CPU us/request (spread) | requests/s | memory MiB | ours / peer | must hold |", "|---|---|---|---|---|---|---|"]
-    for scenario, result, notes in results:
-        ours = result.get("portcullis")
-        for name, figures in result.items():
-            ratio = f"{ours['us'] / figures['us']:.2f}" if ours and name != "portcullis" else ""
-            limit = scenario.must.get(name)
-            if name == "portcullis" and scenario.baseline:
-                base = next((r for s, r, _ in results if s.name == scenario.baseline), {}).get("portcullis")
-                if base:
-                    ratio, limit = f"{figures['us'] / base['us']:.2f} x {scenario.baseline}", scenario.must.get("baseline")
-            held = ""
-            if limit and ratio:
-                held = f"<= {limit}" + ("" if float(ratio.split()[0]) <= limit else " **missed**")
-            lines.append(
-                f"| {scenario.title if name == 'portcullis' else ''} | {name} | {figures['us']:.1f} ({figures['low']:.1f}-{figures['high']:.1f}) "
-                f"| {figures['rps']:.0f} | {figures['mib']:.0f} | {ratio} | {held} |"
-            )
-        for note in sorted(set(notes)):
-            lines.append(f"| | {note} | | | | | |")
-    return "\n".join(lines)
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
-def version(command):
-    try:
-        out = subprocess.run(command, capture_output=True, text=True)
-        return (out.stdout + out.stderr).strip().splitlines()[0]
-    except (OSError, IndexError):
-        return "not installed"
+def measure(bench, wanted):
+    """Rows and verdicts of all scenarios."""
+    cells, verdicts = [], []
+    for number, scenario in enumerate(wanted, 1):
+        begin = time.monotonic()
+        bench.scenario = scenario.name
+        say(f"[{number}/{len(wanted)}] {scenario.name}: {scenario.title}")
+        measured = kinds.measure(scenario, bench)
+        more, judged = report.rows(scenario, measured)
+        for row in more:
+            say("    " + "  ".join(cell for cell in row[1:6] if cell))
+        say(f"    {time.monotonic() - begin:.0f} s")
+        cells += more
+        verdicts += judged
+        if scenario.note:
+            bench.note(f"{scenario.name}: {scenario.note}")
+    return cells, verdicts
+
+
+def measure_change(options, bench):
+    """What change.py measures: configuration in motion."""
+    import change
+
+    bench.scenario = CHANGE
+    if not hasattr(change, "measure"):
+        bench.note("change.py measures nothing for this table yet; run it by itself")
+        return [], []
+    say(f"{CHANGE}: configuration in motion")
+    return report.change_rows(change.measure(options))
+
+
+def write(text, bench):
+    command = " ".join(["python3 bench/side/run.py", *map(shlex.quote, sys.argv[1:])])
+    path = os.path.join(ROOT, "bench", "RESULTS.md")
+    with open(path, "w") as out:
+        out.write("# Side by side\n\nMade by `make bench`; see CONTRIBUTING.md.\n\n")
+        out.write(f"- date: {datetime.date.today()}\n- command: `{command}`\n" + "\n".join(machine.lines()))
+        out.write(f"\n- rounds: {bench.rounds} of {bench.seconds:g} s for each proxy, taking turns\n\n{text}\n")
+    say(f"wrote {path}")
+
+
+def told(cells, verdicts, bench):
+    parts = [report.table(cells), report.summary(verdicts), report.LEGEND]
+    if bench.notes:
+        parts.insert(2, "Notes:\n" + "\n".join(f"- {note}" for note in bench.notes))
+    if bench.errors:
+        parts.insert(1, "**Errors: figures of these are worthless.**\n" + "\n".join(f"- {error}" for error in bench.errors))
+    return "\n\n".join(parts)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenario", nargs="*")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
-    options = parser.parse_args()
-    chosen = [s for s in scenarios() if not options.scenario or s.name in options.scenario]
-    if not chosen:
-        parser.error("no such scenario; there are: " + ", ".join(s.name for s in scenarios()))
-    results = []
-    with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as workdir:
-        pair = certificate(workdir)
-        backend = proxies.Backend(workdir, chosen[0].spec, pair)
-        backend.start()
+    parser, options = arguments()
+    wanted, with_change = chosen(parser, options)
+    if options.list:
+        for scenario in wanted:
+            print(f"{scenario.name:16} {scenario.title}")
+        if with_change:
+            print(f"{CHANGE:16} configuration in motion (change.py)")
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    process.raise_open_files()
+    programs = os.path.join(ROOT, "target", options.profile)
+    with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as work:
         try:
-            for scenario in chosen:
-                print(f"{scenario.name} ...", file=sys.stderr, flush=True)
-                result, notes = run(scenario, options.rounds, options.seconds, workdir, pair)
-                results.append((scenario, result, notes))
+            files = benches.files(work, programs)
+            if options.check:
+                return check.all_configurations(wanted, files)
+            missing = [name for name in ("nginx", "wrk", "h2load") if not which(name)]
+            if missing:
+                parser.exit(1, f"{', '.join(missing)} missing: the upstream is nginx, the load comes from wrk and h2load; `make bench-peers`\n")
+            if not os.access(os.path.join(programs, "portcullis"), os.X_OK):
+                parser.exit(1, f"no programs in {programs}: `make bench` builds them\n")
+            return measured(options, wanted, with_change, files, work)
+        except KeyboardInterrupt:
+            say("interrupted")
+            return 130
         finally:
-            backend.stop()
-    text = table(results)
+            process.stop_all()
+
+
+def measured(options, wanted, with_change, files, work):
+    backend = Backend(files)
+    backend.start()
+    bench = benches.Bench(
+        files, load.Generator(work), backend, options.rounds, options.seconds,
+        warm_up=1, paced_rounds=0 if options.quick else min(3, options.rounds), paced_seconds=options.seconds,
+        connections=1000 if options.quick else 10_000,
+    )
+    os.sched_setaffinity(0, {process.LOAD_CORE} if os.cpu_count() > 1 else {0})
+    begin = time.monotonic()
+    cells, verdicts = measure(bench, wanted)
+    # Control and workers of change.py are free to use every core, as they are in life.
+    os.sched_setaffinity(0, range(os.cpu_count()))
+    backend.stop()
+    if with_change:
+        more, judged = measure_change(options, bench)
+        cells += more
+        verdicts += judged
+    say(f"{(time.monotonic() - begin) / 60:.0f} minutes in all\n")
+    text = told(cells, verdicts, bench)
     print(text)
     if options.write:
-        with open("/proc/cpuinfo") as file:
-            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
-        versions = [
-            ("envoy", [proxies.which("envoy") or "envoy", "--version"]), ("nginx", [proxies.which("nginx") or "nginx", "-v"]),
-            ("haproxy", [proxies.which("haproxy") or "haproxy", "-v"]),
-        ]
-        named = "\n".join(f"- {name}: {version(command)}" for name, command in versions)
-        with open(os.path.join(os.path.dirname(HERE), "RESULTS.md"), "w") as out:
-            out.write(
-                f"# Side by side\n\nMachine: {model}, {os.cpu_count()} cores, Linux {platform.release()}.\n\n{named}\n\n"
-                f"Command: `python3 bench/side/run.py --rounds {options.rounds} --seconds {options.seconds} --write "
-                f"{' '.join(options.scenario)}`\n\n{text}\n"
-            )
+        write(text, bench)
+    return 1 if bench.errors else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,18 +1,19 @@
-"""TLS: handshakes, full and resumed, and keep-alive."""
+"""TLS: full handshakes, resumed ones, and keep-alive."""
 
-from spec import Load, Scenario, Spec
+from spec import Load, Scenario, Spec, against
+
+TLS = Spec(tls=True)
+ALL = {"pingora": None, "envoy": 0.85, "nginx": 0.85, "haproxy": None}
+NOTE = "TLS 1.3, AES-128-GCM, X25519, ECDSA P-256; one request on each connection"
+
+
+def row(name, title, load, note=""):
+    cases, bounds = against(ALL, TLS, load)
+    return Scenario(name, title, cases, bounds, note=note)
+
 
 SCENARIOS = [
-    Scenario(
-        "tls-handshake", "full TLS handshake and one request, ECDSA P-256", Spec(tls=True), Load(connections=16, close=True),
-        must={"envoy": 0.85, "nginx": 0.85},
-    ),
-    Scenario(
-        "tls-resumed", "resumed TLS handshake and one request", Spec(tls=True), Load(tool="resumed"),
-        must={"envoy": 0.85, "nginx": 0.85}, peers=("envoy", "nginx"),
-    ),
-    Scenario(
-        "tls-keepalive", "keep-alive over TLS", Spec(tls=True), Load(),
-        must={"envoy": 0.85}, peers=("pingora", "envoy", "nginx", "haproxy"),
-    ),
+    row("tls-full", "full TLS handshakes", Load(tool="handshakes", paced=False), NOTE),
+    row("tls-resumed", "resumed TLS handshakes", Load(tool="resumptions", paced=False), NOTE + ", by the ticket of the one before"),
+    row("tls-keepalive", "keep-alive over TLS", Load()),
 ]

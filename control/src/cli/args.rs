@@ -69,6 +69,7 @@ Examples:
 Examples:
   portcullis up --config ./config
   portcullis up --config ./config --workers 4 --data-dir /var/lib/portcullis
+  portcullis up --config ./config --access-log off
 
 The programs portcullis-control and portcullis-dataplane are looked for beside
 this one, then in PATH; PORTCULLIS_CONTROL_BIN and PORTCULLIS_DATAPLANE_BIN name
@@ -97,6 +98,10 @@ pub struct UpArgs {
     /// How log lines look: json or text [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT", env = "PORTCULLIS_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Where workers write the access log, one JSON object per request: "-" for standard output, "off", or a file
+    /// that all of them append to
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_ACCESS_LOG", default_value = "-")]
+    pub access_log: PathBuf,
     /// How long workers may finish open requests after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain: std::time::Duration,

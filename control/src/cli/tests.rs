@@ -53,9 +53,12 @@ fn up_takes_the_documented_arguments() {
         "d",
         "--admin",
         "127.0.0.1:29000",
+        "--access-log",
+        "off",
     ];
     let Command::Up(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not up") };
     assert_eq!((args.workers, args.admin.port()), (Some(3), 29000));
+    assert_eq!(args.access_log.as_os_str(), "off");
 }
 
 #[test]

@@ -189,15 +189,17 @@ impl AccessLog {
     }
 }
 
-/// Writes what comes; flushes when nothing more is there, so that a busy log costs few writes.
+/// Writes what comes; flushes when nothing more is there, so that a busy log costs few writes. Whole lines only: other
+/// workers append to the same file.
 fn write(queue: &Receiver<Item>, mut sink: BufWriter<Box<dyn Write + Send>>) {
+    let mut text = Vec::new();
     // An error of the sink is not repaired by stopping: a full disk may have room again.
     while let Ok(first) = queue.recv() {
         let mut finished = Vec::new();
         for item in std::iter::once(first).chain(queue.try_iter()) {
             match item {
                 Item::Line(line) => {
-                    let _ = put(&mut sink, &line);
+                    let _ = put(&mut sink, &line, &mut text);
                 }
                 Item::Finish(done) => finished.push(done),
             }
@@ -206,9 +208,11 @@ fn write(queue: &Receiver<Item>, mut sink: BufWriter<Box<dyn Write + Send>>) {
     }
 }
 
-fn put(sink: &mut impl Write, line: &Line) -> io::Result<()> {
-    serde_json::to_writer(&mut *sink, line)?;
-    sink.write_all(b"\n")
+fn put(sink: &mut impl Write, line: &Line, text: &mut Vec<u8>) -> io::Result<()> {
+    text.clear();
+    serde_json::to_writer(&mut *text, line)?;
+    text.push(b'\n');
+    sink.write_all(text)
 }
 
 #[cfg(test)]
@@ -230,6 +234,32 @@ mod tests {
         assert_eq!(shown(951_782_400, 0), "2000-02-29T00:00:00.000Z");
         assert_eq!(shown(1_795_352_579, 250), "2026-11-22T13:02:59.250Z");
         assert_eq!(shown(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_line_is_never_split_over_two_writes() {
+        struct Whole(SyncSender<Vec<u8>>);
+        impl Write for Whole {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (sink, writes) = sync_channel(1000);
+        let log = AccessLog::to(Box::new(Whole(sink))).unwrap();
+        for length in (0..4000).step_by(40) {
+            log.push(
+                Box::new(Line { path: "x".repeat(length).into(), ..Line::default() }),
+                &Counter::default(),
+            );
+        }
+        drop(log);
+        let writes: Vec<Vec<u8>> = writes.iter().collect();
+        assert!(writes.iter().all(|bytes| bytes.ends_with(b"\n")));
+        assert_eq!(writes.concat().iter().filter(|byte| **byte == b'\n').count(), 100);
     }
 
     #[test]

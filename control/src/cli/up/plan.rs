@@ -77,6 +77,7 @@ impl Plan {
                 ("--threads", "1".as_ref()),
                 ("--drain-timeout", format!("{}ms", args.drain.as_millis()).as_ref()),
                 ("--log-format", log_format.as_ref()),
+                ("--access-log", args.access_log.as_os_str()),
             ]);
             Program { name, path: dataplane.clone(), args, admin: *admin, after: Some(link.clone()) }
         };

@@ -1,0 +1,34 @@
+"""Many routes, hosts and upstreams: the cost of finding the one, and the memory of each."""
+
+from spec import Bound, Case, Load, Scenario, Spec
+
+def service(number):
+    return Load(path=f"/service-{number}/")
+
+
+def routes(count):
+    """First, middle, last and none of many routes on one host."""
+    spec = Spec(services=count)
+    loads = {"first": service(0), "middle": service(count // 2), "last": service(count - 1), "none": Load(path="/nowhere", status=404)}
+    ours = [Case("portcullis", spec, load, f"{where} of {count:,}", count, "route") for where, load in loads.items()]
+    others = [Case(peer, spec, service(count - 1), f"last of {count:,}", count, "route") for peer in ("envoy", "nginx")]
+    first = [Case(peer, Spec(), label="one route", units=1, unit="route") for peer in ("portcullis", "envoy", "nginx")]
+    bounds = [Bound(case.key, first[0].key, 1.10) for case in ours]
+    bounds += [Bound(ours[2].key, others[0].key, 0.15), Bound(ours[2].key, others[1].key)]
+    return Scenario(f"routes-{count}", f"{count:,} routes on one host", (*first, *ours, *others), tuple(bounds))
+
+
+def many(name, unit, sizes, make, load):
+    """One more thing of which there are many, at several sizes; ours and Envoy's."""
+    cases = [Case(peer, make(size), load(size), f"{size:,} {unit}s", size, unit) for peer in ("portcullis", "envoy") for size in sizes]
+    ours, envoys = cases[: len(sizes)], cases[len(sizes):]
+    bounds = [Bound(case.key, ours[0].key, 1.10) for case in ours[1:]] + [Bound(ours[-1].key, envoys[-1].key)]
+    return Scenario(name, f"{sizes[-1]:,} {unit}s", tuple(cases), tuple(bounds))
+
+
+SCENARIOS = [
+    routes(10_000),
+    routes(100_000),
+    many("hosts", "host", (1, 1_000, 10_000), lambda n: Spec(hosts=n), lambda n: Load(host=f"h{n - 1}.test")),
+    many("upstreams", "upstream", (1, 1_000, 10_000), lambda n: Spec(services=n, upstreams=n), lambda n: service(n - 1)),
+]
