@@ -12,8 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from peers import ROOT
-
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IP, PORT, PORT_TLS, ADMIN = "127.0.0.77", 18080, 18443, 19500
 BACKENDS = {"a": 18101, "b": 18102}
 

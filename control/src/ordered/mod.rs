@@ -71,8 +71,10 @@ impl<K: Ord, V> Ordered<K, V> {
     where
         K: Borrow<Q>,
     {
-        let at = self.blocks.partition_point(|block| block.last().is_some_and(|(last, _)| last.borrow() < key));
-        let place = self.blocks.get(at).map_or(Err(0), |block| block.binary_search_by(|(k, _)| k.borrow().cmp(key)));
+        let at =
+            self.blocks.partition_point(|block| block.last().is_some_and(|(last, _)| last.borrow() < key));
+        let place =
+            self.blocks.get(at).map_or(Err(0), |block| block.binary_search_by(|(k, _)| k.borrow().cmp(key)));
         (at, place)
     }
 

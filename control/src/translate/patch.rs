@@ -30,8 +30,7 @@ impl<'s> Build<'s, '_> {
         let mut last = memo.last.take()?;
         let mut services = std::mem::take(&mut memo.services);
         let globals = memo.globals.clone();
-        let mut work =
-            Work::new(self.snapshot, &memo.facts, &globals, &self.changes, &memo.gateways, true);
+        let mut work = Work::new(self.snapshot, &memo.facts, &globals, &self.changes, &memo.gateways, true);
         let edited = self.changes.touched.iter().filter(|id| id.kind == Kind::VirtualService);
         let candidates: Option<Vec<Candidate<'s>>> =
             edited.map(|id| candidate(&mut work, self.snapshot, id, services.get_mut(id)?)).collect();

@@ -12,10 +12,12 @@ use portcullis_shared::version::Digest;
 use super::Loaded;
 use super::listing::Listing;
 use super::scan::{self, Found, Stamp};
-use crate::resource::{Entry, Finding, Location, ObjectRef, Parsed, parse};
+use crate::resource::{Entry, Finding, Location, ObjectRef, Parsed, parse, parse_again};
 
 /// A file larger than this is not configuration.
 const SIZE_LIMIT: u64 = 64 << 20;
+/// No more threads than these read a folder for the first time.
+const READERS: usize = 4;
 /// A file that was read this soon after its last change may have changed again within one tick of the file clock.
 const CLOCK_TICK: Duration = Duration::from_secs(2);
 
@@ -72,6 +74,7 @@ impl FileSet {
     pub fn open(&mut self) -> io::Result<()> {
         let found = scan::scan(&self.root)?;
         self.device = self.present_device();
+        self.files.extend(read_all(&found.files, &self.default_namespace));
         self.take(found, &BTreeSet::new());
         Ok(())
     }
@@ -233,7 +236,8 @@ impl FileSet {
             });
             held.stamp == Some(stamp) && settled && held.problem.is_none()
         });
-        let alike = self.files.get(path).is_some_and(|held| held.stamp == Some(stamp) && held.problem.is_none());
+        let alike =
+            self.files.get(path).is_some_and(|held| held.stamp == Some(stamp) && held.problem.is_none());
         if alike && !known {
             self.unsure.push(path.to_owned());
         }
@@ -265,8 +269,8 @@ impl FileSet {
             // that a full disk cut off.
             return self.fail(path, "the file is empty");
         }
-        let parsed = parse(path, &text, &self.default_namespace);
         let held = self.files.entry(path.to_owned()).or_default();
+        let parsed = parse_again(path, &text, &self.default_namespace, &held.parsed);
         let mut kept = Vec::new();
         if !parsed.problems.is_empty() {
             // A broken document may be one that was there before: what is missing now does not count as deleted.
@@ -303,6 +307,32 @@ fn twice(entry: &Entry, first: &Location) -> Finding {
         entry.id, entry.location
     );
     Finding::error("", message).at(entry.location.clone())
+}
+
+/// Reads files for the first time, on all cores: parsing is most of a cold start. Those that are not as they should be
+/// are left out, to be looked at one by one.
+fn read_all(files: &BTreeMap<PathBuf, Stamp>, default_namespace: &str) -> Vec<(PathBuf, Held)> {
+    let files: Vec<(&PathBuf, &Stamp)> = files.iter().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS);
+    let share = files.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let read = |part: &[(&PathBuf, &Stamp)]| -> Vec<(PathBuf, Held)> {
+            part.iter().filter_map(|(path, stamp)| read_first(path, **stamp, default_namespace)).collect()
+        };
+        let tasks: Vec<_> = files.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
+        let join = |task: std::thread::ScopedJoinHandle<'_, _>| {
+            task.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        tasks.into_iter().flat_map(join).collect()
+    })
+}
+
+fn read_first(path: &Path, stamp: Stamp, default_namespace: &str) -> Option<(PathBuf, Held)> {
+    let read_at = Some(SystemTime::now());
+    let text = read_text(path).ok().filter(|text| !text.trim().is_empty())?;
+    let parsed = Arc::new(parse(path, &text, default_namespace));
+    let digest = Digest::of(text.as_bytes());
+    Some((path.to_owned(), Held { stamp: Some(stamp), read_at, digest, parsed, ..Held::default() }))
 }
 
 #[derive(Debug, thiserror::Error)]

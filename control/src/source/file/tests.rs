@@ -219,6 +219,7 @@ const EVENTS_ONLY: Pace = Pace {
     writing: Duration::from_millis(200),
     gone: Duration::from_millis(50),
     rescan: Duration::from_secs(3600),
+    unsure: Duration::from_millis(1),
 };
 
 struct Followed {
