@@ -9,5 +9,8 @@ use portcullis_dataplane::{root, settings::Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<()> {
+    // The allocator asks for no huge pages (Cargo.toml); this is for hosts that give them unasked. Without it there is
+    // more memory in use, nothing else.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     root::run(Settings::parse()).context("portcullis-dataplane")
 }

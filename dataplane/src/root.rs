@@ -59,7 +59,7 @@ pub enum Error {
 /// It could not start, or something failed that cannot be repaired inside the process.
 pub fn run(settings: Settings) -> Result<(), Error> {
     // One provider for the whole process. A second call (tests in one process) keeps the first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")

@@ -15,8 +15,12 @@ pub const CIPHER_SUITES: &[(&str, CipherSuite)] = &[
 ];
 
 /// Key exchange groups that are offered.
-pub const CURVES: &[(&str, NamedGroup)] =
-    &[("X25519", NamedGroup::X25519), ("P-256", NamedGroup::secp256r1), ("P-384", NamedGroup::secp384r1)];
+pub const CURVES: &[(&str, NamedGroup)] = &[
+    ("X25519MLKEM768", NamedGroup::X25519MLKEM768),
+    ("X25519", NamedGroup::X25519),
+    ("P-256", NamedGroup::secp256r1),
+    ("P-384", NamedGroup::secp384r1),
+];
 
 /// The suite of an OpenSSL name.
 pub fn cipher_suite(name: &str) -> Option<CipherSuite> {

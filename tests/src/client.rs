@@ -148,6 +148,7 @@ pub struct Tls {
     roots: RootCertStore,
     identity: Option<Pair>,
     alpn: Vec<Vec<u8>>,
+    first: Option<rustls::CipherSuite>,
 }
 
 impl Tls {
@@ -156,7 +157,7 @@ impl Tls {
     pub fn trusting(ca: &Ca) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(rustls::pki_types::CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
-        Self { roots, identity: None, alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()] }
+        Self { roots, identity: None, alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()], first: None }
     }
 
     /// With a client certificate.
@@ -173,12 +174,21 @@ impl Tls {
         self
     }
 
+    /// Preferring this cipher suite.
+    #[must_use]
+    pub fn first(mut self, suite: rustls::CipherSuite) -> Self {
+        self.first = Some(suite);
+        self
+    }
+
     /// Connects with this SNI.
     ///
     /// # Errors
     /// The handshake failed.
     pub async fn connect(&self, address: SocketAddr, sni: &str) -> Result<TlsStream<TcpStream>, Error> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| Some(suite.suite()) != self.first);
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(self.roots.clone());
         let mut config = match &self.identity {

@@ -6,6 +6,7 @@ use portcullis_tests::client::{self, Tls, Version};
 use portcullis_tests::gateway::Gateway;
 use portcullis_tests::pki::Ca;
 use portcullis_tests::wait::until;
+use rustls::CipherSuite;
 use rustls::pki_types::CertificateDer;
 
 use crate::{forward, two_versions};
@@ -167,6 +168,25 @@ async fn isolation_ties_hosts_to_their_certificate() {
     let stream = tls.connect(gateway.https(), "one.test").await.unwrap();
     let crossed = client::send(stream, Version::H2, "https", "GET", "two.test", "/", &[], "").await.unwrap();
     assert!(matches!(crossed.status, 404 | 421), "{}", crossed.status);
+}
+
+#[tokio::test]
+async fn clients_without_aes_instructions_get_chacha_and_the_others_the_cheapest_suite() {
+    let gateway = Gateway::new();
+    let _upstreams = two_versions(&gateway).await;
+    let ca = Ca::new("test");
+    gateway.write("secret.yaml", &ca.issue(&["one.test"]).secret("one", None));
+    gateway.write("one.yaml", &secure("one", &by_secret("one"), "v1"));
+    let gateway = gateway.start().await;
+    let tls = Tls::trusting(&ca);
+    until("TLS", async || tls.get(gateway.https(), "one.test", "/").await.ok()).await;
+    for (first, settled) in [
+        (CipherSuite::TLS13_AES_256_GCM_SHA384, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (CipherSuite::TLS13_CHACHA20_POLY1305_SHA256, CipherSuite::TLS13_CHACHA20_POLY1305_SHA256),
+    ] {
+        let stream = tls.clone().first(first).connect(gateway.https(), "one.test").await.unwrap();
+        assert_eq!(stream.get_ref().1.negotiated_cipher_suite().unwrap().suite(), settled);
+    }
 }
 
 #[tokio::test]

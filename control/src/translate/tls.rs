@@ -39,7 +39,7 @@ const OTHER_SUITES: &[&str] = &[
     "DHE-RSA-AES256-SHA256",
 ];
 
-const OTHER_CURVES: &[&str] = &["P-521", "P-224", "X25519MLKEM768", "X25519Kyber768Draft00"];
+const OTHER_CURVES: &[&str] = &["P-521", "P-224", "X25519Kyber768Draft00"];
 
 /// Where an `sslConfig` takes its material from; `None` = nowhere.
 pub fn source(secret: Option<&Ref>, files: Option<&SslFiles>) -> Option<CertificateSource> {

@@ -1,13 +1,15 @@
 //! The cache's form on disk: one sled tree in one folder, one writer.
 //!
 //! Keys are `m` (when and which version), `t<kind><name>` (a resource) and `e<upstream>` (its endpoints). A resource's
-//! value is one byte (0 clear, 1 sealed), its digest, its body. One write is one sled batch, so that what is on disk is
-//! always a table that was served at one time, whenever the process is killed.
+//! value is one byte (0 clear, 1 sealed), its digest, its body. What is on disk is always a table that was served at one
+//! time, whenever the process is killed: a small write is one sled batch, and a large one is a tree of its own, written
+//! in small batches, which then takes the place of the former tree. (sled keeps many times the size of a batch in
+//! memory, and gives none of it back.)
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -24,6 +26,10 @@ const RESOURCE: u8 = b't';
 const ENDPOINTS: u8 = b'e';
 const CLEAR: u8 = 0;
 const SEALED: u8 = 1;
+/// In sled's default tree: the name of the tree that counts.
+const CURRENT: &[u8] = b"current";
+/// Entries of one sled batch.
+const BATCH: usize = 64;
 
 /// sled's page cache; the default of 1 GiB is for databases.
 const PAGE_CACHE: u64 = 8 * 1024 * 1024;
@@ -52,6 +58,8 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Store {
     db: sled::Db,
+    /// The tree that counts.
+    tree: Mutex<sled::Tree>,
     sealer: Option<Sealer>,
 }
 
@@ -92,14 +100,19 @@ impl Store {
             }
             Err(other) => return Err(other),
         };
-        Ok(Self { db, sealer })
+        let tree = Mutex::new(current(&db)?);
+        Ok(Self { db, tree, sealer })
+    }
+
+    fn tree(&self) -> sled::Tree {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads everything. What cannot be used is left out and counted.
     #[must_use]
     pub fn load(&self) -> Loaded {
         let mut loaded = Loaded::default();
-        for item in self.db.iter() {
+        for item in self.tree().iter() {
             let Ok((key, value)) = item else {
                 loaded.unusable += 1;
                 continue;
@@ -137,42 +150,58 @@ impl Store {
             .then(|| ((i32::from(kind), name), Entry { digest, body, secret: form == SEALED }))
     }
 
-    /// Writes `changes` as one batch and waits until they are on disk. A private key without a sealer is left out.
+    /// Writes `changes` as a whole and waits until they are on disk. A private key without a sealer is left out.
     ///
     /// # Errors
     /// The disk, or the system's randomness.
     pub fn write(&self, changes: &Changes) -> Result<(), Error> {
-        let mut batch = sled::Batch::default();
-        if changes.reset {
-            for key in self.db.scan_prefix([RESOURCE]).keys() {
-                batch.remove(key?);
+        let former = self.tree();
+        if !changes.reset && changes.entries.len() + changes.endpoints.len() < BATCH {
+            let mut batches = Batches::to(&former);
+            self.put(changes, &mut batches)?;
+            return batches.end();
+        }
+        let next = self.db.open_tree(following(&former.name()))?;
+        let mut batches = Batches::to(&next);
+        for item in former.iter() {
+            let (key, value) = item?;
+            if !(changes.reset && key.starts_with(&[RESOURCE])) {
+                batches.insert(key, value)?;
             }
         }
+        self.put(changes, &mut batches)?;
+        batches.end()?;
+        self.db.insert(CURRENT, next.name())?;
+        self.db.flush()?;
+        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.db.drop_tree(former.name())?;
+        Ok(())
+    }
+
+    fn put(&self, changes: &Changes, batches: &mut Batches<'_>) -> Result<(), Error> {
         for ((kind, name), entry) in &changes.entries {
             let key = resource_key(*kind, name);
             match entry {
                 Some(entry) => match self.value(&key, entry)? {
-                    Some(value) => batch.insert(key, value),
-                    None => batch.remove(key),
+                    Some(value) => batches.insert(key, value)?,
+                    None => batches.remove(key)?,
                 },
-                None => batch.remove(key),
+                None => batches.remove(key)?,
             }
         }
         for (upstream, set) in &changes.endpoints {
             let key = [&[ENDPOINTS], upstream.as_bytes()].concat();
             match set {
-                Some(set) => batch.insert(key, set.encode_to_vec()),
-                None => batch.remove(key),
+                Some(set) => batches.insert(key, set.encode_to_vec())?,
+                None => batches.remove(key)?,
             }
         }
         if let Some(version) = changes.version {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
             let now = u64::try_from(now).unwrap_or(u64::MAX);
             let words = [version.epoch, version.seq, now].map(u64::to_be_bytes);
-            batch.insert(META, words.concat());
+            batches.insert(META, words.concat())?;
         }
-        self.db.apply_batch(batch)?;
-        self.db.flush()?;
         Ok(())
     }
 
@@ -183,6 +212,46 @@ impl Store {
             (true, None) => return Ok(None),
         };
         Ok(Some([&[form], &entry.digest.as_bytes()[..], &body].concat()))
+    }
+}
+
+/// Writes to a tree, [`BATCH`] entries at a time.
+struct Batches<'a> {
+    tree: &'a sled::Tree,
+    batch: sled::Batch,
+    entries: usize,
+}
+
+impl<'a> Batches<'a> {
+    fn to(tree: &'a sled::Tree) -> Self {
+        Self { tree, batch: sled::Batch::default(), entries: 0 }
+    }
+
+    fn insert(&mut self, key: impl Into<sled::IVec>, value: impl Into<sled::IVec>) -> Result<(), Error> {
+        self.batch.insert(key, value);
+        self.added()
+    }
+
+    fn remove(&mut self, key: impl Into<sled::IVec>) -> Result<(), Error> {
+        self.batch.remove(key);
+        self.added()
+    }
+
+    fn added(&mut self) -> Result<(), Error> {
+        self.entries += 1;
+        if self.entries <= BATCH { Ok(()) } else { self.apply() }
+    }
+
+    fn apply(&mut self) -> Result<(), Error> {
+        self.entries = 0;
+        self.tree.apply_batch(std::mem::take(&mut self.batch))?;
+        // What is on disk need not stay in memory.
+        self.tree.flush()?;
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<(), Error> {
+        self.apply()
     }
 }
 
@@ -207,6 +276,24 @@ fn resource_key(kind: i32, name: &str) -> Vec<u8> {
     [&[RESOURCE, u8::try_from(kind).unwrap_or(u8::MAX)], name.as_bytes()].concat()
 }
 
+/// The tree that counts, alone: others are of writes that did not end, or were replaced.
+fn current(db: &sled::Db) -> Result<sled::Tree, Error> {
+    let name = db.get(CURRENT)?.unwrap_or_else(|| (&following(b"")).into());
+    let tree = db.open_tree(&name)?;
+    db.insert(CURRENT, name)?;
+    for other in db.tree_names() {
+        if other != tree.name() && other != db.name() {
+            db.drop_tree(other)?;
+        }
+    }
+    Ok(tree)
+}
+
+/// The name of the tree that replaces the one of that name.
+fn following(name: &[u8]) -> [u8; 8] {
+    name.try_into().map_or(0, u64::from_be_bytes).wrapping_add(1).to_be_bytes()
+}
+
 fn saved(value: &[u8]) -> Option<Saved> {
     let (epoch, rest) = value.split_first_chunk::<8>()?;
     let (seq, rest) = rest.split_first_chunk::<8>()?;
@@ -224,8 +311,10 @@ fn open_db(folder: &Path) -> Result<sled::Db, Error> {
     let config = sled::Config::new().path(folder).cache_capacity(PAGE_CACHE).flush_every_ms(None);
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let db = config.open()?;
-        for item in db.iter() {
-            item?;
+        for name in db.tree_names() {
+            for item in db.open_tree(name)?.iter() {
+                item?;
+            }
         }
         Ok(db)
     }));

@@ -106,6 +106,41 @@ fn a_reset_forgets_what_was_on_disk() {
 }
 
 #[test]
+fn many_entries_are_written_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    let many = |body: &'static [u8]| Changes {
+        entries: (0..500).map(|n| (key(2, &format!("v{n:03}")), Some(entry(body, false)))).collect(),
+        version: Some(Version { epoch: 1, seq: 1 }),
+        ..Changes::default()
+    };
+    let bodies = |store: &Store| -> Vec<Bytes> {
+        store.load().entries.into_iter().map(|(_, entry)| entry.body).collect()
+    };
+    {
+        let store = Store::open(&path, None).unwrap();
+        store.write(&upserts([(key(1, "l"), entry(b"kept", false))])).unwrap();
+        store.write(&many(b"one")).unwrap();
+        assert_eq!(bodies(&store).len(), 501);
+        let mut two = many(b"two");
+        two.entries.insert(key(2, "v007"), None);
+        store.write(&two).unwrap();
+    }
+    // A write that did not end: its tree does not count, and is gone after the next start.
+    {
+        let db = sled::open(&path).unwrap();
+        db.open_tree(99_u64.to_be_bytes()).unwrap().insert(b"t\x02v000", b"torn").unwrap();
+    }
+    let store = Store::open(&path, None).unwrap();
+    let bodies = bodies(&store);
+    assert_eq!(bodies.iter().filter(|body| **body == "two").count(), 499);
+    assert_eq!(bodies.iter().filter(|body| **body == "kept").count(), 1);
+    assert_eq!((bodies.len(), store.load().unusable), (500, 0));
+    drop(store);
+    assert_eq!(sled::open(&path).unwrap().tree_names().len(), 2);
+}
+
+#[test]
 fn later_changes_win_and_a_batch_that_was_not_written_comes_back() {
     let journal = Arc::new(Journal::default());
     journal.record(upserts([(key(1, "a"), entry(b"1", false)), (key(1, "b"), entry(b"1", false))]));

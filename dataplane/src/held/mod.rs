@@ -1,7 +1,8 @@
 //! What a worker holds of the table, resource by resource, and the digest over it.
 //!
 //! A transaction is a clone that is changed and then takes the place of the original; what did not change is shared. A
-//! resource that does not decode is held too, with its reason, because the digest has to agree with control's.
+//! resource that does not decode is held too, with its reason, because the digest has to agree with control's. One that
+//! is wholly in the runtime is held by its digest only.
 
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub(crate) struct Entry {
 pub(crate) enum Content {
     Valid(Resource),
     Broken(Arc<Broken>),
+    /// The runtime has a form made of it, and nothing else is ever made of it.
+    Settled,
 }
 
 /// What is known of a resource that does not decode.
@@ -115,11 +118,10 @@ impl Held {
         if name.is_empty() {
             return Err(Invalid::new("resource.name", "is empty"));
         }
-        let name: Arc<str> = name.into();
-        let claim = Claim::of(wire);
-        let content = match Resource::decode(upsert) {
-            Ok((resource, _)) => Content::Valid(resource),
-            Err(invalid) => Content::Broken(Arc::new(Broken { invalid, claim })),
+        let broken = (name.to_owned(), Claim::of(wire));
+        let (name, content) = match Resource::decode(upsert) {
+            Ok((resource, _)) => (Arc::clone(resource.name()), Content::Valid(resource)),
+            Err(invalid) => (broken.0.into(), Content::Broken(Arc::new(Broken { invalid, claim: broken.1 }))),
         };
         self.digest.add(kind.wire(), &name, &digest);
         if let Some(before) = self.of_kind_mut(kind).insert(Arc::clone(&name), Entry { digest, content }) {
@@ -133,6 +135,16 @@ impl Held {
         let Some(entry) = self.of_kind_mut(kind).remove(name) else { return false };
         self.digest.remove(kind.wire(), name, &entry.digest);
         true
+    }
+
+    /// Lets go of the content of those resources of one kind that run in the form they have here. Looks only at what
+    /// differs from `before`, of which that was asked already.
+    pub(crate) fn settle(&mut self, kind: Kind, before: Option<&Self>, runs: impl Fn(&str, &Digest) -> bool) {
+        self.of_kind_mut(kind).change(before.map(|before| before.of_kind(kind)), |name, entry| {
+            if matches!(entry.content, Content::Valid(_)) && runs(name, &entry.digest) {
+                entry.content = Content::Settled;
+            }
+        });
     }
 
     /// Everything of one kind.

@@ -82,6 +82,16 @@ impl<V: Clone> Shards<V> {
         Arc::make_mut(part).insert(name, value)
     }
 
+    /// Shows `edit` every value of the parts that `known` does not share.
+    pub(crate) fn change(&mut self, known: Option<&Self>, mut edit: impl FnMut(&str, &mut V)) {
+        for (number, part) in self.0.iter_mut().enumerate() {
+            let known = known.and_then(|known| known.part(number));
+            if !part.is_empty() && !known.is_some_and(|known| Arc::ptr_eq(known, part)) {
+                Arc::make_mut(part).iter_mut().for_each(|(name, value)| edit(name, value));
+            }
+        }
+    }
+
     /// Takes a value out.
     pub(crate) fn remove(&mut self, name: &str) -> Option<V> {
         let part = self.0.get_mut(part_of(name)).filter(|part| part.contains_key(name))?;

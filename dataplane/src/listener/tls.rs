@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
@@ -87,31 +86,15 @@ pub async fn handshake(socket: Socket, listener: &Listener) -> Result<Accepted, 
         let _ = timeout_at(begun + HANDSHAKE, start.io.shutdown()).await;
         return Err(Error::NoChain(sni));
     };
-    let Some(config) = &chain.tls else {
+    let Some(settings) = &chain.tls else {
         let _ = timeout_at(begun + HANDSHAKE, start.io.write_all(&UNRECOGNIZED_NAME)).await;
         return Err(Error::Broken(Arc::clone(&chain.name)));
     };
-    let config = lenient_alpn(config, start.client_hello().alpn());
+    let config = settings.fit(&start.client_hello());
     let deadline = begun + chain.handshake_timeout.unwrap_or(HANDSHAKE);
     let stream = timeout_at(deadline, start.into_stream(config))
         .await
         .map_err(|_| Error::Timeout)?
         .map_err(Error::of)?;
     Ok(Accepted { stream, chain: Arc::clone(chain), sni: sni.map(Arc::from) })
-}
-
-/// rustls refuses a client whose protocols are all unknown to us; Envoy goes on without one (HTTP/1.1), and clients
-/// that offer only "http/1.0" or a private name rely on it.
-fn lenient_alpn<'a>(
-    config: &Arc<ServerConfig>,
-    offered: Option<impl Iterator<Item = &'a [u8]>>,
-) -> Arc<ServerConfig> {
-    let ours = &config.alpn_protocols;
-    let Some(mut offered) = offered.filter(|_| !ours.is_empty()) else { return Arc::clone(config) };
-    if offered.any(|protocol| ours.iter().any(|own| own == protocol)) {
-        return Arc::clone(config);
-    }
-    let mut without = ServerConfig::clone(config);
-    without.alpn_protocols.clear();
-    Arc::new(without)
 }

@@ -138,11 +138,12 @@ impl Loader {
 
     /// `None` when building panicked: then the former runtime goes on being served. A worker that ends itself over one
     /// resource would end itself over it again and again.
-    fn build(&self) -> Option<(Arc<Runtime>, Vec<Rejection>)> {
+    fn build(&mut self) -> Option<(Arc<Runtime>, Vec<Rejection>)> {
         let former = Arc::clone(&self.topics.published.borrow().runtime);
         let built = catch_unwind(AssertUnwindSafe(|| Runtime::build(&self.held, Some(&former))));
-        if built.is_err() {
-            tracing::error!("building the table panicked; serving the former one");
+        match &built {
+            Ok((runtime, _)) => self.held = runtime.held().clone(),
+            Err(_) => tracing::error!("building the table panicked; serving the former one"),
         }
         built.ok()
     }

@@ -16,7 +16,7 @@ pub enum PathRewrite {
     /// Replaces the matched prefix, or the whole path of an exact or regex matcher.
     Prefix(Box<str>),
     /// Replaces every match in the path; the query is not looked at.
-    Regex(RegexSubstitution),
+    Regex(Box<RegexSubstitution>),
 }
 
 impl PathRewrite {
@@ -41,7 +41,8 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
     builder.path_rewrite(match wire.rewrite {
         Some(proto::path_rewrite::Rewrite::Prefix(prefix)) => PathRewrite::Prefix(prefix.into()),
         Some(proto::path_rewrite::Rewrite::Regex(regex)) => {
-            PathRewrite::Regex(regex.try_into().map_err(|e: Invalid| e.under("regex"))?)
+            let substitution = RegexSubstitution::try_from(regex).map_err(|e| e.under("regex"))?;
+            PathRewrite::Regex(Box::new(substitution))
         }
         None => return Err(Invalid::new("rewrite", "is missing")),
     });
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_regex_replaces_every_match_of_the_path_only() {
-        let swap = PathRewrite::Regex(RegexSubstitution::new("o(.)", r"0\1").expect("valid"));
+        let swap = PathRewrite::Regex(RegexSubstitution::new("o(.)", r"0\1").expect("valid").into());
         assert_eq!(swap.apply(&prefix("/"), "/foo/box?q=oo").as_deref(), Some("/f0o/b0x?q=oo"));
     }
 }

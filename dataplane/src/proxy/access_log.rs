@@ -1,103 +1,95 @@
 //! The access log: one JSON object per request, written by a thread of its own.
 //!
-//! Owns the queue between requests and the writer. A full queue loses lines and counts them: a slow disk must never be
-//! felt by a request. Must not hold anything of a request back from being freed for longer than it takes to write it.
+//! A request writes its line into the buffer that all data threads share; the writer takes what has gathered there in
+//! one piece, so that a busy log costs neither a wake-up nor a write for each line. A full buffer loses lines and counts
+//! them: a slow disk must never be felt by a request. Must not hold on to anything of a request.
 
+use std::cell::RefCell;
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Serialize, Serializer};
 
 use super::limits;
 use crate::upstream::Counter;
 
 /// One request. Fields without a value are left out.
-#[derive(Debug, Default, Serialize)]
-pub struct Line {
+#[derive(Debug, Serialize)]
+pub(super) struct Line<'a> {
     /// When the request header was complete, RFC 3339.
     #[serde(serialize_with = "timestamp")]
-    pub time: Moment,
+    pub(super) time: SystemTime,
     /// Listener that accepted the connection.
-    pub listener: Option<Arc<str>>,
+    pub(super) listener: &'a str,
     /// The client's address.
-    pub client: Option<SocketAddr>,
+    pub(super) client: SocketAddr,
     /// Server name of the TLS handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sni: Option<Arc<str>>,
+    pub(super) sni: Option<&'a str>,
     /// Version of TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<&'static str>,
+    pub(super) tls: Option<&'static str>,
     /// `HTTP/1.1` and so on.
-    pub protocol: &'static str,
+    pub(super) protocol: &'static str,
     /// Method.
-    pub method: Box<str>,
+    pub(super) method: &'a str,
     /// `http` or `https`.
-    pub scheme: &'static str,
+    pub(super) scheme: &'static str,
     /// Host or `:authority`.
-    pub authority: Box<str>,
+    pub(super) authority: &'a str,
     /// Path with query, normalised, before any rewrite.
-    pub path: Box<str>,
+    pub(super) path: &'a str,
     /// What the client got; 499 when it left first.
-    pub status: u16,
+    pub(super) status: u16,
     /// Why the gateway answered, or ended the request, itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
     /// What exactly happened.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<Box<str>>,
+    pub(super) detail: Option<&'a str>,
     /// Envoy's response flag, `-` for none.
-    pub flags: &'static str,
+    pub(super) flags: &'static str,
     /// Virtual host.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub virtual_host: Option<Arc<str>>,
+    pub(super) virtual_host: Option<&'a str>,
     /// Route.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub route: Option<Arc<str>>,
+    pub(super) route: Option<&'a str>,
     /// Upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<Arc<str>>,
+    pub(super) upstream: Option<&'a str>,
     /// Endpoint of the last try.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<SocketAddr>,
     /// Tries.
-    pub attempts: u32,
+    pub(super) attempts: u32,
     /// From the request header to the end of the answer.
     #[serde(rename = "duration_ms", serialize_with = "millis")]
-    pub duration: Duration,
+    pub(super) duration: Duration,
     /// From the last try's start to its response header.
     #[serde(rename = "upstream_ms", serialize_with = "some_millis", skip_serializing_if = "Option::is_none")]
-    pub upstream_time: Option<Duration>,
+    pub(super) upstream_time: Option<Duration>,
     /// Body bytes from the client.
-    pub bytes_received: usize,
+    pub(super) bytes_received: usize,
     /// Body bytes to the client.
-    pub bytes_sent: usize,
+    pub(super) bytes_sent: usize,
     /// `x-request-id`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<Box<str>>,
+    pub(super) request_id: Option<&'a str>,
     /// `user-agent`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<Box<str>>,
+    pub(super) user_agent: Option<&'a str>,
     /// Trace that the request belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<Box<str>>,
+    pub(super) trace_id: Option<&'a str>,
 }
 
-/// A point in time; by itself only to have a default.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment(pub SystemTime);
-
-impl Default for Moment {
-    fn default() -> Self {
-        Moment(SystemTime::UNIX_EPOCH)
-    }
-}
-
-fn timestamp<S: Serializer>(moment: &Moment, to: S) -> Result<S::Ok, S::Error> {
-    let since = moment.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+fn timestamp<S: Serializer>(moment: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
     to.collect_str(&format_args!(
@@ -131,19 +123,53 @@ fn some_millis<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::O
     millis(&duration.unwrap_or_default(), to)
 }
 
-/// The requests' end of the queue. Cloning shares it; the writer ends when all clones are gone.
+/// The requests' end. Cloning shares it; the writer ends when all clones are gone.
 #[derive(Debug, Clone)]
-pub struct AccessLog {
-    lines: SyncSender<Item>,
+pub struct AccessLog(Arc<Sender>);
+
+/// Tells the writer when it is dropped.
+#[derive(Debug)]
+struct Sender(Arc<Queue>);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.state.lock().closed = true;
+        self.0.changed.notify_one();
+    }
 }
 
-/// What the writer gets.
-#[derive(Debug)]
-enum Item {
-    /// One request.
-    Line(Box<Line>),
-    /// Everything before this is to be on its way; dropping the sender says that it is.
-    Finish(SyncSender<()>),
+/// What lies between the requests and the writer.
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// The writer has something to do, or should not wait for more.
+    changed: Condvar,
+    /// The writer has written.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whole lines.
+    lines: Vec<u8>,
+    /// Bytes ever queued, and those of them that the sink has got or refused.
+    queued: u64,
+    settled: u64,
+    /// Someone waits for what is queued.
+    urgent: bool,
+    closed: bool,
+}
+
+impl State {
+    /// Nothing to wait for: take what is there.
+    fn is_due(&self) -> bool {
+        self.urgent || self.closed || self.lines.len() >= limits::LOG_PIECE
+    }
+}
+
+thread_local! {
+    /// A line is made here, so that the lock is held only for the time of a copy.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl AccessLog {
@@ -152,12 +178,11 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened, or the system gives no thread.
     pub fn open(to: &str) -> io::Result<Option<Self>> {
-        let sink: Box<dyn Write + Send> = match to {
-            "off" => return Ok(None),
-            "-" => Box::new(io::stdout()),
-            file => Box::new(OpenOptions::new().create(true).append(true).open(file)?),
-        };
-        Self::to(sink).map(Some)
+        match to {
+            "off" => Ok(None),
+            "-" => Self::start(Box::new(io::stdout()), PIPE_BUF).map(Some),
+            file => Self::to(Box::new(OpenOptions::new().create(true).append(true).open(file)?)).map(Some),
+        }
     }
 
     /// Writes to `sink`.
@@ -165,66 +190,151 @@ impl AccessLog {
     /// # Errors
     /// The system gives no thread.
     pub fn to(sink: Box<dyn Write + Send>) -> io::Result<Self> {
-        let (lines, queue) = sync_channel(limits::LOG_QUEUE);
-        std::thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || write(&queue, BufWriter::new(sink)))?;
-        Ok(AccessLog { lines })
+        Self::start(sink, usize::MAX)
     }
 
-    /// Queues a line, or counts it in `dropped`. Never waits.
-    pub(super) fn push(&self, line: Box<Line>, dropped: &Counter) {
-        if self.lines.try_send(Item::Line(line)).is_err() {
-            dropped.inc();
+    fn start(sink: Box<dyn Write + Send>, most: usize) -> io::Result<Self> {
+        let queue = Arc::<Queue>::default();
+        let writer = queue.clone();
+        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&writer, sink, most))?;
+        Ok(AccessLog(Arc::new(Sender(queue))))
+    }
+
+    /// Queues a line, or counts it in `dropped`. Never waits for the sink.
+    pub(super) fn push(&self, line: &Line<'_>, dropped: &Counter) {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            // A vector takes everything, and every field of a line has a form in JSON.
+            if serde_json::to_writer(&mut *scratch, line).is_err() || !self.queue(scratch) {
+                dropped.inc();
+            }
+        });
+    }
+
+    fn queue(&self, line: &mut Vec<u8>) -> bool {
+        line.push(b'\n');
+        let Sender(queue) = &*self.0;
+        let mut state = queue.state.lock();
+        let before = state.lines.len();
+        if before.saturating_add(line.len()) > limits::LOG_BYTES {
+            return false;
         }
+        state.lines.extend_from_slice(line);
+        state.queued = state.queued.saturating_add(line.len() as u64);
+        let after = state.lines.len();
+        drop(state);
+        // The writer sleeps, or waits for more to come.
+        if before == 0 || (before < limits::LOG_PIECE && after >= limits::LOG_PIECE) {
+            queue.changed.notify_one();
+        }
+        true
     }
 
     /// Waits until what is queued is written, but no longer than `patience`: the last lines before the process ends.
     pub fn finish(&self, patience: Duration) {
-        let (done, finished) = sync_channel(0);
-        // A queue that is full now means a sink that does not take anything: nothing to wait for.
-        if self.lines.try_send(Item::Finish(done)).is_ok() {
-            let _ = finished.recv_timeout(patience);
-        }
-    }
-}
-
-/// Writes what comes; flushes when nothing more is there, so that a busy log costs few writes. Whole lines only: other
-/// workers append to the same file.
-fn write(queue: &Receiver<Item>, mut sink: BufWriter<Box<dyn Write + Send>>) {
-    let mut text = Vec::new();
-    // An error of the sink is not repaired by stopping: a full disk may have room again.
-    while let Ok(first) = queue.recv() {
-        let mut finished = Vec::new();
-        for item in std::iter::once(first).chain(queue.try_iter()) {
-            match item {
-                Item::Line(line) => {
-                    let _ = put(&mut sink, &line, &mut text);
-                }
-                Item::Finish(done) => finished.push(done),
+        let Sender(queue) = &*self.0;
+        let deadline = Instant::now() + patience;
+        let mut state = queue.state.lock();
+        let wanted = state.queued;
+        while state.settled < wanted {
+            state.urgent = true;
+            queue.changed.notify_one();
+            if queue.written.wait_until(&mut state, deadline).timed_out() {
+                return;
             }
         }
-        let _ = sink.flush();
     }
 }
 
-fn put(sink: &mut impl Write, line: &Line, text: &mut Vec<u8>) -> io::Result<()> {
-    text.clear();
-    serde_json::to_writer(&mut *text, line)?;
-    text.push(b'\n');
-    sink.write_all(text)
+/// A pipe takes so many bytes as one piece (POSIX allows 512, Linux has 4096): workers that share one do not cut each
+/// other's lines. A file that is appended to takes any number.
+const PIPE_BUF: usize = 4096;
+
+/// Whole lines of at most `most` bytes together, or one that is longer.
+fn pieces(mut lines: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let within = lines.get(..most).unwrap_or(lines);
+        let end = within.iter().rposition(|byte| *byte == b'\n');
+        let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'))?;
+        let (piece, rest) = lines.split_at_checked(end.saturating_add(1))?;
+        lines = rest;
+        Some(piece)
+    })
+}
+
+/// Writes what comes, a short while after its first line or when it is enough for a write of its own.
+fn write(queue: &Queue, mut sink: Box<dyn Write + Send>, most: usize) {
+    let mut taken = Vec::new();
+    loop {
+        let mut state = queue.state.lock();
+        wait(queue, &mut state);
+        if state.lines.is_empty() && state.closed {
+            return;
+        }
+        std::mem::swap(&mut state.lines, &mut taken);
+        state.urgent = false;
+        drop(state);
+        // An error of the sink is not repaired by stopping: a full disk may have room again.
+        for piece in pieces(&taken, most) {
+            let _ = sink.write_all(piece).and_then(|()| sink.flush());
+        }
+        let count = taken.len() as u64;
+        taken.clear();
+        taken.shrink_to(2 * limits::LOG_PIECE);
+        let mut state = queue.state.lock();
+        state.settled = state.settled.saturating_add(count);
+        drop(state);
+        queue.written.notify_all();
+    }
+}
+
+fn wait(queue: &Queue, state: &mut MutexGuard<'_, State>) {
+    while state.lines.is_empty() && !state.closed {
+        queue.changed.wait(state);
+    }
+    let deadline = Instant::now() + limits::LOG_DELAY;
+    while !state.is_due() && !queue.changed.wait_until(state, deadline).timed_out() {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn line() -> Line<'static> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        Line {
+            time: SystemTime::UNIX_EPOCH,
+            listener: "l",
+            client: address,
+            sni: None,
+            tls: None,
+            protocol: "HTTP/1.1",
+            method: "GET",
+            scheme: "http",
+            authority: "a",
+            path: "/",
+            status: 200,
+            reason: None,
+            detail: None,
+            flags: "-",
+            virtual_host: None,
+            route: None,
+            upstream: None,
+            endpoint: None,
+            attempts: 0,
+            duration: Duration::from_micros(1500),
+            upstream_time: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            request_id: None,
+            user_agent: None,
+            trace_id: None,
+        }
+    }
+
     fn shown(seconds: u64, millis: u64) -> String {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis);
-        serde_json::to_value(Line { time: Moment(time), ..Line::default() }).unwrap()["time"]
-            .as_str()
-            .unwrap()
-            .into()
+        serde_json::to_value(Line { time, ..line() }).unwrap()["time"].as_str().unwrap().into()
     }
 
     #[test]
@@ -237,36 +347,56 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_never_split_over_two_writes() {
-        struct Whole(SyncSender<Vec<u8>>);
-        impl Write for Whole {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (sink, writes) = sync_channel(1000);
-        let log = AccessLog::to(Box::new(Whole(sink))).unwrap();
-        for length in (0..4000).step_by(40) {
-            log.push(
-                Box::new(Line { path: "x".repeat(length).into(), ..Line::default() }),
-                &Counter::default(),
-            );
-        }
-        drop(log);
-        let writes: Vec<Vec<u8>> = writes.iter().collect();
-        assert!(writes.iter().all(|bytes| bytes.ends_with(b"\n")));
-        assert_eq!(writes.concat().iter().filter(|byte| **byte == b'\n').count(), 100);
+    fn a_line_is_one_object_without_empty_fields() {
+        let text = serde_json::to_string(&line()).unwrap();
+        assert!(text.contains("\"duration_ms\":1.5"), "{text}");
+        assert!(!text.contains("reason") && !text.contains("upstream"), "{text}");
     }
 
     #[test]
-    fn a_line_is_one_object_without_empty_fields() {
-        let line = Line { method: "GET".into(), duration: Duration::from_micros(1500), ..Line::default() };
-        let text = serde_json::to_string(&line).unwrap();
-        assert!(text.contains("\"duration_ms\":1.5"), "{text}");
-        assert!(!text.contains("reason") && !text.contains("upstream"), "{text}");
+    fn a_line_is_never_split_over_two_writes() {
+        let text = b"1\n22\n333\n4444\n";
+        let cut = |most| pieces(text, most).map(<[u8]>::len).collect::<Vec<_>>();
+        assert_eq!(cut(usize::MAX), [14]);
+        assert_eq!(cut(5), [5, 4, 5]);
+        assert_eq!(cut(4), [2, 3, 4, 5]);
+        assert_eq!(cut(1), [2, 3, 4, 5]);
+    }
+
+    /// A sink that waits for permission before each write.
+    struct Slow(std::sync::mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_slow_sink_costs_lines_but_never_time_and_what_was_queued_is_written_whole() {
+        let (go, permission) = std::sync::mpsc::channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let log = AccessLog::to(Box::new(Slow(permission, written.clone()))).unwrap();
+        let dropped = Counter::default();
+        let long = "x".repeat(60_000);
+        let mut pushed = 0;
+        while dropped.get() == 0 {
+            log.push(&Line { path: &long, ..line() }, &dropped);
+            pushed += 1;
+            assert!(pushed < 10_000, "nothing bounds the queue");
+        }
+        // Nothing could be written yet, so this gives up.
+        log.finish(Duration::from_millis(1));
+        drop(go);
+        log.finish(Duration::from_secs(60));
+        let written = written.lock();
+        let lines: Vec<&[u8]> = written.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len(), pushed - 1);
+        assert!(lines.iter().all(|line| serde_json::from_slice::<serde_json::Value>(line).is_ok()));
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora_http::RequestHeader;
 
 use super::Shared;
-use super::access_log::{Line, Moment};
+use super::access_log::Line;
 use super::clock::Clock;
 use super::conn::ConnInfo;
 use super::forward;
@@ -29,7 +29,7 @@ pub(super) struct Exchange {
     pub(super) info: Arc<ConnInfo>,
     pub(super) clock: Clock,
     pub(super) slots: Slots,
-    pub(super) span: Option<Server>,
+    pub(super) span: Option<Box<Server>>,
     pub(super) virtual_host: Option<Arc<VirtualHost>>,
     pub(super) route: Option<Arc<Route>>,
     /// Policies, and how many of them have seen the request and so see the answer.
@@ -82,7 +82,7 @@ impl Exchange {
     pub(super) fn admitted(&mut self, head: &Head) {
         self.client = forward::client_address(&head.headers, self.info.client);
         if let Some(tracer) = &self.shared.tracer {
-            self.span = Some(Server::begin(tracer, head, &self.info, self.started_at));
+            self.span = Some(Box::new(Server::begin(tracer, head, &self.info, self.started_at)));
         }
     }
 
@@ -111,7 +111,7 @@ impl Exchange {
     /// The route is found.
     pub(super) fn routed(&mut self, head: &Head, route: &Arc<Route>) {
         if let Some(span) = &mut self.span {
-            span.route(&head.method, &route.template);
+            span.route(&head.method, route);
         }
         self.route = Some(route.clone());
     }
@@ -147,58 +147,55 @@ impl Exchange {
         }
         let span = self.span.take();
         if let Some(log) = &self.shared.access_log {
-            let mut line = self.line(head, took);
-            line.trace_id = match (&span, head) {
-                (Some(span), _) => Some(span.trace_id().into()),
-                (None, Some(head)) => span::trace_id_of(&head.headers).map(Box::from),
+            let own = span.as_ref().map(|span| span.trace_id());
+            let trace_id = match (&own, head) {
+                (Some(id), _) => Some(id.as_str()),
+                (None, Some(head)) => span::trace_id_of(&head.headers),
                 (None, None) => None,
             };
-            (line.bytes_received, line.bytes_sent) = (received, sent);
-            log.push(line, &metrics.log_dropped);
+            let line = Line { bytes_received: received, bytes_sent: sent, trace_id, ..self.line(head, took) };
+            log.push(&line, &metrics.log_dropped);
         }
         if let Some(span) = span {
             span.end(self.status, self.reason);
         }
     }
 
-    fn line(&self, head: Option<&Head>, took: Duration) -> Box<Line> {
-        let mut line = Box::new(Line {
-            time: Moment(self.started_at),
-            listener: Some(self.info.listener.clone()),
-            client: Some(self.info.client),
-            sni: self.info.sni.clone(),
+    fn line<'a>(&'a self, head: Option<&'a Head>, took: Duration) -> Line<'a> {
+        let seen = self.seen.as_ref();
+        let pick = |of_head: fn(&'a Head) -> &'a str, of_seen: fn(&'a Seen) -> &'a str| {
+            head.map(of_head).or(seen.map(of_seen)).unwrap_or_default()
+        };
+        let version = head.map(|head| head.version).or(seen.map(|seen| seen.version));
+        let field = |name: &http::HeaderName| head.and_then(|head| text(&head.headers, name));
+        Line {
+            time: self.started_at,
+            listener: &self.info.listener,
+            client: self.info.client,
+            sni: self.info.sni.as_deref(),
             tls: self.info.tls.as_ref().map(|tls| tls.version),
-            protocol: "-",
-            scheme: "-",
+            protocol: version.map_or("-", protocol),
+            method: pick(|head| head.method.as_str(), |seen| &seen.method),
+            scheme: head.map_or("-", |head| head.scheme),
+            authority: pick(|head| &head.authority, |seen| &seen.authority),
+            path: pick(|head| head.target.as_str(), |seen| &seen.path),
             status: self.status.as_u16(),
             reason: self.reason.map(Reason::as_str),
-            detail: self.detail.clone(),
+            detail: self.detail.as_deref(),
             flags: self.reason.map_or("-", Reason::flag),
-            virtual_host: self.virtual_host.as_ref().map(|host| host.name.clone()),
-            route: self.route.as_ref().map(|route| route.name.clone()),
-            upstream: self.upstream.as_ref().map(|upstream| upstream.name.clone()),
+            virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
+            route: self.route.as_ref().map(|route| &*route.name),
+            upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
             endpoint: self.endpoint,
             attempts: self.attempts,
             duration: took,
             upstream_time: self.upstream_time,
-            ..Line::default()
-        });
-        if let Some(seen) = &self.seen {
-            line.protocol = protocol(seen.version);
-            line.method = seen.method.clone();
-            line.authority = seen.authority.clone();
-            line.path = seen.path.clone();
+            bytes_received: 0,
+            bytes_sent: 0,
+            request_id: field(&forward::X_REQUEST_ID),
+            user_agent: field(&http::header::USER_AGENT),
+            trace_id: None,
         }
-        if let Some(head) = head {
-            line.protocol = protocol(head.version);
-            line.method = head.method.as_str().into();
-            line.scheme = head.scheme;
-            line.authority = head.authority.clone();
-            line.path = head.target.as_str().into();
-            line.request_id = text(&head.headers, &forward::X_REQUEST_ID);
-            line.user_agent = text(&head.headers, &http::header::USER_AGENT);
-        }
-        line
     }
 
     /// What policies may know.
@@ -247,6 +244,6 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-fn text(headers: &HeaderMap, name: &http::HeaderName) -> Option<Box<str>> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(Box::from)
+fn text<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -63,5 +63,9 @@ pub const H2_DOWNSTREAM_CONNECTION_WINDOW: u32 = 8 * H2_DOWNSTREAM_STREAM_WINDOW
 /// Informational answers to one request; an upstream that sends more never answers.
 pub const INFORMATIONAL: u8 = 16;
 
-/// Access log lines waiting for the writer; more are dropped and counted.
-pub const LOG_QUEUE: usize = 8192;
+/// Bytes of access log lines waiting for the writer; more are dropped and counted.
+pub const LOG_BYTES: usize = 4 * 1024 * 1024;
+/// So many bytes of access log lines are written at once.
+pub const LOG_PIECE: usize = 64 * 1024;
+/// Fewer wait this long for more to come.
+pub const LOG_DELAY: Duration = Duration::from_millis(50);

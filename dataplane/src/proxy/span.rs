@@ -4,10 +4,11 @@
 //! Without an exporter nothing is made, and a client's trace context passes through untouched. Must not wait: ended
 //! spans go into the exporter's bounded queue.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
@@ -19,6 +20,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 use super::conn::ConnInfo;
 use super::reply::Reason;
 use super::strict::Head;
+use crate::runtime::Route;
 use crate::upstream::Upstream;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -42,8 +44,10 @@ pub(super) struct Server {
 }
 
 /// The span of one try.
-pub(super) struct Client {
-    span: Span,
+pub(super) enum Client {
+    Sampled(Box<Span>),
+    /// Nobody will ever see it: the upstream gets the context of the gateway's own span.
+    Unsampled(SpanContext),
 }
 
 impl Server {
@@ -51,17 +55,14 @@ impl Server {
     pub(super) fn begin(tracer: &SdkTracer, head: &Head, info: &ConnInfo, started: SystemTime) -> Self {
         let parent =
             TraceContextPropagator::new().extract_with_context(&Context::new(), &Fields(&head.headers));
-        let builder = SpanBuilder::from_name(head.method.to_string())
-            .with_kind(SpanKind::Server)
-            .with_start_time(started)
-            // What a sampler may look at.
-            .with_attributes([
-                KeyValue::new("http.request.method", head.method.to_string()),
-                KeyValue::new("url.path", head.path().to_owned()),
-                KeyValue::new("url.scheme", head.scheme),
-            ]);
+        let builder =
+            SpanBuilder::from_name(method(&head.method)).with_kind(SpanKind::Server).with_start_time(started);
         let mut span = tracer.build_with_context(builder, &parent);
+        // Most requests of a busy gateway are not sampled: they pay for their ids only.
         if span.is_recording() {
+            span.set_attribute(KeyValue::new("http.request.method", method(&head.method)));
+            span.set_attribute(KeyValue::new("url.path", head.path().to_owned()));
+            span.set_attribute(KeyValue::new("url.scheme", head.scheme));
             let (host, port) = split_authority(&head.authority);
             span.set_attribute(KeyValue::new("server.address", host.to_owned()));
             if let Some(port) = port {
@@ -82,10 +83,11 @@ impl Server {
     }
 
     /// The route is known: `GET /prefix*`.
-    pub(super) fn route(&mut self, method: &http::Method, template: &str) {
+    pub(super) fn route(&mut self, method: &Method, route: &Route) {
         if self.span.is_recording() {
+            let template = route.template();
             self.span.update_name(format!("{method} {template}"));
-            self.span.set_attribute(KeyValue::new("http.route", template.to_owned()));
+            self.span.set_attribute(KeyValue::new("http.route", template.into_owned()));
         }
     }
 
@@ -103,11 +105,14 @@ impl Server {
         path: &str,
         attempt: u32,
     ) -> Client {
+        if !self.span.is_recording() {
+            return Client::Unsampled(self.span.span_context().clone());
+        }
         let parent = Context::new().with_remote_span_context(self.span.span_context().clone());
         let scheme = if upstream.tls.is_some() { "https" } else { "http" };
         let builder =
-            SpanBuilder::from_name(head.method.to_string()).with_kind(SpanKind::Client).with_attributes([
-                KeyValue::new("http.request.method", head.method.to_string()),
+            SpanBuilder::from_name(method(&head.method)).with_kind(SpanKind::Client).with_attributes([
+                KeyValue::new("http.request.method", method(&head.method)),
                 KeyValue::new("server.address", endpoint.ip().to_string()),
                 KeyValue::new("server.port", i64::from(endpoint.port())),
                 KeyValue::new("url.full", format!("{scheme}://{endpoint}{path}")),
@@ -120,7 +125,7 @@ impl Server {
                 i64::from(attempt.saturating_sub(1)),
             ));
         }
-        Client { span }
+        Client::Sampled(Box::new(span))
     }
 
     /// The request is over.
@@ -144,28 +149,29 @@ impl Server {
 impl Client {
     /// Puts this span's context where the upstream looks for it.
     pub(super) fn inject(&self, headers: &mut HeaderMap) {
-        inject(self.span.span_context(), headers);
+        match self {
+            Client::Sampled(span) => inject(span.span_context(), headers),
+            Client::Unsampled(context) => inject(context, headers),
+        }
     }
 
     /// The try has a response header.
-    pub(super) fn answered(mut self, status: StatusCode) {
-        if self.span.is_recording() {
-            self.span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
-            if status.is_client_error() || status.is_server_error() {
-                self.span.set_attribute(KeyValue::new("error.type", status.as_str().to_owned()));
-                self.span.set_status(Status::error(""));
-            }
+    pub(super) fn answered(self, status: StatusCode) {
+        let Client::Sampled(mut span) = self else { return };
+        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
+        if status.is_client_error() || status.is_server_error() {
+            span.set_attribute(KeyValue::new("error.type", status.as_str().to_owned()));
+            span.set_status(Status::error(""));
         }
-        self.span.end();
+        span.end();
     }
 
     /// The try has failed.
-    pub(super) fn failed(mut self, reason: Reason, detail: &str) {
-        if self.span.is_recording() {
-            self.span.set_attribute(KeyValue::new("error.type", reason.as_str()));
-            self.span.set_status(Status::error(detail.to_owned()));
-        }
-        self.span.end();
+    pub(super) fn failed(self, reason: Reason, detail: &str) {
+        let Client::Sampled(mut span) = self else { return };
+        span.set_attribute(KeyValue::new("error.type", reason.as_str()));
+        span.set_status(Status::error(detail.to_owned()));
+        span.end();
     }
 }
 
@@ -199,6 +205,20 @@ fn split_authority(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
         _ => (authority, None),
+    }
+}
+
+/// Without a copy for those that one meets.
+fn method(method: &Method) -> Cow<'static, str> {
+    match *method {
+        Method::GET => "GET".into(),
+        Method::POST => "POST".into(),
+        Method::PUT => "PUT".into(),
+        Method::PATCH => "PATCH".into(),
+        Method::DELETE => "DELETE".into(),
+        Method::HEAD => "HEAD".into(),
+        Method::OPTIONS => "OPTIONS".into(),
+        _ => method.to_string().into(),
     }
 }
 

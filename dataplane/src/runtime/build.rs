@@ -8,16 +8,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use portcullis_shared::invalid::Invalid;
-use portcullis_shared::table::{self, Kind, Origin, Resource};
+use portcullis_shared::table::{self, Kind, Resource};
 use portcullis_shared::version::Digest;
 
+use super::names::Names;
 use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Split, VirtualHost};
 use crate::held::shards::{Part, Shards, part_of};
 use crate::held::{Claim, Content, Entry, Held};
 use crate::upstream::{self, Upstream};
 
 pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rejection>) {
-    let mut build = Build { held, prev, rejections: Vec::new() };
+    let mut build = Build { held, names: Names::default(), prev, rejections: Vec::new() };
     let upstreams = build.upstreams();
     let splits = build.parts(Kind::Split, prev.map(|prev| &prev.splits), false, split);
     let mut changes = Changes::default();
@@ -29,13 +30,21 @@ pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rej
     let mut rejections = build.rejections;
     rejections.sort_by(|a, b| (a.kind, &a.name, &a.path).cmp(&(b.kind, &b.name, &b.path)));
     let unsettled = rejections.iter().map(|rejection| (rejection.kind, part_of(&rejection.name))).collect();
-    let held = held.clone();
+    let mut held = held.clone();
+    let before = prev.map(|prev| &prev.held);
+    held.settle(Kind::VirtualHost, before, |name, digest| runs(&virtual_hosts, name, digest));
+    held.settle(Kind::Split, before, |name, digest| runs(&splits, name, digest));
     let runtime = Runtime { held, unsettled, listeners, route_configs, virtual_hosts, upstreams, splits };
     (Arc::new(runtime), rejections)
 }
 
+fn runs<T>(built: &Named<T>, name: &str, digest: &Digest) -> bool {
+    built.get(name).is_some_and(|built| built.digest == *digest)
+}
+
 struct Build<'a> {
     held: &'a Held,
+    names: Names,
     prev: Option<&'a Runtime>,
     rejections: Vec<Rejection>,
 }
@@ -72,7 +81,7 @@ impl<'a> Build<'a> {
         kind: Kind,
         before: Option<&'a Named<T>>,
         all: bool,
-        make: impl Fn(&'a Held, &Arc<str>, &'a Entry, Option<&Built<T>>) -> Outcome<T>,
+        make: impl Fn(&Self, &Arc<str>, &'a Entry, Option<&Built<T>>) -> Outcome<T>,
     ) -> Named<T> {
         let held = self.held;
         let former = self.prev.map(|prev| prev.held.of_kind(kind));
@@ -89,7 +98,7 @@ impl<'a> Build<'a> {
             let mut part = Part::with_capacity(entries.len());
             for (name, entry) in &**entries {
                 let Outcome { form, rejected } =
-                    make(held, name, entry, before.and_then(|before| before.get(name)));
+                    make(self, name, entry, before.and_then(|before| before.get(name)));
                 part.extend(form.map(|form| (Arc::clone(name), form)));
                 rejected.into_iter().for_each(|invalid| self.reject(kind, name, invalid));
             }
@@ -134,7 +143,7 @@ impl<'a> Build<'a> {
 }
 
 fn upstream(
-    held: &Held,
+    build: &Build<'_>,
     _name: &Arc<str>,
     entry: &Entry,
     before: Option<&Built<Upstream>>,
@@ -143,7 +152,7 @@ fn upstream(
         return Outcome::of(entry.digest, Err(broken(&entry.content)), before);
     };
     // What an upstream is made of includes the certificates that it names.
-    let material = match material(held, config) {
+    let material = match material(build.held, config) {
         Ok(material) => material,
         Err(invalid) => return Outcome::of(entry.digest, Err(invalid), before),
     };
@@ -156,19 +165,24 @@ fn upstream(
     Outcome::of(digest, built.map_err(|e| e.under("tls")), before)
 }
 
-fn split(_held: &Held, _name: &Arc<str>, entry: &Entry, before: Option<&Built<Split>>) -> Outcome<Split> {
+fn split(
+    build: &Build<'_>,
+    _name: &Arc<str>,
+    entry: &Entry,
+    before: Option<&Built<Split>>,
+) -> Outcome<Split> {
     if let Some(before) = before.filter(|before| before.digest == entry.digest) {
         return Outcome::same(before);
     }
     let built = match &entry.content {
-        Content::Valid(Resource::Split(config)) => Split::build(config),
+        Content::Valid(Resource::Split(config)) => Split::build(config, &build.names),
         content => Err(broken(content)),
     };
     Outcome::of(entry.digest, built, before)
 }
 
 fn virtual_host(
-    _held: &Held,
+    build: &Build<'_>,
     name: &Arc<str>,
     entry: &Entry,
     before: Option<&Built<VirtualHost>>,
@@ -179,7 +193,7 @@ fn virtual_host(
     // A form that answers 503 is nothing to go back to.
     let before = before.filter(|before| before.value.is_whole());
     let (partial, built) = match &entry.content {
-        Content::Valid(Resource::VirtualHost(config)) => match VirtualHost::build(config) {
+        Content::Valid(Resource::VirtualHost(config)) => match VirtualHost::build(config, &build.names) {
             (host, None) => (None, Ok(host)),
             (host, Some(reason)) => (Some(host), Err(reason)),
         },
@@ -199,22 +213,21 @@ fn virtual_host(
 fn broken(content: &Content) -> Invalid {
     match content {
         Content::Broken(broken) => broken.invalid.clone(),
-        // `Held` files resources under their own kind.
-        Content::Valid(_) => Invalid::new("", "is of another kind"),
+        // `Held` files resources under their own kind, and what is settled has the form that it was settled for.
+        Content::Valid(_) | Content::Settled => Invalid::new("", "is of another kind"),
     }
 }
 
 fn closed(name: &Arc<str>, content: &Content, reason: Invalid) -> Built<VirtualHost> {
-    let (origin, claim) = match content {
-        Content::Valid(Resource::VirtualHost(config)) => (
-            Arc::clone(&config.origin),
-            Claim { route_configs: config.route_configs.clone(), domains: config.domains.clone() },
-        ),
-        Content::Broken(broken) => (Arc::new(Origin::default()), broken.claim.clone()),
-        Content::Valid(_) => Default::default(),
+    let claim = match content {
+        Content::Valid(Resource::VirtualHost(config)) => {
+            Claim { route_configs: config.route_configs.clone(), domains: config.domains.clone() }
+        }
+        Content::Broken(broken) => broken.claim.clone(),
+        Content::Valid(_) | Content::Settled => Claim::default(),
     };
     // No resource has this digest, so that the next build tries again and reports again.
-    Built { digest: Digest::default(), value: Arc::new(VirtualHost::closed(name, origin, claim, reason)) }
+    Built { digest: Digest::default(), value: Arc::new(VirtualHost::closed(name, claim, reason)) }
 }
 
 /// The certificates of an upstream.

@@ -6,11 +6,13 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::routing::split;
 use portcullis_shared::table;
 
+use super::names::Names;
 use crate::policy::{Plan, PlanBuilder};
 
 /// A weighted list.
 #[derive(Debug)]
 pub struct Destinations {
+    /// Empty when there is one member.
     sums: Box<[u32]>,
     list: Box<[Destination]>,
 }
@@ -24,7 +26,7 @@ pub struct Destination {
     pub weight: u32,
     /// The route's plan with the policies of this destination in it; none = as the route's. Always none in a split,
     /// which knows no route: [`super::Route::plan_for`] knows both.
-    pub plan: Option<Plan>,
+    pub plan: Option<Box<Plan>>,
     /// Policies of its own, where no plan could be made of them beforehand.
     pub(super) over: Option<Box<PlanBuilder>>,
 }
@@ -34,30 +36,39 @@ pub struct Destination {
 pub struct Split {
     /// Its name in the table.
     pub name: Arc<str>,
-    /// The user's resource.
-    pub origin: table::Origin,
     /// The list.
     pub destinations: Destinations,
 }
 
 impl Destinations {
     /// `route` is the plan that policies of destinations change; none = they are kept for later.
-    pub(super) fn build(config: &[table::Destination], route: Option<&Plan>) -> Result<Self, Invalid> {
+    pub(super) fn build(
+        config: &[table::Destination],
+        route: Option<&Plan>,
+        names: &Names,
+    ) -> Result<Self, Invalid> {
         let list = config.iter().enumerate().map(|(i, config)| {
             let over =
                 PlanBuilder::decode(&config.policies).map_err(|e| e.under(format!("destinations[{i}]")))?;
-            let plan = route.filter(|_| !over.is_empty()).map(|route| route.with(&over));
+            let plan = route.filter(|_| !over.is_empty()).map(|route| Box::new(route.with(&over)));
             let over = (!over.is_empty() && plan.is_none()).then(|| Box::new(over));
-            Ok(Destination { upstream: Arc::clone(&config.upstream), weight: config.weight, plan, over })
+            Ok(Destination { upstream: names.share(&config.upstream), weight: config.weight, plan, over })
         });
         let list = list.collect::<Result<_, Invalid>>()?;
-        Ok(Self { sums: split::cumulate(config.iter().map(|config| config.weight)), list })
+        let sums = match config {
+            [_] => Box::default(),
+            many => split::cumulate(many.iter().map(|config| config.weight)),
+        };
+        Ok(Self { sums, list })
     }
 
     /// The member that `point` falls on; a uniformly random point gives each its share.
     #[must_use]
     pub fn pick(&self, point: u64) -> Option<&Destination> {
-        self.list.get(split::pick(&self.sums, point)?)
+        match &*self.list {
+            [one] => Some(one).filter(|one| one.weight > 0),
+            list => list.get(split::pick(&self.sums, point)?),
+        }
     }
 
     /// All members, in the order of the table.
@@ -68,11 +79,10 @@ impl Destinations {
 }
 
 impl Split {
-    pub(super) fn build(config: &table::Split) -> Result<Self, Invalid> {
+    pub(super) fn build(config: &table::Split, names: &Names) -> Result<Self, Invalid> {
         Ok(Self {
             name: Arc::clone(&config.name),
-            origin: config.origin.clone(),
-            destinations: Destinations::build(&config.destinations, None)
+            destinations: Destinations::build(&config.destinations, None, names)
                 .map_err(|e| e.under("destinations"))?,
         })
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::{self, Origin, ServerName};
 use portcullis_shared::version::Digest;
-use rustls::ServerConfig;
 
 use crate::held::Held;
 use crate::tls::server;
@@ -44,7 +43,7 @@ pub struct Chain {
     /// The route configuration that its requests are looked up in.
     pub route_config: Arc<str>,
     /// Ready for the handshake; none = plain text.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
     pub handshake_timeout: Option<Duration>,
     config: table::FilterChain,
@@ -165,7 +164,7 @@ impl Chain {
                     Some(prev) => prev.tls.clone(),
                     None => {
                         let (_, found) = held.certificate(&tls.certificate)?;
-                        Some(server::config(tls, found).map_err(|e| e.under("tls"))?)
+                        Some(server::settings(tls, found).map_err(|e| e.under("tls"))?)
                     }
                 }
             }

@@ -9,6 +9,7 @@
 mod build;
 mod destinations;
 mod listener;
+mod names;
 mod route_config;
 mod virtual_host;
 
@@ -78,6 +79,12 @@ impl Runtime {
     #[must_use]
     pub fn build(held: &Held, prev: Option<&Self>) -> (Arc<Self>, Vec<Rejection>) {
         build::run(held, prev)
+    }
+
+    /// What it was made of, without what only the making needed.
+    #[must_use]
+    pub fn held(&self) -> &Held {
+        &self.held
     }
 
     /// All listeners, by name.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::routing::{Domain, Matcher, PathMatcher, RequestView, RouteIndex};
-use portcullis_shared::table::{self, DirectResponse, Origin, Redirect};
+use portcullis_shared::table::{self, DirectResponse, Redirect};
 
 use super::destinations::{Destination, Destinations};
+use super::names::Names;
 use crate::held::Claim;
 use crate::policy::{Plan, PlanBuilder};
 
@@ -16,25 +17,23 @@ use crate::policy::{Plan, PlanBuilder};
 pub struct VirtualHost {
     /// Its name in the table.
     pub name: Arc<str>,
-    /// The user's resource.
-    pub origin: Arc<Origin>,
     /// A plain request is redirected (301) to https.
     pub require_tls: bool,
     /// Set when it could not be built and there was no earlier form: every request is answered 503, `config_rejected`.
-    pub rejected: Option<Invalid>,
-    pub(super) route_configs: Vec<Arc<str>>,
-    domains: Vec<Domain>,
-    routes: Vec<Arc<Route>>,
+    pub rejected: Option<Box<Invalid>>,
+    pub(super) route_configs: Box<[Arc<str>]>,
+    domains: Box<[Domain]>,
+    routes: Box<[Arc<Route>]>,
     index: RouteIndex,
 }
 
 impl VirtualHost {
     /// Builds what can be built. A route that cannot is closed: its requests are answered 503, never handled without the
     /// policy that this worker does not understand. The first such reason comes along.
-    pub(super) fn build(config: &table::VirtualHost) -> (Self, Option<Invalid>) {
+    pub(super) fn build(config: &table::VirtualHost, names: &Names) -> (Self, Option<Invalid>) {
         let mut rejected = None;
         let build = |(i, config): (usize, &table::Route)| {
-            Arc::new(Route::build(config).unwrap_or_else(|reason| {
+            Arc::new(Route::build(config, names).unwrap_or_else(|reason| {
                 let reason = reason.under(format!("routes[{i}]"));
                 rejected.get_or_insert_with(|| reason.clone());
                 Route::closed(config, reason)
@@ -44,11 +43,10 @@ impl VirtualHost {
         let matchers: Vec<&Matcher> = config.routes.iter().map(|route| &route.matcher).collect();
         let host = Self {
             name: Arc::clone(&config.name),
-            origin: Arc::clone(&config.origin),
             require_tls: config.require_tls,
             rejected: None,
-            route_configs: config.route_configs.clone(),
-            domains: config.domains.clone(),
+            route_configs: config.route_configs.iter().map(|name| names.share(name)).collect(),
+            domains: config.domains.as_slice().into(),
             routes,
             index: RouteIndex::build(&matchers),
         };
@@ -56,15 +54,14 @@ impl VirtualHost {
     }
 
     /// One that answers every request of its domains with 503.
-    pub(super) fn closed(name: &Arc<str>, origin: Arc<Origin>, claim: Claim, reason: Invalid) -> Self {
+    pub(super) fn closed(name: &Arc<str>, claim: Claim, reason: Invalid) -> Self {
         Self {
             name: Arc::clone(name),
-            origin,
             require_tls: false,
-            rejected: Some(reason),
-            route_configs: claim.route_configs,
-            domains: claim.domains,
-            routes: Vec::new(),
+            rejected: Some(Box::new(reason)),
+            route_configs: claim.route_configs.into(),
+            domains: claim.domains.into(),
+            routes: Box::default(),
             index: RouteIndex::default(),
         }
     }
@@ -99,12 +96,6 @@ impl VirtualHost {
 pub struct Route {
     /// Its name in the table.
     pub name: Arc<str>,
-    /// The user's resource that holds it.
-    pub origin: Arc<Origin>,
-    /// Field path in that resource.
-    pub path: Arc<str>,
-    /// The matched part of the path as `http.route` of spans: few different values, never the request's path.
-    pub template: Arc<str>,
     /// Which requests it is for.
     pub matcher: Matcher,
     /// What happens.
@@ -119,11 +110,11 @@ pub enum Action {
     /// Sends the request to an upstream.
     Forward(Target),
     /// Sends the client elsewhere.
-    Redirect(Redirect),
+    Redirect(Box<Redirect>),
     /// Answers itself.
-    DirectResponse(DirectResponse),
+    DirectResponse(Box<DirectResponse>),
     /// Answers 503, `config_rejected`: this worker cannot do what the route asks for.
-    Closed(Invalid),
+    Closed(Box<Invalid>),
 }
 
 /// Which upstream a request goes to.
@@ -138,16 +129,17 @@ pub enum Target {
 }
 
 impl Route {
-    fn build(config: &table::Route) -> Result<Self, Invalid> {
+    fn build(config: &table::Route, names: &Names) -> Result<Self, Invalid> {
         let plan = PlanBuilder::decode(&config.policies)?.plan();
         let action = match &config.action {
-            table::Action::Redirect(redirect) => Action::Redirect(redirect.clone()),
-            table::Action::DirectResponse(response) => Action::DirectResponse(response.clone()),
+            table::Action::Redirect(redirect) => Action::Redirect(redirect.clone().into()),
+            table::Action::DirectResponse(response) => Action::DirectResponse(response.clone().into()),
             table::Action::Forward(target) => Action::Forward(match target {
-                table::Target::Split(name) => Target::Split(Arc::clone(name)),
+                table::Target::Split(name) => Target::Split(names.share(name)),
                 table::Target::ClusterHeader(name) => Target::ClusterHeader(name.clone()),
                 table::Target::Destinations(list) => Target::Destinations(
-                    Destinations::build(list, Some(&plan)).map_err(|e| e.under("forward.destinations"))?,
+                    Destinations::build(list, Some(&plan), names)
+                        .map_err(|e| e.under("forward.destinations"))?,
                 ),
             }),
         };
@@ -155,18 +147,20 @@ impl Route {
     }
 
     fn closed(config: &table::Route, reason: Invalid) -> Self {
-        Self::of(config, Action::Closed(reason), Plan::default())
+        Self::of(config, Action::Closed(reason.into()), Plan::default())
     }
 
     fn of(config: &table::Route, action: Action, plan: Plan) -> Self {
-        Self {
-            name: Arc::clone(&config.name),
-            origin: Arc::clone(&config.origin),
-            path: Arc::clone(&config.path),
-            template: template(&config.matcher.path).into(),
-            matcher: config.matcher.clone(),
-            action,
-            plan,
+        Self { name: Arc::clone(&config.name), matcher: config.matcher.clone(), action, plan }
+    }
+
+    /// The matched part of the path as `http.route` of spans: few different values, never the request's path.
+    #[must_use]
+    pub fn template(&self) -> Cow<'_, str> {
+        match &self.matcher.path {
+            PathMatcher::Prefix { text, .. } => format!("{text}*").into(),
+            PathMatcher::Exact { text, .. } | PathMatcher::Regex { text, .. } => (&**text).into(),
+            PathMatcher::Connect => "CONNECT".into(),
         }
     }
 
@@ -174,18 +168,9 @@ impl Route {
     #[must_use]
     pub fn plan_for<'a>(&'a self, destination: &'a Destination) -> Cow<'a, Plan> {
         match (&destination.plan, &destination.over) {
-            (Some(plan), _) => Cow::Borrowed(plan),
+            (Some(plan), _) => Cow::Borrowed(&**plan),
             (None, Some(over)) => Cow::Owned(self.plan.with(over)),
             (None, None) => Cow::Borrowed(&self.plan),
         }
-    }
-}
-
-fn template(path: &PathMatcher) -> String {
-    match path {
-        PathMatcher::Prefix { text, .. } => format!("{text}*"),
-        PathMatcher::Exact { text, .. } => text.to_string(),
-        PathMatcher::Regex { text, .. } => text.to_string(),
-        PathMatcher::Connect => "CONNECT".to_owned(),
     }
 }

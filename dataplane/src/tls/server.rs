@@ -7,29 +7,82 @@ use std::time::SystemTime;
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::{Certificate, DownstreamTls, OcspPolicy};
 use portcullis_shared::tls::cipher_suite_text;
-use rustls::crypto::ring::Ticketer;
+use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WantsServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ConfigBuilder, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ConfigBuilder, NamedGroup, ProtocolVersion, ServerConfig, ServerConnection};
 
 use super::ocsp::Staple;
 use super::{Choices, ClientVerifier, Provider, ServerSessions, SubjectNames, Trust, identity};
 use crate::policy::TlsFacts;
 
-/// The configuration of a filter chain.
+/// The settings of a filter chain, made once for all its handshakes.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our order of suites counts.
+    usual: Arc<ServerConfig>,
+    /// The client's does; none = never.
+    by_client: Option<Arc<ServerConfig>>,
+}
+
+impl Settings {
+    /// The configuration for this client. One that puts ChaCha20 first says that it has no instructions for AES: its
+    /// battery counts more than our cycles. Whoever lists suites in the configuration wants them in that order.
+    #[must_use]
+    pub fn fit(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+        let first = hello.cipher_suites().iter().find(|suite| suite.as_str().is_some());
+        let slow = first.is_some_and(|suite| suite.as_str().unwrap_or_default().contains("CHACHA20"));
+        let config = self.by_client.as_ref().filter(|_| slow).unwrap_or(&self.usual);
+        lenient_alpn(config, hello)
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn usual(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.usual)
+    }
+}
+
+/// rustls refuses a client whose protocols are all unknown to us; Envoy goes on without one (HTTP/1.1), and clients
+/// that offer only "http/1.0" or a private name rely on it.
+fn lenient_alpn(config: &Arc<ServerConfig>, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+    let ours = &config.alpn_protocols;
+    let Some(mut offered) = hello.alpn().filter(|_| !ours.is_empty()) else { return Arc::clone(config) };
+    if offered.any(|protocol| ours.iter().any(|own| own == protocol)) {
+        return Arc::clone(config);
+    }
+    let mut without = ServerConfig::clone(config);
+    without.alpn_protocols.clear();
+    Arc::new(without)
+}
+
+/// The settings of a filter chain.
 ///
 /// # Errors
 /// The path names a field of `tls`.
-pub fn config(tls: &DownstreamTls, certificate: &Certificate) -> Result<Arc<ServerConfig>, Invalid> {
-    let provider = Provider::choose(&Choices {
+pub fn settings(tls: &DownstreamTls, certificate: &Certificate) -> Result<Settings, Invalid> {
+    let mut config = config(tls, certificate)?;
+    let by_client = tls.cipher_suites.is_empty().then(|| Arc::new(config.clone()));
+    config.ignore_client_order = true;
+    Ok(Settings { usual: Arc::new(config), by_client })
+}
+
+fn config(tls: &DownstreamTls, certificate: &Certificate) -> Result<ServerConfig, Invalid> {
+    let mut provider = Provider::choose(&Choices {
         min: tls.min_version,
         max: tls.max_version,
         cipher_suites: &tls.cipher_suites,
         curves: &tls.curves,
     })?;
     let at_certificate = |e: Invalid| e.under("certificate");
+    if tls.curves.is_empty() {
+        // What is recorded today shall not be read when quantum computers are there: clients that can do it get it.
+        let groups = &mut Arc::make_mut(&mut provider.crypto).kx_groups;
+        groups.sort_by_key(|group| group.name() != NamedGroup::X25519MLKEM768);
+    }
     let key = identity::shared(certificate, &provider.crypto).map_err(at_certificate)?;
     let resolver = Resolver::new(key, certificate, tls.ocsp_policy).map_err(at_certificate)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider.crypto))
@@ -43,8 +96,6 @@ pub fn config(tls: &DownstreamTls, certificate: &Certificate) -> Result<Arc<Serv
         builder.with_client_cert_verifier(WebPkiClientVerifier::no_client_auth())
     };
     let mut config = builder.with_cert_resolver(Arc::new(resolver));
-    // Who lists suites wants them in this order; otherwise a client knows best what its hardware is quick at.
-    config.ignore_client_order = !tls.cipher_suites.is_empty();
     config.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     if tls.disable_session_resumption {
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -57,7 +108,7 @@ pub fn config(tls: &DownstreamTls, certificate: &Certificate) -> Result<Arc<Serv
         config.session_storage = Arc::new(ServerSessions::default());
         config.send_tls13_tickets = 2;
     }
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// What a finished handshake settled.

@@ -29,7 +29,7 @@ fn upstream(tls: &UpstreamTls, ca: Option<Certificate>, client: Option<Certifica
 fn server_config(certificate: &Certificate, change: impl FnOnce(&mut DownstreamTls)) -> Arc<ServerConfig> {
     let mut tls = downstream("ns.leaf");
     change(&mut tls);
-    server::config(&tls, certificate).expect("valid")
+    server::settings(&tls, certificate).expect("valid").usual()
 }
 
 async fn works(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> bool {
@@ -169,7 +169,7 @@ fn choices_that_leave_nothing_are_refused() {
     let refused = |change: fn(&mut DownstreamTls)| {
         let mut tls = downstream("ns.leaf");
         change(&mut tls);
-        server::config(&tls, &self_signed(&["s"])).expect_err("refused").path
+        server::settings(&tls, &self_signed(&["s"])).expect_err("refused").path
     };
     assert_eq!(refused(|tls| tls.curves = texts(&["P-521"])), "curves");
     let old = |tls: &mut DownstreamTls| {
@@ -185,7 +185,7 @@ fn choices_that_leave_nothing_are_refused() {
 fn a_key_of_another_certificate_is_refused() {
     let (mut one, other) = (self_signed(&["s"]), self_signed(&["s"]));
     one.key = other.key;
-    let error = server::config(&downstream("ns.leaf"), &one).expect_err("refused");
+    let error = server::settings(&downstream("ns.leaf"), &one).expect_err("refused");
     assert!(error.to_string().contains("does not fit its private key"), "{error}");
 }
 
@@ -257,7 +257,7 @@ fn an_expired_staple_is_left_out_or_breaks_the_chain_by_policy() {
 
     let build = |policy, staple: Option<Vec<u8>>| {
         let leaf = Certificate { ocsp: staple, ..self_signed(&["s"]) };
-        server::config(&DownstreamTls { ocsp_policy: policy, ..downstream("ns.leaf") }, &leaf).is_ok()
+        server::settings(&DownstreamTls { ocsp_policy: policy, ..downstream("ns.leaf") }, &leaf).is_ok()
     };
     let (valid, expired) = (response(0, Some("29990101000000Z")), response(0, Some("20240201000000Z")));
     for (policy, staple, works) in [

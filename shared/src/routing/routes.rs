@@ -1,8 +1,8 @@
 //! Finds the first route that matches, at a cost that does not grow with the number of routes.
 //!
-//! Exact paths lie in a hash map, prefixes in a radix tree, and so does an expression under the texts it begins with.
-//! Whatever a request's path leads to are candidates; they are tried in route order, and the first that matches wins.
-//! The answer is that of a scan, which a property test asserts.
+//! A few simple routes are scanned. Of more, exact paths lie in a hash map, prefixes in a radix tree, and so does an
+//! expression under the texts it begins with. Whatever a request's path leads to are candidates; they are tried in route
+//! order, and the first that matches wins. The answer is that of a scan, which a property test asserts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,9 +18,22 @@ use super::{
 /// Paths up to this length are lowered without allocating.
 const INLINE: usize = 256;
 
+/// Simple routes up to this number are scanned: that is as quick, and there may be many thousands of such tables.
+const SCAN: usize = 8;
+
 /// Index over the matchers of a virtual host's routes. It holds positions only; the matchers stay with their routes.
-#[derive(Debug, Default)]
-pub struct RouteIndex {
+#[derive(Debug)]
+pub struct RouteIndex(Form);
+
+#[derive(Debug)]
+enum Form {
+    /// So many routes.
+    Scan(usize),
+    Index(Box<Index>),
+}
+
+#[derive(Debug)]
+struct Index {
     buckets: Vec<Bucket>,
     exact: HashMap<Box<[u8]>, u32>,
     /// Lower case.
@@ -32,12 +45,47 @@ pub struct RouteIndex {
     connect: Option<Bucket>,
 }
 
+impl Default for RouteIndex {
+    fn default() -> Self {
+        Self(Form::Scan(0))
+    }
+}
+
 /// Routes by what they are filed under.
 type Filed = BTreeMap<Box<[u8]>, Vec<u32>>;
 
 impl RouteIndex {
     /// Builds the index over matchers in route order.
     pub fn build(matchers: &[&Matcher]) -> Self {
+        Self(match matchers.len() <= SCAN && matchers.iter().all(|matcher| is_simple(matcher)) {
+            true => Form::Scan(matchers.len()),
+            false => Form::Index(Box::new(Index::build(matchers))),
+        })
+    }
+
+    /// The first route that matches `request`. `matcher` gives the matcher of a route by its position in `build`.
+    pub fn find<'m>(
+        &self,
+        matcher: impl Fn(usize) -> Option<&'m Matcher>,
+        request: &RequestView<'_>,
+    ) -> Option<usize> {
+        let matches = |route: usize| matcher(route).is_some_and(|matcher| matcher.matches(request));
+        match &self.0 {
+            Form::Scan(routes) => (0..*routes).find(|route| matches(*route)),
+            Form::Index(index) => index.find(matches, request),
+        }
+    }
+}
+
+/// Whether it costs no more to ask the matcher than to look for it.
+fn is_simple(matcher: &Matcher) -> bool {
+    matcher.headers.is_empty()
+        && matcher.query.is_empty()
+        && !matches!(matcher.path, PathMatcher::Regex { .. })
+}
+
+impl Index {
+    fn build(matchers: &[&Matcher]) -> Self {
         let [mut exact, mut exact_any_case, mut prefix, mut prefix_any_case] = [const { Filed::new() }; 4];
         let mut connect = Vec::new();
         // More routes than numbers do not fit a wire resource.
@@ -75,12 +123,7 @@ impl RouteIndex {
         }
     }
 
-    /// The first route that matches `request`. `matcher` gives the matcher of a route by its position in `build`.
-    pub fn find<'m>(
-        &self,
-        matcher: impl Fn(usize) -> Option<&'m Matcher>,
-        request: &RequestView<'_>,
-    ) -> Option<usize> {
+    fn find(&self, matches: impl Fn(usize) -> bool, request: &RequestView<'_>) -> Option<usize> {
         let mut candidates = Candidates { sure: NONE, lists: SmallVec::new(), request };
         let mut bucket = |number: u32| candidates.add(self.buckets.get(number as usize));
         let path = request.path.as_bytes();
@@ -98,7 +141,7 @@ impl RouteIndex {
         if request.method == "CONNECT" {
             candidates.add(self.connect.as_ref());
         }
-        candidates.first(|route| matcher(route as usize).is_some_and(|matcher| matcher.matches(request)))
+        candidates.first(|route| matches(route as usize))
     }
 }
 

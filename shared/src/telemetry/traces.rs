@@ -81,10 +81,14 @@ pub(super) fn provider(
     let Some(protocol) = wanted(&env)? else { return Ok(None) };
     let exporter = match protocol {
         Protocol::Grpc => SpanExporter::builder().with_tonic().build(),
-        Protocol::Http => SpanExporter::builder()
-            .with_http()
-            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-            .build(),
+        Protocol::Http => {
+            // Its client takes the process's provider of cryptography. An error means that there is one.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            SpanExporter::builder()
+                .with_http()
+                .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+                .build()
+        }
     }
     .map_err(|error| TracesError::Exporter(error.to_string()))?;
     let mut resource = Resource::builder()

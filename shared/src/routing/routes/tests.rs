@@ -6,9 +6,13 @@ use crate::routing::{
     arbitrary::{Request, crowded_matcher, matcher, request},
 };
 
+/// What both forms find.
 fn find(matchers: &[Matcher], request: &Request) -> Option<usize> {
-    let index = RouteIndex::build(&matchers.iter().collect::<Vec<_>>());
-    index.find(|i| matchers.get(i), &request.view())
+    let all: Vec<&Matcher> = matchers.iter().collect();
+    let found = RouteIndex::build(&all).find(|i| matchers.get(i), &request.view());
+    let index = Index::build(&all);
+    assert_eq!(index.find(|i| matchers[i].matches(&request.view()), &request.view()), found);
+    found
 }
 
 fn scan(matchers: &[Matcher], request: &Request) -> Option<usize> {
@@ -16,14 +20,13 @@ fn scan(matchers: &[Matcher], request: &Request) -> Option<usize> {
 }
 
 fn check(matchers: &[Matcher], requests: &[Request]) -> Result<(), TestCaseError> {
-    let index = RouteIndex::build(&matchers.iter().collect::<Vec<_>>());
+    let all: Vec<&Matcher> = matchers.iter().collect();
+    let (index, whole) = (RouteIndex::build(&all), Index::build(&all));
     for request in requests {
-        prop_assert_eq!(
-            index.find(|i| matchers.get(i), &request.view()),
-            scan(matchers, request),
-            "{:?}",
-            request
-        );
+        let view = request.view();
+        let wanted = scan(matchers, request);
+        prop_assert_eq!(index.find(|i| matchers.get(i), &view), wanted, "{:?}", request);
+        prop_assert_eq!(whole.find(|i| matchers[i].matches(&view), &view), wanted, "indexed: {:?}", request);
     }
     Ok(())
 }
