@@ -171,9 +171,8 @@ class Fleet:
         aside = os.path.join(self.work, "aside-" + name)
         with open(aside, "w") as out:
             out.write(text)
-        moment = time.monotonic()
         os.rename(aside, os.path.join(self.config, name))
-        return moment
+        return time.monotonic()
 
     def write_all(self, services, per_file=1, of=lambda number: "a", more=""):
         """`services` VirtualServices, so many in each file, and what they need."""
@@ -195,8 +194,8 @@ class Fleet:
             "--admin", f"{IP}:{ADMIN}", "--link", os.path.join(self.work, "link.sock"),
         )
 
-    def start_workers(self):
-        for index in range(self.number):
+    def start_workers(self, number=None):
+        for index in range(self.number if number is None else number):
             self.workers.append(self._start(
                 "portcullis-dataplane", "--link", os.path.join(self.work, "link.sock"), "--worker-id", f"worker-{index}",
                 "--data-dir", self.state, "--cache-key-file", self.key, "--admin", f"{IP}:{ADMIN + 1 + index}",

@@ -76,7 +76,7 @@ pub async fn follow(folder: PathBuf, default_namespace: String, pace: Pace, publ
         let unsure = set.is_unsure().then_some(pace.unsure);
         let Batch { paths, hold } = watch.batch(&pace, unsure).await;
         let (back, changed) = match paths {
-            Some(paths) if paths.is_empty() => blocking(set, |set| set.make_sure(UNSURE)).await,
+            Some(paths) if paths.is_empty() => blocking(set, move |set| set.make_sure(UNSURE, &hold)).await,
             Some(paths) => blocking(set, move |set| set.apply(&paths, &hold)).await,
             None => {
                 watch.renew_if_lost(set.root());

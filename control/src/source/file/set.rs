@@ -76,6 +76,8 @@ impl FileSet {
         self.device = self.present_device();
         self.files.extend(read_all(&found.files, &self.default_namespace));
         self.take(found, &BTreeSet::new());
+        // Too early: they can only be made sure of some time after their last change.
+        self.unsure.clear();
         Ok(())
     }
 
@@ -139,11 +141,12 @@ impl FileSet {
         changed
     }
 
-    /// Reads some of the files that a rescan left for later. Tells whether anything differs from before.
-    pub fn make_sure(&mut self, most: usize) -> bool {
+    /// Reads some of the files that a rescan left for later, but none of `hold`. Tells whether anything differs from
+    /// before.
+    pub fn make_sure(&mut self, most: usize, hold: &BTreeSet<PathBuf>) -> bool {
         let rest = self.unsure.len().saturating_sub(most);
         let mut changed = false;
-        for path in self.unsure.split_off(rest) {
+        for path in self.unsure.split_off(rest).into_iter().filter(|path| !hold.contains(path)) {
             if let Ok(metadata) = fs::metadata(&path) {
                 changed |= self.read(&path, Some(Stamp::of(&metadata)));
             }
