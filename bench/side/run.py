@@ -109,7 +109,7 @@ def measure_change(options, bench):
     import change
 
     bench.scenario = CHANGE
-    if not hasattr(change, "measure"):
+    if not callable(getattr(change, "measure", None)):
         bench.note("change.py measures nothing for this table yet; run it by itself")
         return [], []
     say(f"{CHANGE}: configuration in motion")
@@ -145,10 +145,13 @@ def main():
             print(f"{CHANGE:16} configuration in motion (change.py)")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process.raise_open_files()
     programs = os.path.join(ROOT, "target", options.profile)
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as work:
         try:
+            # The workers of nginx run as another user, who reads the files to be served.
+            os.chmod(work, 0o711)
             files = benches.files(work, programs)
             if options.check:
                 return check.all_configurations(wanted, files)
@@ -166,6 +169,7 @@ def main():
 
 
 def measured(options, wanted, with_change, files, work):
+    lock = process.alone(say)
     backend = Backend(files)
     backend.start()
     bench = benches.Bench(
@@ -183,6 +187,7 @@ def measured(options, wanted, with_change, files, work):
         more, judged = measure_change(options, bench)
         cells += more
         verdicts += judged
+    lock.close()
     say(f"{(time.monotonic() - begin) / 60:.0f} minutes in all\n")
     text = told(cells, verdicts, bench)
     print(text)

@@ -79,6 +79,8 @@ async fn malformed_requests_get_400_and_reach_no_upstream() {
     }
     assert_eq!(seen.load(Ordering::SeqCst), 0, "nothing was forwarded");
     assert_eq!(gateway.get("a", "/fine").await.text(), "reached");
-    let log = gateway.log();
-    assert!(log.contains("bad_request"), "refused requests are in the access log");
+    portcullis_tests::wait::until("refused requests in the access log", async || {
+        gateway.log().contains("bad_request").then_some(())
+    })
+    .await;
 }

@@ -2,17 +2,21 @@
 
 from spec import Bound, Case, Load, Scenario, Spec
 
+# Few connections: with 64 of them a proxy that looks at one route after the other answers none within a second.
+CONNECTIONS = 16
+
+
 def service(number):
-    return Load(path=f"/service-{number}/")
+    return Load(path=f"/service-{number}/", connections=CONNECTIONS)
 
 
 def routes(count):
     """First, middle, last and none of many routes on one host."""
     spec = Spec(services=count)
-    loads = {"first": service(0), "middle": service(count // 2), "last": service(count - 1), "none": Load(path="/nowhere", status=404)}
+    loads = {"first": service(0), "middle": service(count // 2), "last": service(count - 1), "none": Load(path="/nowhere", connections=CONNECTIONS, status=404)}
     ours = [Case("portcullis", spec, load, f"{where} of {count:,}", count, "route") for where, load in loads.items()]
     others = [Case(peer, spec, service(count - 1), f"last of {count:,}", count, "route") for peer in ("envoy", "nginx")]
-    first = [Case(peer, Spec(), label="one route", units=1, unit="route") for peer in ("portcullis", "envoy", "nginx")]
+    first = [Case(peer, Spec(), Load(connections=CONNECTIONS), "one route", units=1, unit="route") for peer in ("portcullis", "envoy", "nginx")]
     bounds = [Bound(case.key, first[0].key, 1.10) for case in ours]
     bounds += [Bound(ours[2].key, others[0].key, 0.15), Bound(ours[2].key, others[1].key)]
     return Scenario(f"routes-{count}", f"{count:,} routes on one host", (*first, *ours, *others), tuple(bounds))
@@ -29,6 +33,6 @@ def many(name, unit, sizes, make, load):
 SCENARIOS = [
     routes(10_000),
     routes(100_000),
-    many("hosts", "host", (1, 1_000, 10_000), lambda n: Spec(hosts=n), lambda n: Load(host=f"h{n - 1}.test")),
+    many("hosts", "host", (1, 1_000, 10_000), lambda n: Spec(hosts=n), lambda n: Load(host=f"h{n - 1}.test", connections=CONNECTIONS)),
     many("upstreams", "upstream", (1, 1_000, 10_000), lambda n: Spec(services=n, upstreams=n), lambda n: service(n - 1)),
 ]

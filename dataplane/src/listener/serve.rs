@@ -72,10 +72,7 @@ pub async fn serve(
             None => return metrics.refused(&listener.name, "no_filter_chain"),
         }
     };
-    match conn {
-        Ok(conn) => engine.serve(conn, drain).await,
-        Err(error) => tracing::debug!(listener = %listener.name, %client, %error, "connection lost"),
-    }
+    engine.serve(conn, drain).await;
 }
 
 /// A socket bound to `::` shows IPv4 clients as mapped addresses; people and policies mean the IPv4 address.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::{HeaderValue, StatusCode, Version};
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::response::Parts;
+use http::{HeaderMap, StatusCode, Version};
 use smallvec::SmallVec;
 
 use super::body::Body;
@@ -18,23 +18,23 @@ use super::clock::Expired;
 use super::connect::{Target, TlsTarget};
 use super::downstream::Gone;
 use super::failure::{Failure, Kind};
-use super::forward::{self, Outgoing};
+use super::forward::{self, Outgoing, Sealed};
 use super::phases::{End, Serving};
 use super::pump::{Pump, Stop};
-use super::reply::{self, LocalReply, Reason};
+use super::reply::{LocalReply, Reason};
 use super::retry::{Next, Retries};
-use super::span::Client;
+use super::span::{Client, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
-use crate::policy::{Plan, host_rewrite};
+use crate::policy::Plan;
 use crate::runtime::Route;
 use crate::upstream::{Endpoint, Picked, Stats, Upstream};
 
 /// One try, as far as it is decided before it begins.
-struct Try {
+struct Try<'a> {
     picked: Picked,
     target: Target,
-    header: Box<RequestHeader>,
+    header: Sealed<'a>,
     span: Option<Client>,
     /// Not on a connection that was used before.
     fresh: bool,
@@ -103,7 +103,7 @@ impl Serving<'_> {
 
     /// Tells a client that waits for it to send its body, once there is a connection to send it on. The gateway does it
     /// for every upstream, as Envoy does.
-    fn invite(&mut self, head: &Head) -> Result<(), End> {
+    fn invite(&mut self, head: &Head) {
         let expects = head
             .headers
             .get(http::header::EXPECT)
@@ -111,20 +111,19 @@ impl Serving<'_> {
         if expects && head.body && head.version == Version::HTTP_11 {
             let (mut parts, ()) = http::Response::new(()).into_parts();
             parts.status = StatusCode::CONTINUE;
-            self.down.inform(reply::boxed(parts))?;
+            self.down.inform(&parts);
         }
-        Ok(())
     }
 
-    fn prepare(
+    fn prepare<'h>(
         &mut self,
-        head: &Head,
+        head: &'h Head,
         route: &Route,
         plan: &Plan,
         upstream: &Upstream,
         picked: Picked,
         fresh: bool,
-    ) -> Result<Try, End> {
+    ) -> Result<Try<'h>, End> {
         let endpoint = &picked.endpoint;
         let target = target(upstream, endpoint);
         let path = plan
@@ -135,15 +134,22 @@ impl Serving<'_> {
             let path = path.as_deref().unwrap_or(head.target.as_str());
             span.client(head, upstream, endpoint.address, path, self.exchange.attempts)
         });
-        let mut headers = head.headers.clone();
+        let mut outgoing = Outgoing::new(head);
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
-        forward::announce_timeout(&mut headers, plan.total_timeout, per_try);
-        let host = host(head, plan, endpoint, &mut headers);
-        if let Some(span) = &span {
-            span.inject(&mut headers);
+        outgoing.announce_timeout(plan.total_timeout, per_try);
+        if let Some(path) = path {
+            outgoing.rewrite_path(path)?;
         }
-        let tls = target.tls.is_some();
-        let header = Outgoing { head, headers, http2: target.http2, path, host, tls }.build()?;
+        if let Some(rewrite) = &plan.host_rewrite
+            && let Some(host) =
+                rewrite.host(&head.headers, head.target.as_str(), endpoint.hostname.as_deref())
+        {
+            outgoing.rewrite_host(host, rewrite.append_x_forwarded_host);
+        }
+        if let Some(span) = &span {
+            trace(span, &mut outgoing);
+        }
+        let header = outgoing.seal(target.http2, target.tls.is_some())?;
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
     }
 
@@ -153,7 +159,7 @@ impl Serving<'_> {
         head: &Head,
         plan: &Plan,
         upstream: &Arc<Upstream>,
-        one: Try,
+        one: Try<'_>,
         body: &mut Body,
         retries: &mut Retries<'_>,
     ) -> Result<Outcome, End> {
@@ -170,7 +176,7 @@ impl Serving<'_> {
         };
         if !body.invited {
             body.invited = true;
-            self.invite(head)?;
+            self.invite(head);
         }
         let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
         let answered = pump.until_header().await;
@@ -208,7 +214,7 @@ impl Serving<'_> {
         let clean = pump.is_clean();
         ended.map_err(cut)?;
         if clean {
-            session.release(self.pool, &target).await;
+            session.release(self.pool, &target);
         }
         Ok(Outcome::Delivered)
     }
@@ -218,7 +224,7 @@ impl Serving<'_> {
         &mut self,
         target: &Target,
         fresh: bool,
-        header: Box<RequestHeader>,
+        header: Sealed<'_>,
         body: &Body,
         reused: &mut bool,
     ) -> Result<Session, Stop> {
@@ -282,13 +288,7 @@ impl Serving<'_> {
     }
 
     /// Sends the answer's header to the client; says what follows it.
-    fn respond(
-        &mut self,
-        head: &Head,
-        response: Box<ResponseHeader>,
-        session: &mut Session,
-    ) -> Result<Follows, End> {
-        let mut parts: http::response::Parts = (*response).into();
+    fn respond(&mut self, head: &Head, mut parts: Parts, session: &mut Session) -> Result<Follows, End> {
         let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         let agreed = parts.version == Version::HTTP_11 && forward::is_agreed(head, &parts.headers);
         if tunnel && !(head.upgrade && agreed) {
@@ -305,9 +305,9 @@ impl Serving<'_> {
         let end = !tunnel && (forward::is_bodyless(parts.status, is_head) || session.body_is_done());
         forward::frame_response(&mut parts, head.version, is_head, end);
         if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
-            self.down.set_keepalive(false);
+            self.down.close_after();
         }
-        self.down.respond(reply::boxed(parts), end)?;
+        self.down.respond(parts, end)?;
         Ok(match (tunnel, end) {
             (true, _) => Follows::Tunnel,
             (false, true) => Follows::Nothing,
@@ -393,15 +393,15 @@ fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
     }
 }
 
-/// The host after the route's rewrite; the client's is noted where the route wants it.
-fn host(head: &Head, plan: &Plan, endpoint: &Endpoint, headers: &mut http::HeaderMap) -> Option<HeaderValue> {
-    let rewrite = plan.host_rewrite.as_ref()?;
-    let host = rewrite.host(headers, head.target.as_str(), endpoint.hostname.as_deref())?;
-    if rewrite.append_x_forwarded_host {
-        host_rewrite::append_forwarded_host(headers, &head.authority);
+/// Puts the span's context where the upstream looks for it, in place of the client's.
+fn trace(span: &Client, outgoing: &mut Outgoing<'_>) {
+    let mut context = HeaderMap::new();
+    span.inject(&mut context);
+    if context.is_empty() {
+        return;
     }
-    if let Ok(original) = HeaderValue::try_from(&*head.authority) {
-        headers.insert(forward::X_ENVOY_ORIGINAL_HOST, original);
+    outgoing.leave_out(TRACESTATE);
+    for (name, value) in &context {
+        outgoing.set(name.clone(), value.clone());
     }
-    Some(host)
 }

@@ -1,15 +1,15 @@
 //! The time limits of one request: the whole exchange, the current try, and the longest silence.
 //!
-//! Owns one timer for all three, made when something has to be waited for. The limits of the exchange and of a try
+//! Owns one timer for all three, which a connection lends to its requests. The limits of the exchange and of a try
 //! count from the moment the request is complete, as in Envoy: an upload may take as long as it moves.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::limits;
+use super::timer::Timer;
 
 /// Which limit has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,9 @@ pub(super) struct Clock {
     try_at: Option<Instant>,
     idle: Duration,
     idle_at: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Something has moved since `idle_at` was set; the time is asked for only when there is something to wait for.
+    moved: bool,
+    pub(super) timer: Timer,
 }
 
 impl Clock {
@@ -46,7 +48,8 @@ impl Clock {
             try_at: None,
             idle: limits::STREAM_IDLE,
             idle_at: Instant::now() + limits::STREAM_IDLE,
-            timer: None,
+            moved: false,
+            timer: Timer::default(),
         }
     }
 
@@ -87,7 +90,7 @@ impl Clock {
 
     /// Something moved.
     pub(super) fn touch(&mut self) {
-        self.idle_at = Instant::now() + self.idle;
+        self.moved = true;
     }
 
     /// From now on a shorter silence is too long.
@@ -110,19 +113,11 @@ impl Clock {
 
     /// Ready when a limit has passed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        if std::mem::take(&mut self.moved) {
+            self.idle_at = Instant::now() + self.idle;
+        }
         let (at, which) = self.next();
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        // A limit that moved on is noticed when the timer fires, so that progress costs no timer.
-        if timer.deadline() > at || timer.is_elapsed() {
-            timer.as_mut().reset(at);
-        }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if Instant::now() >= at {
-                return Poll::Ready(which);
-            }
-            timer.as_mut().reset(at);
-        }
+        self.timer.poll(at, cx).map(|()| which)
     }
 
     /// Waits for `future`, but no longer than the limits allow.

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::failure::{Failure, Kind};
-use super::wire::{Io, Wire};
+use super::h1::{ClientIo as Io, Open};
 use crate::upstream::Stats;
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
@@ -59,10 +59,17 @@ impl Target {
     }
 }
 
+/// A connection that was just made.
+pub(super) struct Dialed {
+    pub(super) io: Io,
+    pub(super) fd: i32,
+    pub(super) open: Open,
+}
+
 /// Connects.
-pub(super) async fn dial(target: &Target) -> Result<Wire, Failure> {
+pub(super) async fn dial(target: &Target) -> Result<Dialed, Failure> {
     match tokio::time::timeout(target.timeout, open(target)).await {
-        Ok(Ok(wire)) => Ok(wire.counted(&target.stats)),
+        Ok(Ok((io, fd))) => Ok(Dialed { io, fd, open: Open::on(&target.stats) }),
         Ok(Err(failure)) => Err(failure),
         Err(_) => {
             Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout)))
@@ -70,7 +77,7 @@ pub(super) async fn dial(target: &Target) -> Result<Wire, Failure> {
     }
 }
 
-async fn open(target: &Target) -> Result<Wire, Failure> {
+async fn open(target: &Target) -> Result<(Io, i32), Failure> {
     let failed = |error: std::io::Error| Failure::new(Kind::Connect, error.to_string());
     let tcp = TcpStream::connect(target.address).await.map_err(failed)?;
     tcp.set_nodelay(true).map_err(failed)?;
@@ -85,5 +92,5 @@ async fn open(target: &Target) -> Result<Wire, Failure> {
             Io::Tls(Box::new(stream))
         }
     };
-    Ok(Wire::new(io, fd, !target.http2))
+    Ok((io, fd))
 }

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
-use pingora_http::RequestHeader;
 
 use super::Shared;
 use super::access_log::Line;
@@ -86,16 +86,9 @@ impl Exchange {
         }
     }
 
-    /// The request is not admitted; the header is as it came.
-    pub(super) fn refused(&mut self, header: &RequestHeader) {
-        let host = header.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
-        let authority = header.uri.authority().map(|authority| authority.as_str().as_bytes()).or(host);
-        self.seen = Some(Seen {
-            version: header.version,
-            method: header.method.as_str().into(),
-            authority: String::from_utf8_lossy(authority.unwrap_or_default()).into(),
-            path: String::from_utf8_lossy(header.raw_path()).into(),
-        });
+    /// The request is not admitted; what can be said of its header.
+    pub(super) fn refused(&mut self, seen: Option<Seen>) {
+        self.seen = seen;
     }
 
     /// As [`Exchange::refused`], when the header was taken already.
@@ -223,11 +216,25 @@ impl Exchange {
 }
 
 /// What is logged of a request that was refused by its header.
-struct Seen {
+pub(super) struct Seen {
     version: Version,
     method: Box<str>,
     authority: Box<str>,
     path: Box<str>,
+}
+
+impl Seen {
+    /// `target` as it came.
+    pub(super) fn of(header: &Parts, target: &[u8]) -> Self {
+        let host = header.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+        let authority = header.uri.authority().map(|authority| authority.as_str().as_bytes()).or(host);
+        Seen {
+            version: header.version,
+            method: header.method.as_str().into(),
+            authority: String::from_utf8_lossy(authority.unwrap_or_default()).into(),
+            path: String::from_utf8_lossy(target).into(),
+        }
+    }
 }
 
 impl Drop for Exchange {

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::h1::Broken;
 use super::reply::Reason;
 
 /// A try that gave no response header.
@@ -42,14 +43,12 @@ impl Failure {
         Failure::new(Kind::Reset, error.to_string())
     }
 
-    /// An error of Pingora's HTTP/1 client session.
-    pub(super) fn of_h1(error: &pingora_error::Error) -> Self {
-        use pingora_error::ErrorType;
-        let kind = match error.etype() {
-            ErrorType::InvalidHTTPHeader => Kind::Protocol,
-            _ => Kind::Reset,
-        };
-        Failure::new(kind, error.to_string())
+    /// An answer over HTTP/1 that does not come to its end.
+    pub(super) fn of_h1(broken: Broken) -> Self {
+        match broken {
+            Broken::Lost(detail) => Failure::new(Kind::Reset, detail),
+            Broken::Invalid(invalid) => Failure::new(Kind::Protocol, invalid.detail()),
+        }
     }
 
     /// An error of an HTTP/2 stream.

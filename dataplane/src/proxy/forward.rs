@@ -14,10 +14,14 @@ use http::header::{
 };
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::RequestHeader;
+use smallvec::SmallVec;
 
-use super::reply::{self, LocalReply, Reason};
+use super::h1::Framing;
+use super::list::words;
+use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
+use crate::policy::host_rewrite;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -26,7 +30,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The request's id, for logs on both sides.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub(super) const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
+const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const X_ENVOY_EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const X_ENVOY_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
@@ -150,111 +154,146 @@ fn request_id() -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// Tells the upstream how long its answer is waited for.
-pub(super) fn announce_timeout(headers: &mut HeaderMap, total: Option<Duration>, per_try: Option<Duration>) {
-    let limit = match (total, per_try) {
-        (Some(total), Some(per_try)) => Some(total.min(per_try)),
-        (limit, None) | (None, limit) => limit,
-    };
-    if let Some(limit) = limit {
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
-    }
-}
-
-/// What changes between tries, and the route's rewrites.
+/// A request as one try sends it: the admitted head, which stays as it is for further tries and for the log, and what is
+/// different about it.
 pub(super) struct Outgoing<'a> {
-    pub(super) head: &'a Head,
-    pub(super) headers: HeaderMap,
-    pub(super) http2: bool,
-    /// The path after the route's rewrite; none = unchanged.
-    pub(super) path: Option<String>,
-    /// The host after the route's rewrite; none = unchanged.
-    pub(super) host: Option<HeaderValue>,
-    /// TLS towards the upstream.
-    pub(super) tls: bool,
+    head: &'a Head,
+    /// After the route's rewrite.
+    target: Option<PathAndQuery>,
+    host: Option<HeaderValue>,
+    /// Fields in place of the head's; none = left out.
+    changes: SmallVec<[(HeaderName, Option<HeaderValue>); 4]>,
 }
 
-impl Outgoing<'_> {
-    /// The header as the upstream gets it.
-    pub(super) fn build(mut self) -> Result<Box<RequestHeader>, LocalReply> {
-        let target = self.target()?;
-        let host = match self.host.take() {
-            Some(host) => host,
-            None => HeaderValue::from_str(&self.head.authority).map_err(|_| internal("host"))?,
-        };
-        self.frame();
-        let (mut parts, ()) = http::Request::new(()).into_parts();
-        parts.method = self.head.method.clone();
-        if self.http2 {
-            parts.version = Version::HTTP_2;
-            parts.uri = absolute(&host, target, self.tls)?;
-            parts.headers = self.headers;
-            parts.headers.remove(HOST);
-        } else {
-            parts.version = Version::HTTP_11;
-            parts.uri = Uri::from(target);
-            parts.headers = with_host(self.headers, host);
+/// A header in the form that the other side takes.
+#[expect(clippy::large_enum_variant, reason = "there is one per try, and it is not moved about")]
+pub(super) enum Sealed<'a> {
+    /// Written straight from the parts.
+    H1(Outgoing<'a>),
+    H2(Box<RequestHeader>),
+}
+
+impl<'a> Outgoing<'a> {
+    pub(super) fn new(head: &'a Head) -> Self {
+        let mut outgoing = Outgoing { head, target: None, host: None, changes: SmallVec::new() };
+        let expect = head.headers.get(EXPECT);
+        // The gateway has answered it.
+        if expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            outgoing.leave_out(EXPECT);
         }
-        Ok(Box::new(RequestHeader::from(parts)))
+        outgoing
     }
 
-    fn target(&mut self) -> Result<PathAndQuery, LocalReply> {
-        let Some(path) = self.path.take() else { return Ok(self.head.target.clone()) };
+    pub(super) fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.changes.push((name, Some(value)));
+    }
+
+    pub(super) fn leave_out(&mut self, name: HeaderName) {
+        self.changes.push((name, None));
+    }
+
+    /// Tells the upstream how long its answer is waited for.
+    pub(super) fn announce_timeout(&mut self, total: Option<Duration>, per_try: Option<Duration>) {
+        let limit = match (total, per_try) {
+            (Some(total), Some(per_try)) => Some(total.min(per_try)),
+            (limit, None) | (None, limit) => limit,
+        };
+        if let Some(limit) = limit {
+            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            self.set(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
+        }
+    }
+
+    /// The path after the route's rewrite. The client's is noted.
+    pub(super) fn rewrite_path(&mut self, path: String) -> Result<(), LocalReply> {
         // Envoy puts a slash before what a rewrite left without one.
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
         let original = HeaderValue::from_str(self.head.target.as_str()).map_err(|_| internal("path"))?;
-        self.headers.insert(X_ENVOY_ORIGINAL_PATH, original);
-        PathAndQuery::try_from(path).map_err(|_| LocalReply::bad_request("the rewritten path is malformed"))
+        self.set(X_ENVOY_ORIGINAL_PATH, original);
+        let target = PathAndQuery::try_from(path);
+        self.target = Some(target.map_err(|_| LocalReply::bad_request("the rewritten path is malformed"))?);
+        Ok(())
     }
 
-    /// How the upstream learns where the body ends.
-    fn frame(&mut self) {
-        let headers = &mut self.headers;
-        // The gateway has answered it.
-        if headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-            headers.remove(EXPECT);
-        }
-        if self.http2 {
-            headers.remove(TRANSFER_ENCODING);
-            headers.remove(UPGRADE);
-            return;
-        }
-        // HTTP/1 upstreams are not sent any.
-        headers.remove(TRAILER);
-        if self.head.upgrade {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        }
-        if self.head.body {
-            if !headers.contains_key(CONTENT_LENGTH) {
-                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    /// The host after the route's rewrite. The client's is noted, also in `x-forwarded-host` where the route wants it.
+    pub(super) fn rewrite_host(&mut self, host: HeaderValue, append_x_forwarded_host: bool) {
+        if append_x_forwarded_host {
+            let mut forwarded = HeaderMap::new();
+            if let Some(before) = self.head.headers.get(host_rewrite::X_FORWARDED_HOST) {
+                forwarded.insert(host_rewrite::X_FORWARDED_HOST, before.clone());
             }
+            host_rewrite::append_forwarded_host(&mut forwarded, &self.head.authority);
+            if let Some(after) = forwarded.remove(host_rewrite::X_FORWARDED_HOST) {
+                self.set(host_rewrite::X_FORWARDED_HOST, after);
+            }
+        }
+        if let Ok(original) = HeaderValue::try_from(&*self.head.authority) {
+            self.set(X_ENVOY_ORIGINAL_HOST, original);
+        }
+        self.host = Some(host);
+    }
+
+    /// Ready to be sent to an upstream that speaks HTTP/2 or HTTP/1, over TLS or not.
+    pub(super) fn seal(mut self, http2: bool, tls: bool) -> Result<Sealed<'a>, LocalReply> {
+        if http2 {
+            self.http2_header(tls).map(Sealed::H2)
         } else {
-            headers.remove(TRANSFER_ENCODING);
-            let method = &self.head.method;
-            if *method == Method::POST || *method == Method::PUT || *method == Method::PATCH {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            // HTTP/1 upstreams are not sent any.
+            self.leave_out(TRAILER);
+            if self.head.upgrade {
+                self.set(CONNECTION, HeaderValue::from_static("upgrade"));
             }
+            Ok(Sealed::H1(self))
         }
     }
-}
 
-/// Host keeps its place, or comes first: RFC 9110 7.2 asks for that.
-fn with_host(mut headers: HeaderMap, host: HeaderValue) -> HeaderMap {
-    if headers.contains_key(HOST) {
-        headers.insert(HOST, host);
-        return headers;
+    /// Method, target and host.
+    pub(super) fn line(&self) -> (&Method, &str, &[u8]) {
+        let target = self.target.as_ref().unwrap_or(&self.head.target);
+        let host = self.host.as_ref().map_or(self.head.authority.as_bytes(), HeaderValue::as_bytes);
+        (&self.head.method, target.as_str(), host)
     }
-    let mut all = HeaderMap::with_capacity(headers.len().saturating_add(1));
-    all.insert(HOST, host);
-    all.extend(headers);
-    all
+
+    /// All fields. Host and framing among them are not what counts.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let changes = &self.changes;
+        let kept =
+            self.head.headers.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == *name));
+        kept.chain(changes.iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value))))
+    }
+
+    /// How an HTTP/1 upstream learns where the body ends.
+    pub(super) fn framing(&self) -> Framing {
+        let head = self.head;
+        match head.length {
+            Some(length) if head.body => Framing::Length(length),
+            None if head.body => Framing::Chunked,
+            Some(_) => Framing::Length(0),
+            None if [Method::POST, Method::PUT, Method::PATCH].contains(&head.method) => Framing::Length(0),
+            None => Framing::None,
+        }
+    }
+
+    fn http2_header(&self, tls: bool) -> Result<Box<RequestHeader>, LocalReply> {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = self.head.method.clone();
+        parts.version = Version::HTTP_2;
+        let host = self.line().2;
+        parts.uri = absolute(host, self.target.as_ref().unwrap_or(&self.head.target).clone(), tls)?;
+        parts.headers.reserve(self.head.headers.len().saturating_add(self.changes.len()));
+        for (name, value) in self.fields() {
+            if ![HOST, TRANSFER_ENCODING, UPGRADE].contains(name) {
+                parts.headers.append(name, value.clone());
+            }
+        }
+        Ok(Box::new(RequestHeader::from(parts)))
+    }
 }
 
-fn absolute(host: &HeaderValue, target: PathAndQuery, tls: bool) -> Result<Uri, LocalReply> {
+fn absolute(host: &[u8], target: PathAndQuery, tls: bool) -> Result<Uri, LocalReply> {
     Uri::builder()
         .scheme(if tls { Scheme::HTTPS } else { Scheme::HTTP })
-        .authority(host.as_bytes())
+        .authority(host)
         .path_and_query(target)
         .build()
         .map_err(|_| LocalReply::bad_request("the rewritten host is malformed"))
@@ -266,22 +305,21 @@ fn internal(detail: &'static str) -> LocalReply {
 
 /// An upstream that answers by 101 speaks what the client has asked for, and nothing else.
 pub(super) fn is_agreed(head: &Head, answer: &HeaderMap) -> bool {
-    let mut protocols = strict::words(answer, &UPGRADE).peekable();
+    let mut protocols = words(answer, &UPGRADE).peekable();
     protocols.peek().is_some()
         && protocols.all(|protocol| {
             !strict::is_http2_protocol(protocol)
-                && strict::words(&head.headers, &UPGRADE).any(|asked| asked.eq_ignore_ascii_case(protocol))
+                && words(&head.headers, &UPGRADE).any(|asked| asked.eq_ignore_ascii_case(protocol))
         })
 }
 
 /// An informational answer as the client gets it: it has no body whatever it says.
-pub(super) fn informational(header: Box<ResponseHeader>) -> Box<ResponseHeader> {
-    let mut parts: http::response::Parts = (*header).into();
+pub(super) fn informational(mut parts: http::response::Parts) -> http::response::Parts {
     strip_hop(&mut parts.headers);
     for name in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER, UPGRADE] {
         parts.headers.remove(name);
     }
-    reply::boxed(parts)
+    parts
 }
 
 /// Makes an upstream's answer fit for the client, before policies see it. `trailers` can follow it.
@@ -397,17 +435,35 @@ mod tests {
         assert_ne!(request_id(), id);
     }
 
+    fn head() -> Head {
+        Head {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            scheme: "http",
+            authority: "h".into(),
+            target: PathAndQuery::from_static("/"),
+            headers: HeaderMap::from_iter([(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from_static("7"))]),
+            body: false,
+            length: None,
+            grpc: false,
+            upgrade: false,
+        }
+    }
+
     #[test]
     fn the_shorter_limit_is_announced() {
         let announced = |total, per_try| {
-            let mut headers = HeaderMap::new();
-            announce_timeout(&mut headers, total, per_try);
-            headers.get(X_ENVOY_EXPECTED_TIMEOUT).map(|value| value.to_str().unwrap().to_owned())
+            let head = head();
+            let mut outgoing = Outgoing::new(&head);
+            outgoing.announce_timeout(total, per_try);
+            let values: Vec<_> =
+                outgoing.fields().map(|(_, value)| value.to_str().unwrap().to_owned()).collect();
+            values.join(" ")
         };
         let second = Some(Duration::from_secs(1));
-        assert_eq!(announced(Some(Duration::from_secs(15)), second).as_deref(), Some("1000"));
-        assert_eq!(announced(None, second).as_deref(), Some("1000"));
-        assert_eq!(announced(second, None).as_deref(), Some("1000"));
-        assert_eq!(announced(None, None), None);
+        assert_eq!(announced(Some(Duration::from_secs(15)), second), "1000");
+        assert_eq!(announced(None, second), "1000");
+        assert_eq!(announced(second, None), "1000");
+        assert_eq!(announced(None, None), "7");
     }
 }

@@ -10,14 +10,21 @@ pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(3600);
 pub const FIRST_BYTE: Duration = Duration::from_secs(60);
 /// From the first byte of an HTTP/1 request header to its last; later is 408.
 pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes of a request header, request line included; more is 431. Envoy's `maxRequestHeadersKb` default.
+/// Bytes of a header, first line included; more is 431 in a request, 502 in an answer. Envoy's `maxRequestHeadersKb`
+/// default, which is also its limit for answers.
 pub const HEADER_BYTES: usize = 60 * 1024;
 /// The same for HTTP/2, which counts 32 bytes more for each field (RFC 9113 6.5.2).
 pub const H2_HEADER_BYTES: u32 = HEADER_BYTES as u32 + 32 * (HEADER_FIELDS as u32 + 4);
-/// Fields of a request header; more is 431. Envoy's `maxHeadersCount` default.
+/// Fields of a header; more is 431 in a request, 502 in an answer. Envoy's `maxHeadersCount` default.
 pub const HEADER_FIELDS: usize = 100;
 /// Longest `content-length` that is believed, in digits: below 2^63 whatever the digits are.
 pub const CONTENT_LENGTH_DIGITS: usize = 18;
+/// Hexadecimal digits of a chunk's size, leading zeros included: below 2^60 whatever they are.
+pub const CHUNK_SIZE_DIGITS: u8 = 15;
+/// Bytes of all chunk extensions of one body: they are read past, and nobody is known to send any.
+pub const CHUNK_EXTENSION_BYTES: usize = 4 * 1024;
+/// Bytes of a trailer section. It may have as many fields as a header.
+pub const TRAILER_BYTES: usize = 8 * 1024;
 
 /// Nothing in either direction of a request for this long ends it. Envoy's `streamIdleTimeout` default.
 pub const STREAM_IDLE: Duration = Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! The request engine: one task per request on Pingora's HTTP sessions, from the request header to the last byte of the
+//! The request engine: one task per HTTP/1 connection or HTTP/2 stream, from the request header to the last byte of the
 //! answer.
 //!
 //! Owns everything between an accepted connection and an upstream's socket: strict request checks, routing through the
@@ -18,9 +18,10 @@ mod downstream;
 mod exchange;
 mod failure;
 mod forward;
+mod h1;
 mod io;
-mod lazy;
 pub mod limits;
+mod list;
 pub mod metrics;
 mod outbox;
 mod phases;
@@ -31,8 +32,9 @@ mod retry;
 mod socket;
 mod span;
 mod strict;
+mod timer;
+mod transport;
 mod upstream;
-mod wire;
 
 use std::sync::Arc;
 
@@ -56,8 +58,10 @@ pub use crate::policy::TlsFacts;
 use crate::runtime::Runtime;
 use downstream::Downstream;
 use exchange::Exchange;
+use h1::Server;
 use phases::Serving;
 use pool::Pool;
+use transport::Transport;
 
 /// What all engines of one worker share.
 pub struct Shared {
@@ -103,7 +107,6 @@ impl Engine {
     /// An engine without connections yet.
     pub fn new(shared: Arc<Shared>) -> Self {
         let mut options = HttpServerOptions::default();
-        options.h2c = true;
         options.h2_idle_timeout = Some(limits::KEEPALIVE_IDLE);
         Engine { shared, pool: Arc::default(), options }
     }
@@ -111,29 +114,51 @@ impl Engine {
     /// Serves one connection to its end, inside the data thread's tokio runtime. `drain` becomes true when the
     /// connection shall end: idle it closes at once, else after its current requests.
     pub async fn serve(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
-        // Nothing comes back: keep-alive is handled inside.
-        let _ = self.process_new(Box::new(conn.draining_with(drain)), drain).await;
+        if conn.http2() {
+            return self.http2(conn, drain).await;
+        }
+        let Conn { io, fd, info } = conn;
+        let mut server = Box::new(Server::new(io, drain));
+        // Over TLS it would have been agreed on.
+        if info.tls.is_none() && server.speaks_http2().await {
+            return self.http2(Conn { io: server.into_io(), fd, info }, drain).await;
+        }
+        let mut down = Downstream::H1(server);
+        while let Some(next) = self.request(down, &info, drain).await {
+            down = next;
+        }
     }
 
-    async fn request(&self, mut down: Downstream, drain: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        let Some(info) = down.info() else {
-            tracing::error!("a connection that did not come through Engine::serve");
-            return None;
-        };
+    async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
+        let app = Http2 { engine: self.clone(), info: conn.info };
+        // Nothing comes back: streams end with their connection.
+        let _ = Arc::new(app).process_new(Box::new(Transport::new(conn.io, conn.fd, ())), drain).await;
+    }
+
+    /// Serves one request; gives the connection back if it can carry another one.
+    async fn request(
+        &self,
+        mut down: Downstream,
+        info: &Arc<ConnInfo>,
+        drain: &ShutdownWatch,
+    ) -> Option<Downstream> {
         match down.read_request().await {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(reply) => {
-                let mut exchange = Exchange::begin(&self.shared, info);
+            Ok(()) => {}
+            Err(None) => return None,
+            Err(Some(reply)) => {
+                let mut exchange = Exchange::begin(&self.shared, info.clone());
+                exchange.refused(down.seen());
                 exchange.replied(&reply);
                 exchange.finish(None, (0, 0));
                 down.refuse(reply).await;
                 return None;
             }
         }
-        let mut exchange = Exchange::begin(&self.shared, info);
+        let mut exchange = Exchange::begin(&self.shared, info.clone());
+        down.lend_timer(&mut exchange.clock);
         let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
         let (head, whole) = serving.run().await;
+        down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes());
         if whole {
             return down.finish_request().await;
@@ -143,14 +168,23 @@ impl Engine {
     }
 }
 
+/// One HTTP/2 connection.
+struct Http2 {
+    engine: Arc<Engine>,
+    info: Arc<ConnInfo>,
+}
+
 #[async_trait]
-impl HttpServerApp for Engine {
+impl HttpServerApp for Http2 {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
         drain: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        self.request(Downstream::new(session), drain).await
+        if let ServerSession::H2(session) = session {
+            self.engine.request(Downstream::h2(session), &self.info, drain).await;
+        }
+        None
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -165,6 +199,6 @@ impl HttpServerApp for Engine {
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
+        Some(&self.engine.options)
     }
 }

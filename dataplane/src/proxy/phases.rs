@@ -14,7 +14,7 @@ use super::downstream::{Downstream, Gone};
 use super::exchange::Exchange;
 use super::forward;
 use super::pool::Pool;
-use super::reply::{self, LocalReply, Reason};
+use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
 use crate::policy::{Plan, Progress, RequestCx, ResponseCx};
 use crate::runtime::{Action, Destination, Redirect, Route, Target, VirtualHost};
@@ -101,7 +101,7 @@ impl Serving<'_> {
         let mut head = match strict::admit(self.down, &self.exchange.info) {
             Ok(head) => head,
             Err(reply) => {
-                self.exchange.refused(self.down.header());
+                self.exchange.refused(self.down.seen());
                 return Err(reply);
             }
         };
@@ -222,7 +222,7 @@ impl Serving<'_> {
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
         self.exchange.replied(&reply);
         if reply.reason.closes() || *self.drain.borrow() {
-            self.down.set_keepalive(false);
+            self.down.close_after();
         } else {
             let rest = head.and_then(certain_length);
             std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
@@ -241,14 +241,14 @@ impl Serving<'_> {
             is_head,
             end,
         );
-        let sent = self
-            .down
-            .respond(reply::boxed(parts), end)
-            .and_then(|()| if end { Ok(()) } else { self.down.push(body) })
-            .and_then(|()| self.down.finish(None));
+        let sent = self.down.respond(parts, end);
         if sent.is_err() {
             return false;
         }
+        if !end {
+            self.down.push(body);
+        }
+        self.down.finish(None);
         self.exchange.clock.lift();
         let down = &mut *self.down;
         matches!(self.exchange.clock.run(std::future::poll_fn(|cx| down.poll_drain(cx))).await, Ok(Ok(())))

@@ -9,18 +9,17 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pingora_core::connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake};
-use pingora_core::protocols::Stream;
-use pingora_core::protocols::http::v1::client::HttpSession as H1;
 use pingora_core::protocols::http::v2::client::Http2Session as H2;
 use tokio::time::Instant;
 
-use super::connect::{Key, Target, dial};
+use super::connect::{Dialed, Key, Target, dial};
 use super::failure::{Failure, Kind};
+use super::h1::Client;
 use super::limits;
-use super::wire::Wire;
+use super::transport::Transport;
 
 struct Idle {
-    wire: Box<Wire>,
+    client: Box<Client>,
     since: Instant,
 }
 
@@ -54,7 +53,7 @@ pub(super) struct Pool {
 
 /// A connection, or a stream of one, for one request.
 pub(super) enum Lease {
-    H1(Box<H1>),
+    H1(Box<Client>),
     H2(Box<H2>),
 }
 
@@ -73,34 +72,34 @@ impl Pool {
     }
 
     async fn acquire_h1(&self, target: &Target, fresh: bool) -> Result<(Lease, bool), Failure> {
-        if !fresh && let Some(wire) = self.take_idle(&target.key()) {
-            return Ok((h1(wire), true));
+        if !fresh && let Some(client) = self.take_idle(&target.key()) {
+            return Ok((Lease::H1(client), true));
         }
-        dial(target).await.map(|wire| (h1(Box::new(wire)), false))
+        let Dialed { io, open, .. } = dial(target).await?;
+        Ok((Lease::H1(Box::new(Client::new(io, open))), false))
     }
 
     /// The connection that was used last and is still open.
-    fn take_idle(&self, key: &Key) -> Option<Box<Wire>> {
+    fn take_idle(&self, key: &Key) -> Option<Box<Client>> {
         let mut pool = self.h1.lock();
         let idle = pool.get_mut(key)?;
         while let Some(mut one) = idle.pop() {
-            if one.since.elapsed() < limits::POOL_IDLE && one.wire.is_quiet() {
-                return Some(one.wire);
+            if one.since.elapsed() < limits::POOL_IDLE && one.client.is_quiet() {
+                return Some(one.client);
             }
         }
         None
     }
 
     /// Takes back a connection whose request and answer are complete.
-    pub(super) fn put_back(&self, target: &Target, stream: Stream) {
-        let Ok(wire) = stream.into_any().downcast::<Wire>() else { return };
-        if target.max_requests.is_some_and(|max| wire.uses >= max) {
+    pub(super) fn put_back(&self, target: &Target, client: Box<Client>) {
+        if target.max_requests.is_some_and(|max| client.uses >= max) {
             return;
         }
         let mut pool = self.h1.lock();
         let idle = pool.entry(target.key()).or_default();
         if idle.len() < limits::POOL_SIZE {
-            idle.push(Idle { wire, since: Instant::now() });
+            idle.push(Idle { client, since: Instant::now() });
         }
     }
 
@@ -134,7 +133,7 @@ impl Pool {
 
     fn sweep(&self) {
         self.h1.lock().retain(|_, idle| {
-            idle.retain_mut(|one| one.since.elapsed() < limits::POOL_IDLE && one.wire.is_quiet());
+            idle.retain_mut(|one| one.since.elapsed() < limits::POOL_IDLE && one.client.is_quiet());
             !idle.is_empty()
         });
         self.h2.lock().retain(|_, group| {
@@ -146,11 +145,6 @@ impl Pool {
             !conns.is_empty() || Arc::strong_count(group) > 1
         });
     }
-}
-
-fn h1(mut wire: Box<Wire>) -> Lease {
-    wire.uses = wire.uses.saturating_add(1);
-    Lease::H1(Box::new(H1::new(wire)))
 }
 
 impl Group {
@@ -186,13 +180,13 @@ impl Group {
     }
 
     async fn connect(&self, target: &Target) -> Result<H2, Failure> {
-        let wire = dial(target).await?;
+        let Dialed { io, fd, open } = dial(target).await?;
         let mut settings = H2HandshakeSettings::new();
         settings.max_streams = limits::H2_STREAMS;
         settings.stream_window_size = Some(limits::H2_STREAM_WINDOW);
         settings.connection_window_size = Some(limits::H2_CONNECTION_WINDOW);
         let failed = |error: Box<pingora_error::Error>| Failure::new(Kind::Connect, error.to_string());
-        let conn = handshake(Box::new(wire), settings).await.map_err(failed)?;
+        let conn = handshake(Box::new(Transport::new(io, fd, open)), settings).await.map_err(failed)?;
         let stream = conn
             .spawn_stream()
             .await

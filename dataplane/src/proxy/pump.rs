@@ -5,7 +5,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use pingora_http::ResponseHeader;
+use http::response::Parts;
 
 use super::body::Body;
 use super::clock::{Clock, Expired};
@@ -13,7 +13,7 @@ use super::downstream::{Downstream, Gone};
 use super::failure::{Failure, Kind};
 use super::forward;
 use super::limits;
-use super::upstream::{Broken, Upstream};
+use super::upstream::Upstream;
 
 /// Why the pump stopped before the end.
 #[derive(Debug)]
@@ -21,15 +21,6 @@ pub(super) enum Stop {
     Client(Gone),
     Upstream(Failure),
     Expired(Expired),
-}
-
-impl From<Broken> for Stop {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Client(gone) => Stop::Client(gone),
-            Broken::Upstream(failure) => Stop::Upstream(failure),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +124,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Runs until a response header that is not merely informational.
-    pub(super) async fn until_header(&mut self) -> Result<Box<ResponseHeader>, Stop> {
+    pub(super) async fn until_header(&mut self) -> Result<Parts, Stop> {
         std::future::poll_fn(|cx| self.poll_until_header(cx)).await
     }
 
@@ -141,7 +132,7 @@ impl<'a> Pump<'a> {
     pub(super) async fn until_end(&mut self, ended: bool) -> Result<(), Stop> {
         if ended {
             // Nothing to read, not even trailers.
-            self.down.finish(None).map_err(Stop::Client)?;
+            self.down.finish(None);
             self.download = Download::Flush;
         }
         std::future::poll_fn(|cx| self.poll_until_end(cx)).await
@@ -170,7 +161,7 @@ impl<'a> Pump<'a> {
         self.refused.as_ref()
     }
 
-    fn poll_until_header(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<ResponseHeader>, Stop>> {
+    fn poll_until_header(&mut self, cx: &mut Context<'_>) -> Poll<Result<Parts, Stop>> {
         let _ = self.poll_upload(cx)?;
         while let Poll::Ready(header) = self.up.poll_header(cx) {
             let header = header.map_err(Stop::Upstream)?;
@@ -185,7 +176,7 @@ impl<'a> Pump<'a> {
             }
             // 100 was answered by the gateway itself, when it was asked for.
             if header.status.as_u16() != 100 {
-                self.down.inform(forward::informational(header)).map_err(Stop::Client)?;
+                self.down.inform(&forward::informational(header));
             }
         }
         self.poll_others(cx)
@@ -263,19 +254,15 @@ impl<'a> Pump<'a> {
     }
 
     fn send(&mut self, piece: Option<bytes::Bytes>) {
-        let sent = match piece {
-            Some(piece) => self.up.push(piece),
-            None => Ok(()),
-        };
-        let sent = sent.and_then(|()| {
-            if !self.body.is_sent() {
-                return Ok(());
-            }
-            self.clock.request_complete();
-            self.upload = Upload::Flush;
-            self.up.finish()
-        });
-        if let Err(failure) = sent {
+        if let Some(piece) = piece {
+            self.up.push(piece);
+        }
+        if !self.body.is_sent() {
+            return;
+        }
+        self.clock.request_complete();
+        self.upload = Upload::Flush;
+        if let Err(failure) = self.up.finish() {
             self.stop_upload(failure);
         }
     }
@@ -299,7 +286,7 @@ impl<'a> Pump<'a> {
                 Download::Body => match self.up.poll_body_into(self.down, cx) {
                     Poll::Ready(more) => {
                         self.clock.touch();
-                        if !more? || (!self.tunnel && self.up.body_is_done()) {
+                        if !more.map_err(Stop::Upstream)? || (!self.tunnel && self.up.body_is_done()) {
                             self.download = Download::Trailers;
                         }
                     }
@@ -307,7 +294,7 @@ impl<'a> Pump<'a> {
                 },
                 Download::Trailers => {
                     let trailers = ready!(self.up.poll_trailers(cx)).map_err(Stop::Upstream)?;
-                    self.down.finish(trailers).map_err(Stop::Client)?;
+                    self.down.finish(trailers);
                     self.download = Download::Flush;
                 }
                 Download::Flush => self.download = Download::Done,

@@ -7,7 +7,8 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
-use pingora_http::ResponseHeader;
+
+use super::h1::Invalid;
 
 /// Why the gateway answered, or ended, a request itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,10 @@ pub enum Reason {
     BadRequest,
     /// The request header is too large or has too many fields.
     HeaderTooLarge,
+    /// The request target alone is larger than a header may be.
+    TargetTooLong,
+    /// A version of HTTP that is not spoken here.
+    VersionNotSupported,
     /// The request header did not arrive in time.
     HeaderTimeout,
     /// A transfer coding that is not served.
@@ -81,6 +86,8 @@ impl Reason {
             Reason::IdleTimeout => "idle_timeout",
             Reason::BadRequest => "bad_request",
             Reason::HeaderTooLarge => "header_too_large",
+            Reason::TargetTooLong => "target_too_long",
+            Reason::VersionNotSupported => "version_not_supported",
             Reason::HeaderTimeout => "header_timeout",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
@@ -109,6 +116,8 @@ impl Reason {
             Reason::IdleTimeout => "SI",
             Reason::BadRequest
             | Reason::HeaderTooLarge
+            | Reason::TargetTooLong
+            | Reason::VersionNotSupported
             | Reason::HeaderTimeout
             | Reason::UnsupportedCoding
             | Reason::ConnectNotAllowed => "DPE",
@@ -129,6 +138,8 @@ impl Reason {
             self,
             Reason::BadRequest
                 | Reason::HeaderTooLarge
+                | Reason::TargetTooLong
+                | Reason::VersionNotSupported
                 | Reason::HeaderTimeout
                 | Reason::UnsupportedCoding
                 | Reason::ConnectNotAllowed
@@ -166,6 +177,10 @@ impl Reason {
             Reason::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request"),
             Reason::HeaderTooLarge => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
+            }
+            Reason::TargetTooLong => (StatusCode::URI_TOO_LONG, "URI Too Long"),
+            Reason::VersionNotSupported => {
+                (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported")
             }
             Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request headers timed out"),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
@@ -206,6 +221,19 @@ pub struct LocalReply {
 impl From<Reason> for LocalReply {
     fn from(reason: Reason) -> Self {
         LocalReply::new(reason)
+    }
+}
+
+impl From<Invalid> for LocalReply {
+    fn from(invalid: Invalid) -> Self {
+        let reason = match invalid {
+            Invalid::Malformed(_) => Reason::BadRequest,
+            Invalid::TooLarge(_) => Reason::HeaderTooLarge,
+            Invalid::TargetTooLong => Reason::TargetTooLong,
+            Invalid::Coding => Reason::UnsupportedCoding,
+            Invalid::Version => Reason::VersionNotSupported,
+        };
+        LocalReply::new(reason).detail(invalid.detail())
     }
 }
 
@@ -327,11 +355,6 @@ fn grpc_message(body: &[u8]) -> Option<HeaderValue> {
         }
     }
     HeaderValue::try_from(text).ok()
-}
-
-/// The header in the form that Pingora's sessions take.
-pub(super) fn boxed(parts: http::response::Parts) -> Box<ResponseHeader> {
-    Box::new(ResponseHeader::from(parts))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::runtime::Route;
 use crate::upstream::Upstream;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 struct Fields<'a>(&'a HeaderMap);
 

@@ -1,20 +1,21 @@
 //! What a request must be before anything looks at it: one reading of its host, target and framing, within limits.
 //!
-//! Pingora's sessions take more than that (bare line feeds, a lost `content-length` beside `transfer-encoding`, any
-//! Host), and what is passed on leniently here can be read differently by the next hop. Owns the checks and the request
-//! in its checked form, [`Head`]. Must not route.
+//! What is passed on leniently here can be read differently by the next hop. What only the bytes of an HTTP/1 header
+//! show, `h1` has refused before. Owns the checks on parsed headers of both versions and the request in its checked form,
+//! [`Head`]. Must not route.
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use portcullis_shared::routing::normalize;
 
 use super::authority;
 use super::conn::ConnInfo;
 use super::downstream::Downstream;
+use super::h1::content_length;
 use super::limits;
+use super::list::words;
 use super::reply::{LocalReply, Reason, is_grpc};
 
 /// A request header that passed.
@@ -31,6 +32,8 @@ pub(super) struct Head {
     /// The fields; Host may be among them, but [`Head::authority`] is what counts.
     pub(super) headers: HeaderMap,
     pub(super) body: bool,
+    /// Its length, where the client has said it.
+    pub(super) length: Option<u64>,
     pub(super) grpc: bool,
     /// The client wants to speak something else after this request.
     pub(super) upgrade: bool,
@@ -45,138 +48,64 @@ impl Head {
 
 /// Checks the request that `down` has read and takes its header out of it.
 pub(super) fn admit(down: &mut Downstream, info: &ConnInfo) -> Result<Head, LocalReply> {
-    let raw = down.raw_header();
-    check_raw(&raw, down.header().headers.contains_key(TRANSFER_ENCODING))?;
-    check_fields(&down.header().headers, down.is_http2())?;
-    check_target(down)?;
-    let body = down.has_body();
-    check_framing(down.header(), body)?;
-    let authority = authority(down.header(), info)?;
-    let target = target(down.header())?;
+    let (parts, body) = (down.header(), down.has_body());
+    if parts.method == Method::CONNECT {
+        return Err(Reason::ConnectNotAllowed.into());
+    }
+    if down.is_http2() {
+        check_http2(parts)?;
+    }
+    let length = content_length(&parts.headers)?;
+    if !body && length.is_some_and(|length| length > 0) {
+        return Err(bad("content-length without content"));
+    }
+    let authority = authority(parts, info)?;
+    let target = target(parts)?;
     // Last, so that the log of a refused request can still look at it.
-    Ok(head(down.take_header(), authority, target, body, info))
+    Ok(head(down.take_header(), authority, target, (body, length), info))
 }
 
 fn bad(detail: &'static str) -> LocalReply {
     LocalReply::bad_request(detail)
 }
 
-/// What only the bytes of an HTTP/1 header show.
-fn check_raw(raw: &Bytes, coded: bool) -> Result<(), LocalReply> {
-    if raw.len() > limits::HEADER_BYTES {
-        return Err(too_large("header bytes"));
-    }
-    let mut previous = 0;
-    let mut first_line = true;
-    for byte in raw {
-        match byte {
-            b'\n' if previous != b'\r' => return Err(bad("a line ends without CR")),
-            b'\n' => first_line = false,
-            // The session drops it, so that the request would be another one than was asked for.
-            b'#' if first_line => return Err(bad("the target holds a fragment")),
-            _ => {}
-        }
-        previous = *byte;
-    }
-    // The session drops the length of a request that has both.
-    if coded && has_line(raw, b"content-length:") {
-        return Err(bad("content-length beside transfer-encoding"));
-    }
-    Ok(())
-}
-
-/// A raw header has a field whose line begins with `name`.
-pub(super) fn has_line(raw: &[u8], name: &[u8]) -> bool {
-    raw.split(|byte| *byte == b'\n')
-        .any(|line| line.get(..name.len()).is_some_and(|got| got.eq_ignore_ascii_case(name)))
-}
-
-fn too_large(detail: &'static str) -> LocalReply {
-    LocalReply::new(Reason::HeaderTooLarge).detail(detail)
-}
-
-fn check_fields(headers: &HeaderMap, http2: bool) -> Result<(), LocalReply> {
+/// What the protocol library leaves open, and `h1` checks while it reads.
+fn check_http2(parts: &Parts) -> Result<(), LocalReply> {
+    let headers = &parts.headers;
     if headers.len() > limits::HEADER_FIELDS {
-        return Err(too_large("header fields"));
+        return Err(LocalReply::new(Reason::HeaderTooLarge).detail("header fields"));
     }
     // The one byte that a name may hold here and RFC 9110 does not allow.
     if headers.keys().any(|name| name.as_str().contains('"')) {
         return Err(bad("a field name is not a token"));
     }
     // RFC 9113 8.2.1. Over HTTP/1 the same bytes are no part of the value, so the next hop would read another one.
-    if http2 && headers.values().any(|value| value.as_bytes().trim_ascii().len() != value.len()) {
+    if headers.values().any(|value| value.as_bytes().trim_ascii().len() != value.len()) {
         return Err(bad("a field value begins or ends with a space"));
     }
-    Ok(())
-}
-
-/// The form of the target: origin-form, absolute-form of http, or `OPTIONS *`.
-fn check_target(down: &Downstream) -> Result<(), LocalReply> {
-    let header = down.header();
-    if header.method == Method::CONNECT {
-        return Err(Reason::ConnectNotAllowed.into());
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Reason::UnsupportedCoding.into());
     }
-    if !header.raw_path_is_utf8() {
-        return Err(bad("the target is not ASCII"));
+    if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(bad("unknown scheme"));
     }
-    if down.is_http2() {
-        let scheme = header.uri.scheme_str();
-        if !matches!(scheme, None | Some("http" | "https")) {
-            return Err(bad("unknown scheme"));
-        }
-        return check_origin_form(&header.method, header.uri.path().as_bytes());
-    }
-    let target = header.raw_path();
-    match target.iter().position(|byte| *byte == b':').and_then(|at| target.split_at_checked(at)) {
-        // Pingora has compared its authority with Host; the path is what counts then.
-        Some((scheme, rest))
-            if (scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https"))
-                && rest.starts_with(b"://") =>
-        {
-            Ok(())
-        }
-        _ => check_origin_form(&header.method, target),
-    }
-}
-
-fn check_origin_form(method: &Method, path: &[u8]) -> Result<(), LocalReply> {
-    match path {
-        [b'/', ..] => Ok(()),
-        b"*" if *method == Method::OPTIONS => Ok(()),
+    match parts.uri.path() {
+        "*" if parts.method == Method::OPTIONS => Ok(()),
+        path if path.starts_with('/') => Ok(()),
         _ => Err(bad("the target is neither a path nor a URL")),
     }
 }
 
-/// How long the body is must have one answer.
-fn check_framing(parts: &Parts, body: bool) -> Result<(), LocalReply> {
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next()
-        && (codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return Err(Reason::UnsupportedCoding.into());
-    }
-    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return Ok(()) };
-    if lengths.next().is_some() {
-        return Err(bad("more than one content-length"));
-    }
-    let digits = length.as_bytes();
-    if digits.is_empty()
-        || digits.len() > limits::CONTENT_LENGTH_DIGITS
-        || !digits.iter().all(u8::is_ascii_digit)
-    {
-        return Err(bad("content-length is not a number"));
-    }
-    if !body && parts.version == Version::HTTP_2 && digits.iter().any(|digit| *digit != b'0') {
-        return Err(bad("content-length without content"));
-    }
-    Ok(())
-}
-
-fn head(mut parts: Parts, authority: Box<str>, target: PathAndQuery, body: bool, info: &ConnInfo) -> Head {
+fn head(
+    mut parts: Parts,
+    authority: Box<str>,
+    target: PathAndQuery,
+    (body, length): (bool, Option<u64>),
+    info: &ConnInfo,
+) -> Head {
     let scheme = match parts.uri.scheme_str() {
-        Some("https") => "https",
-        Some("http") => "http",
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+        Some(_) => "http",
         _ if info.tls.is_some() => "https",
         _ => "http",
     };
@@ -194,15 +123,24 @@ fn head(mut parts: Parts, authority: Box<str>, target: PathAndQuery, body: bool,
         grpc: is_grpc(&parts.headers),
         headers: parts.headers,
         body,
+        length,
         upgrade,
     }
 }
 
+/// Host, or what takes its place: `:authority`, or the authority of a target in absolute form (RFC 9112 3.2.2).
 fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
-    let host = parts.headers.get(HOST);
-    let text = match (host, parts.uri.authority()) {
-        (_, Some(authority)) => authority.as_str(),
-        (Some(host), None) => host.to_str().map_err(|_| bad("Host is not ASCII"))?,
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next().map(HeaderValue::to_str).transpose().map_err(|_| bad("Host is not ASCII"))?;
+    if hosts.next().is_some() {
+        return Err(bad("more than one Host"));
+    }
+    let text = match (parts.uri.authority(), host) {
+        // HTTP/1.1 wants a valid Host even where the target counts.
+        (Some(_), None) if parts.version == Version::HTTP_11 => return Err(bad("no Host")),
+        (Some(_), Some(host)) if !authority::is_valid(host) => return Err(bad("Host is malformed")),
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host,
         // HTTP/1.0 knows no Host: the client means the address that it connected to.
         (None, None) if parts.version == Version::HTTP_10 => return Ok(info.local.to_string().into()),
         (None, None) => return Err(bad("no Host")),
@@ -215,6 +153,11 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
 
 fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
     let Some(came) = parts.uri.path_and_query() else { return Ok(PathAndQuery::from_static("/")) };
+    if came.as_str().starts_with('?') {
+        // `http://host?query`: an empty path is a slash (RFC 9110 4.2.3).
+        let path = format!("/{}", came.as_str());
+        return PathAndQuery::try_from(path).map_err(|_| bad("the path is malformed"));
+    }
     // The path is encoded, but a query is passed on as it came.
     if came.query().is_some_and(|query| !query.is_ascii()) {
         return Err(bad("the query is not ASCII"));
@@ -238,16 +181,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     if let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
         headers.insert(COOKIE, joined);
     }
-}
-
-/// The words of a list, over all its fields.
-pub(super) fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|word| !word.is_empty())
 }
 
 /// HTTP/2 by whatever name: in a tunnel its requests would pass without being looked at.

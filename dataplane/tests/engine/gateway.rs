@@ -204,7 +204,7 @@ impl Gateway {
                             Conn::tls(stream, info)
                         }
                     };
-                    engine.serve(conn.unwrap(), &watch).await;
+                    engine.serve(conn, &watch).await;
                 });
             }
         });

@@ -20,7 +20,7 @@ async fn no_host_and_no_route_are_404_without_a_body() {
     for (host, reason) in [("b.test", "no_virtual_host"), ("a.test", "no_route"), ("A.TEST", "no_route")] {
         let (head, body) = client.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
         assert_eq!((status(&head), body.as_str()), (404, ""));
-        assert_eq!(header(&head, "connection"), Some("keep-alive"));
+        assert_eq!(header(&head, "connection"), None);
         assert_eq!(header(&head, "server"), Some("portcullis"));
         let count = if reason == "no_virtual_host" { 1 } else { 2 };
         let lines = gateway.lines(count).await;
@@ -157,7 +157,7 @@ async fn a_small_body_that_nobody_wants_does_not_cost_the_connection() {
         ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", ""),
     ] {
         let (head, _) = client.ask(&format!("POST / HTTP/1.1\r\nHost: h\r\n{request}")).await;
-        assert_eq!((status(&head), header(&head, "connection")), (403, Some("keep-alive")), "{request}");
+        assert_eq!((status(&head), header(&head, "connection")), (403, None), "{request}");
         client.send(later).await;
     }
     // Whether this body comes is the client's choice.

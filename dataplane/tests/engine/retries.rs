@@ -34,7 +34,7 @@ async fn without_a_rule_a_refused_connect_is_503() {
         "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
     );
     assert_eq!(header(&head, "content-type"), Some("text/plain"));
-    assert_eq!(header(&head, "connection"), Some("keep-alive"));
+    assert_eq!(header(&head, "connection"), None);
     let line = gateway.line().await;
     assert_eq!((line["reason"].as_str(), line["flags"].as_str()), (Some("connect_failed"), Some("UF")));
 }

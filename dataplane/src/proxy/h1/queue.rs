@@ -1,9 +1,7 @@
 //! A byte queue in front of a socket: writes never wait, the owner moves the bytes when it likes.
 //!
-//! An HTTP/1 session writes through `&mut self` with futures that lose bytes when dropped half way, so reading and
-//! writing one session at once would be impossible. With this queue under it every write is done at the first poll, and
-//! the pump drains the queue by `poll_drain` while it reads. Owns the queued bytes; must not decide when to stop
-//! reading the other side (the pump does, by [`Queue::len`]).
+//! So that reading and writing one connection at once needs no two tasks, and a header and its body leave in one write.
+//! Owns the queued bytes; must not decide when to stop reading the other side (the pump does, by [`Queue::len`]).
 
 use std::io;
 use std::pin::Pin;
@@ -14,9 +12,9 @@ use tokio::io::AsyncWrite;
 /// A buffer larger than this is given back to the allocator once it is empty.
 const KEEP: usize = 64 * 1024;
 
-/// Bytes accepted from a writer and not yet taken by the socket.
+/// Bytes that the socket has not taken yet.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(super) struct Queue {
     bytes: Vec<u8>,
     sent: usize,
     /// Bytes went into a TLS session since its last flush.
@@ -24,23 +22,23 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Takes all of `bytes`.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// Where to append.
+    pub(super) fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 
     /// Bytes that wait.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.sent
     }
 
-    /// Nothing of what was pushed since the queue was last empty has gone out.
-    pub fn untouched(&self) -> bool {
+    /// Nothing of what was appended since the queue was last empty has gone out.
+    pub(super) fn untouched(&self) -> bool {
         self.sent == 0 && !self.bytes.is_empty()
     }
 
     /// Moves bytes into `io` until the queue is empty and `io` is flushed, or `io` takes no more.
-    pub fn poll_drain<W>(&mut self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    pub(super) fn poll_drain<W>(&mut self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         W: AsyncWrite + Unpin,
     {
@@ -72,11 +70,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_pushed_comes_out_in_order_and_nothing_is_written_twice() {
+    fn what_is_appended_comes_out_in_order_and_nothing_is_written_twice() {
         let mut queue = Queue::default();
-        queue.push(b"one ");
-        queue.push(b"two");
+        queue.tail().extend_from_slice(b"one ");
+        queue.tail().extend_from_slice(b"two");
         assert_eq!(queue.len(), 7);
+        assert!(queue.untouched());
         let mut sink = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
         assert!(queue.poll_drain(&mut sink, &mut cx).is_ready());
