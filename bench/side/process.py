@@ -1,11 +1,13 @@
 """Processes that the run starts: each on one core, and none of them outlives the run, however that ends."""
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 PROXY_CORE, LOAD_CORE = 0, 1
@@ -25,18 +27,30 @@ def open_files():
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _settle(core):
+def alone(say):
+    """Holds a lock until the process ends: two runs on one machine would measure each other."""
+    path = os.path.join(tempfile.gettempdir(), "portcullis-bench.lock")
+    lock = open(path, "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another run measures on this machine; waiting for its end")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _settle(core, end):
     def before_exec():
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        _libc.prctl(PR_SET_PDEATHSIG, end)
         os.sched_setaffinity(0, {core} if core < os.cpu_count() else {0})
 
     return before_exec
 
 
-def spawn(command, core, environment=None, **streams):
-    """Starts it in a session of its own: Ctrl-C reaches the run only, which then decides the order."""
+def spawn(command, core, environment=None, end=signal.SIGTERM, **streams):
+    """Starts it in a session of its own: Ctrl-C reaches the run only, which then decides the order. `end` comes when we die."""
     process = subprocess.Popen(
-        command, start_new_session=True, env={**os.environ, **(environment or {})}, preexec_fn=_settle(core), **streams
+        command, start_new_session=True, env={**os.environ, **(environment or {})}, preexec_fn=_settle(core, end), **streams
     )
     _running.add(process)
     return process
@@ -51,10 +65,10 @@ def run(command, core, environment=None, timeout=60):
         stop(process)
 
 
-def stop(process, patience=15):
-    """SIGTERM to its session, SIGKILL when that does not help."""
+def stop(process, number=signal.SIGTERM, patience=15):
+    """The signal to its session, SIGKILL when that does not help."""
     if process.poll() is None:
-        _signal(process, signal.SIGTERM)
+        _signal(process, number)
         try:
             process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -65,7 +79,7 @@ def stop(process, patience=15):
 
 def stop_all():
     for process in list(_running):
-        stop(process, 5)
+        stop(process, patience=5)
 
 
 def _signal(process, number):
@@ -73,6 +87,16 @@ def _signal(process, number):
         os.killpg(process.pid, number)
     except ProcessLookupError:
         pass
+
+
+def ensure_free(port):
+    """Somebody else behind the port would be measured in the place of what is started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise RuntimeError(f"port {port}: {error.strerror}") from error
 
 
 def wait_port(port, process, seconds=120):

@@ -38,6 +38,11 @@ def number(value):
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
+def share(value):
+    """A ratio, with a digit more where two would say nothing."""
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
 def spread(values):
     ordered = sorted(values)
     middle = number(statistics.median(ordered))
@@ -55,7 +60,7 @@ def judge(scenario, bound, measured):
         value, shown = statistics.median(ours.figures), spread(ours.figures)
     else:
         value, low, high = ratio(ours, other)
-        shown = f"{value:.2f}" if len(ours.figures) < 2 else f"{value:.2f} ({low:.2f}-{high:.2f})"
+        shown = share(value) if len(ours.figures) < 2 else f"{share(value)} ({share(low)}-{share(high)})"
     if bound.most is None:
         return shown, None
     return shown, Verdict(scenario.title, what, limit(scenario, bound), shown, round(value, 2) <= bound.most)

@@ -17,12 +17,12 @@ def measure(scenario, bench):
     wanted = min(bench.connections, connections_that_fit())
     if wanted < 10_000:
         bench.note(f"{scenario.name}: {wanted} connections at most, by this run's length or its limit of {process.open_files()} open files")
-    steps = [step for step in (1000, wanted // 2, wanted) if step <= wanted]
+    steps = sorted({min(step, wanted) for step in (1000, wanted // 2, wanted)} if wanted > 1000 else {wanted})
     # One after the other, on a proxy that has not carried anything before.
     for case in scenario.cases:
         with bench.running(scenario, [case]) as peers:
             if case.key in peers:
-                hold(bench, case, peers[case.key], sorted(set(steps)), measured[case.key])
+                hold(bench, case, peers[case.key], steps, measured[case.key])
     return {key: one for key, one in measured.items() if one.figures}
 
 

@@ -6,7 +6,7 @@ from load import percentile
 from peers.base import BACKENDS
 
 from . import Measured
-from .requests import attempt, fixed_rate, one_round
+from .requests import attempt, fixed_rate, one_round, paced
 
 
 def measure(scenario, bench):
@@ -17,15 +17,12 @@ def measure(scenario, bench):
             attempt(bench, case, lambda case=case: one_round(bench, case, peers[case.key], measured[case.key]))
             measured[case.key].figures = []
         rate = fixed_rate(measured.values())
-        direct = []
+        direct, upstream = [], f"127.0.0.1:{BACKENDS['http1']}"
         for _ in range(bench.rounds):
-            base, failed = bench.load.paced(f"127.0.0.1:{BACKENDS['http1']}", cases[0].spec, cases[0].load, rate, bench.paced_seconds)
-            direct.append(percentile(base, 0.99))
+            direct.append(percentile(paced(bench, cases[0], upstream, rate), 0.99))
             for case in cases:
                 one = measured[case.key]
-                latencies, failed = bench.load.paced(peers[case.key].address, case.spec, case.load, rate, bench.paced_seconds)
-                if failed:
-                    bench.error(f"{case.key}: {failed} requests failed at {rate:.0f}/s")
+                latencies = paced(bench, case, peers[case.key].address, rate)
                 one.median_us.append(percentile(latencies, 0.5))
                 one.p99_us.append(percentile(latencies, 0.99))
                 # Nothing is added in less than no time; noise of the direct request must not make a negative ratio.

@@ -24,12 +24,11 @@ def measure(scenario, bench):
 
 def download(bench, case, peer, slow):
     """Reads the body, for the first seconds at a low rate if `slow`; the figure is the growth of memory in MiB."""
-    path = "/1g" if bench.rounds > 1 else "/1m"
     before = peer.memory()[0]
     peak, got, begin, sampled = before, 0, time.monotonic(), 0.0
     used = peer.cpu_seconds()
     with socket.create_connection(("127.0.0.1", peer.port), 10) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {case.load.host}\r\n\r\n".encode())
+        connection.sendall(f"GET /1g HTTP/1.1\r\nHost: {case.load.host}\r\n\r\n".encode())
         length, buffer = None, bytearray(MIB)
         head = b""
         while length is None or got < length:

@@ -49,6 +49,7 @@ class Backend:
             self._run([self.grpc_server, f"127.0.0.1:{BACKENDS['grpc']}"], BACKENDS["grpc"])
 
     def _run(self, command, port):
+        process.ensure_free(port)
         with open(os.path.join(self.dir, "log"), "a") as log:
             started = process.spawn(command, process.LOAD_CORE, stdout=log, stderr=subprocess.STDOUT)
         self.processes.append(started)

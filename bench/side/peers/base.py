@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 INSTALLED = os.environ.get("PORTCULLIS_BENCH_PEERS", os.path.join(ROOT, "target", "peers"))
 
 # Below the ports that the system gives to outgoing connections.
-BASE_PORT = 19610
-ADMIN_PORT = 19800
-BACKENDS = {"http1": 19600, "grpc": 19602}
-COLLECTOR_PORT = 19603
+BASE_PORT = 27610
+ADMIN_PORT = 27800
+BACKENDS = {"http1": 27600, "grpc": 27602}
+COLLECTOR_PORT = 27603
 # More than requests may be in flight, so that no upstream connection is closed for want of room in a pool.
 POOL = 4096
 
@@ -42,6 +43,7 @@ class Peer:
 
     name = ""
     program = ""
+    end = signal.SIGTERM  # what ends it at once
 
     def __init__(self, spec, files, index=0):
         self.spec, self.files = spec, files
@@ -91,15 +93,16 @@ class Peer:
         return {}
 
     def start(self):
+        process.ensure_free(self.port)
         command = self.render()
         with open(os.path.join(self.dir, "log"), "w") as log:
-            self.process = process.spawn(command, process.PROXY_CORE, self.environment(), stdout=log, stderr=subprocess.STDOUT)
+            self.process = process.spawn(command, process.PROXY_CORE, self.environment(), self.end, stdout=log, stderr=subprocess.STDOUT)
         process.wait_port(self.port, self.process)
         time.sleep(0.3)
 
     def stop(self):
         if self.process:
-            process.stop(self.process)
+            process.stop(self.process, self.end)
 
     def last_words(self):
         try:

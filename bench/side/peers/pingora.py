@@ -1,12 +1,14 @@
 """A bare pingora-proxy that does nothing but forward: bench/src/bin/bare-pingora.rs."""
 
 import os
+import signal
 
 from .base import Peer
 
 
 class BarePingora(Peer):
     name, program = "pingora", "bare-pingora"
+    end = signal.SIGINT  # SIGTERM waits for minutes
 
     @classmethod
     def path(cls, files):
