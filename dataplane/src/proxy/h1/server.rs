@@ -475,7 +475,7 @@ mod tests {
             server.respond(StatusCode::OK, &HeaderMap::new(), true);
             server.finish();
             poll_fn(|cx| server.poll_drain(cx)).await.unwrap();
-            assert!(server.next().await);
+            assert!(server.next());
             tokio::select! {
                 biased;
                 _ = poll_fn(|cx| server.poll_request(cx)) => panic!("nothing was sent"),
