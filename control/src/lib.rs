@@ -1,11 +1,12 @@
 //! The control side of Portcullis: owns configuration, secrets and validation, and streams compiled tables to workers.
 //!
-//! Two rings. The **core** (resource, ir, translate, policy, upstream, function, compile) is pure: no tokio, no ractor,
-//! no I/O. The **shell** (everything else) holds the actors and sockets. The core never imports the shell.
+//! Two rings. The **core** (resource, ir, translate, policy, upstream, function, compile, ordered) is pure: no tokio, no
+//! ractor, no I/O. The **shell** (everything else) holds the actors and sockets. The core never imports the shell.
 
 // -- core --
 pub mod compile;
 pub mod ir;
+pub mod ordered;
 pub mod policy;
 pub mod resource;
 pub mod translate;

@@ -66,7 +66,7 @@ pub struct Settings {
     pub namespace: String,
 
     /// Build after this long without a further change.
-    #[arg(long, env = "PORTCULLIS_DEBOUNCE", value_name = "DURATION", default_value = "5ms",
+    #[arg(long, env = "PORTCULLIS_DEBOUNCE", value_name = "DURATION", default_value = "1ms",
           value_parser = humantime::parse_duration)]
     pub debounce: Duration,
 

@@ -68,6 +68,29 @@ pub struct Set {
     pub incomplete: Vec<PathBuf>,
 }
 
+impl Set {
+    /// What stands in this list and not at the same place in `newer`, and the other way round. An entry that only moved
+    /// is in both. Nothing is looked at but places in memory, so that it costs little among very many.
+    #[must_use]
+    pub fn differing<'a>(&'a self, newer: &'a Self) -> (Vec<&'a Arc<Entry>>, Vec<&'a Arc<Entry>>) {
+        let (old, new) = middle(&self.entries, &newer.entries);
+        if old.len() != new.len() {
+            return (old.iter().collect(), new.iter().collect());
+        }
+        old.iter().zip(new).filter(|(old, new)| !Arc::ptr_eq(old, new)).unzip()
+    }
+}
+
+/// What is between the common beginning and the common end of two lists.
+fn middle<'a>(old: &'a [Arc<Entry>], new: &'a [Arc<Entry>]) -> (&'a [Arc<Entry>], &'a [Arc<Entry>]) {
+    let same = |(a, b): &(&Arc<Entry>, &Arc<Entry>)| Arc::ptr_eq(a, b);
+    let front = old.iter().zip(new).take_while(same).count();
+    let (old, new) = (old.get(front..).unwrap_or_default(), new.get(front..).unwrap_or_default());
+    let back = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+    let cut = |list: &'a [Arc<Entry>]| list.get(..list.len() - back).unwrap_or_default();
+    (cut(old), cut(new))
+}
+
 /// The newest set of every source.
 #[derive(Clone, Default)]
 pub struct Sources {

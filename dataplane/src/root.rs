@@ -60,6 +60,9 @@ pub enum Error {
 pub fn run(settings: Settings) -> Result<(), Error> {
     // One provider for the whole process. A second call (tests in one process) keeps the first.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // The first random bytes cost AWS-LC some 30 ms: while the cache is read, and not after it. Nobody waits for this
+    // thread; whoever needs bytes earlier does the same work.
+    std::thread::spawn(|| rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0]));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")

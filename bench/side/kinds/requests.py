@@ -1,5 +1,6 @@
 """CPU time for each request under full load, then latency at a fixed rate; cases alternate in every round."""
 
+import subprocess
 import time
 
 from load import LoadFailed, percentile
@@ -36,7 +37,7 @@ def measure(scenario, bench):
 def attempt(bench, case, what):
     try:
         what()
-    except LoadFailed as error:
+    except (LoadFailed, subprocess.TimeoutExpired) as error:
         bench.error(f"{case.key}: {error}")
 
 

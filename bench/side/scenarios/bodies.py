@@ -2,7 +2,7 @@
 
 from spec import Bound, Case, Load, Scenario, Spec, against
 
-PEERS = {"pingora": None, "envoy": 1.0, "nginx": None, "haproxy": None}
+PEERS = {"envoy": 1.0, "nginx": None}
 
 down_cases, down_bounds = against(PEERS, Spec(), Load(connections=100, path="/1m", paced=False))
 up_cases, up_bounds = against(PEERS, Spec(), Load(connections=100, path="/upload", body=1 << 20, paced=False))

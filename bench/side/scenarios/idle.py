@@ -7,11 +7,8 @@ KINDS = {"plain": Spec(), "TLS": Spec(tls=True)}
 SCENARIOS = [
     Scenario(
         "idle", "10,000 idle connections",
-        tuple(Case(peer, spec, label=kind) for kind, spec in KINDS.items() for peer in ("portcullis", "envoy", "nginx", "haproxy")),
-        tuple(
-            Bound(f"portcullis {kind}", f"{peer} {kind}", most)
-            for kind in KINDS for peer, most in (("envoy", 1.0), ("nginx", None), ("haproxy", None))
-        ),
+        tuple(Case(peer, spec, label=kind) for kind, spec in KINDS.items() for peer in ("portcullis", "envoy")),
+        tuple(Bound(f"portcullis {kind}", f"envoy {kind}", 1.0) for kind in KINDS),
         kind="idle", figure="KiB/connection", note="each has made one request; proportional set size before and after",
     ),
 ]

@@ -3,7 +3,7 @@
 from spec import Load, Scenario, Spec, against
 
 TLS = Spec(tls=True)
-ALL = {"pingora": None, "envoy": 0.85, "nginx": 0.85, "haproxy": None}
+ALL = {"envoy": 0.85, "nginx": 0.85, "haproxy": None}
 NOTE = "TLS 1.3, AES-128-GCM, X25519, ECDSA P-256; one request on each connection"
 
 

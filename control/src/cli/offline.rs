@@ -5,6 +5,7 @@
 use super::Failure;
 use crate::compile::{self, Table};
 use crate::keyring;
+use crate::ordered::Ordered;
 use crate::resource::{Entry, Finding, ObjectRef};
 use crate::source::file;
 use crate::translate::{self, CertificateSource, ObjectReport, Report, Snapshot};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 /// What control would make of a folder.
 pub struct Checked {
     /// Everything that was read, by resource.
-    pub entries: BTreeMap<ObjectRef, Arc<Entry>>,
+    pub entries: Ordered<ObjectRef, Arc<Entry>>,
     /// What is said about each.
     pub report: Arc<Report>,
     /// Files and documents that cannot be used at all: not valid YAML, no name, defined twice.
@@ -33,7 +34,7 @@ pub fn check(folder: &Path, namespace: &str) -> Result<Checked, Failure> {
     let loaded = file::load(folder, namespace)
         .map_err(|error| Failure::Usage(format!("{}: {error}", folder.display())))?;
     let listed: Vec<Arc<Entry>> = loaded.entries().cloned().collect();
-    let entries: BTreeMap<ObjectRef, Arc<Entry>> =
+    let entries: Ordered<ObjectRef, Arc<Entry>> =
         listed.iter().map(|entry| (entry.id.clone(), Arc::clone(entry))).collect();
     let mut snapshot = Snapshot {
         entries,

@@ -1,13 +1,13 @@
-//! A table in the making: the last one with changes. Nothing is copied while nothing differs.
+//! A table in the making: the last one with changes.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_proto::table::v1::Kind;
 use portcullis_shared::version::TableDigest;
 
 use super::{Key, Table, TableEntry, too_large};
+use crate::ordered::Ordered;
 
 /// Entries to put and to take away.
 #[derive(Debug, Clone, Default)]
@@ -16,18 +16,18 @@ pub(super) struct Delta {
     pub removes: Vec<Key>,
 }
 
-pub(super) struct Draft<'t> {
-    entries: Cow<'t, BTreeMap<Key, Arc<TableEntry>>>,
+pub(super) struct Draft {
+    entries: Ordered<Key, Arc<TableEntry>>,
     refused: BTreeSet<Key>,
     digest: TableDigest,
     changed: bool,
 }
 
-impl<'t> Draft<'t> {
+impl Draft {
     /// The last table, with the digest that is kept along.
-    pub(super) fn new(table: &'t Table, digest: TableDigest) -> Self {
+    pub(super) fn new(table: &Table, digest: TableDigest) -> Self {
         Self {
-            entries: Cow::Borrowed(&table.entries),
+            entries: table.entries.clone(),
             refused: table.refused.iter().cloned().collect(),
             digest,
             changed: false,
@@ -64,15 +64,12 @@ impl<'t> Draft<'t> {
             return;
         }
         self.digest.add(key.0, &key.1, &entry.digest);
-        self.entries.to_mut().insert(key, entry);
+        self.entries.insert(key, entry);
     }
 
     fn remove(&mut self, key: &Key) {
         self.changed |= self.refused.remove(key);
-        if !self.entries.contains_key(key) {
-            return;
-        }
-        if let Some(gone) = self.entries.to_mut().remove(key) {
+        if let Some(gone) = self.entries.remove(key) {
             self.digest.remove(key.0, &key.1, &gone.digest);
             self.changed = true;
         }
@@ -84,7 +81,7 @@ impl<'t> Draft<'t> {
             return None;
         }
         let refused = self.refused.into_iter().collect();
-        let table = Table { digest: self.digest.get(), entries: self.entries.into_owned(), refused };
+        let table = Table { digest: self.digest.get(), entries: self.entries, refused };
         Some((table, self.digest))
     }
 }

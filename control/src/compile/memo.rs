@@ -13,6 +13,7 @@ use portcullis_shared::version::TableDigest;
 use super::draft::{Delta, Draft};
 use super::{Key, Table, TableEntry, lower, seal};
 use crate::ir::{Ir, Listener, Placement, Proxy, Split, Upstream};
+use crate::translate::SecretIndex;
 
 /// Results of the last compilation. An empty one gives the same tables, more slowly.
 #[derive(Debug, Default)]
@@ -30,6 +31,16 @@ struct ProxyMemo {
     hosts: Made<Placement>,
     table: Arc<Table>,
     digest: TableDigest,
+    /// What the certificates were found from: listeners, upstreams, facts of secrets.
+    material: Option<Material>,
+}
+
+/// The same objects again name the same certificates.
+#[derive(Debug)]
+struct Material {
+    listeners: Vec<Arc<Listener>>,
+    upstreams: Arc<BTreeMap<Arc<str>, Arc<Upstream>>>,
+    secrets: SecretIndex,
 }
 
 /// Inputs and their entries, in order of name.
@@ -46,7 +57,7 @@ impl<T: Clone> Made<T> {
     /// Takes over `inputs`, which come in order of name, and says what differs.
     fn update<'a>(
         &mut self,
-        inputs: impl Iterator<Item = (&'a Arc<str>, &'a T)>,
+        inputs: impl Iterator<Item = (&'a Arc<str>, &'a T)> + Clone,
         kind: Kind,
         same: impl Fn(&T, &T) -> bool,
         make: impl Fn(&T) -> Resource,
@@ -54,6 +65,13 @@ impl<T: Clone> Made<T> {
     where
         T: 'a,
     {
+        let names = |inputs: &mut dyn Iterator<Item = (&'a Arc<str>, &'a T)>| {
+            self.0.iter().all(|(_, key, _)| inputs.next().is_some_and(|(name, _)| Arc::ptr_eq(&key.1, name)))
+                && inputs.next().is_none()
+        };
+        if names(&mut inputs.clone()) {
+            return self.replace(inputs.map(|(_, input)| input), same, make);
+        }
         let mut delta = Delta::default();
         let mut old = std::mem::take(&mut self.0).into_iter().peekable();
         let mut new = Vec::with_capacity(inputs.size_hint().0);
@@ -81,6 +99,27 @@ impl<T: Clone> Made<T> {
         delta
     }
 
+    /// [`Self::update`] where none came or went: nothing but what differs is touched.
+    fn replace<'a>(
+        &mut self,
+        inputs: impl Iterator<Item = &'a T>,
+        same: impl Fn(&T, &T) -> bool,
+        make: impl Fn(&T) -> Resource,
+    ) -> Delta
+    where
+        T: 'a,
+    {
+        let mut delta = Delta::default();
+        for ((was, key, entry), input) in self.0.iter_mut().zip(inputs) {
+            if !same(was, input) {
+                *entry = seal(make(input));
+                *was = input.clone();
+                delta.upserts.push((key.clone(), Arc::clone(entry)));
+            }
+        }
+        delta
+    }
+
     /// Everything, for a table that has nothing yet.
     fn all(&self) -> Delta {
         let upserts = self.0.iter().map(|(_, key, entry)| (key.clone(), Arc::clone(entry))).collect();
@@ -92,6 +131,16 @@ impl<T: Clone> Made<T> {
 pub(super) struct Shared {
     upstreams: Delta,
     splits: Delta,
+}
+
+impl Material {
+    fn is_of(&self, ir: &Ir, proxy: &Proxy, secrets: &SecretIndex) -> bool {
+        let same = |(a, b): (&Arc<Listener>, &Arc<Listener>)| Arc::ptr_eq(a, b);
+        self.secrets.same(secrets)
+            && Arc::ptr_eq(&self.upstreams, &ir.upstreams)
+            && self.listeners.len() == proxy.listeners.len()
+            && self.listeners.iter().zip(&proxy.listeners).all(same)
+    }
 }
 
 impl Memo {
@@ -112,13 +161,15 @@ impl Memo {
         Shared { upstreams, splits }
     }
 
-    /// The table of a proxy; the last one if nothing differs. `certificates` are all of them.
+    /// The table of a proxy; the last one if nothing differs. `certificates` gives all of them.
     pub(super) fn table(
         &mut self,
         name: &Arc<str>,
+        ir: &Ir,
         proxy: &Proxy,
         shared: &Shared,
-        certificates: Vec<(Key, Arc<TableEntry>)>,
+        secrets: &SecretIndex,
+        certificates: impl FnOnce() -> Vec<(Key, Arc<TableEntry>)>,
     ) -> Arc<Table> {
         let fresh = !self.proxies.contains_key(name);
         let memo = self.proxies.entry(Arc::clone(name)).or_default();
@@ -150,7 +201,15 @@ impl Memo {
             draft.apply(shared.upstreams.clone());
             draft.apply(shared.splits.clone());
         }
-        draft.replace_kind(Kind::Certificate, certificates);
+        let same = memo.material.as_ref().is_some_and(|material| material.is_of(ir, proxy, secrets));
+        if !same {
+            draft.replace_kind(Kind::Certificate, certificates());
+            memo.material = Some(Material {
+                listeners: proxy.listeners.clone(),
+                upstreams: Arc::clone(&ir.upstreams),
+                secrets: secrets.clone(),
+            });
+        }
         if let Some((table, digest)) = draft.finish() {
             (memo.table, memo.digest) = (Arc::new(table), digest);
         }

@@ -24,7 +24,8 @@ use portcullis_shared::table::digest;
 use portcullis_shared::version::Digest;
 use prost::Message;
 
-use crate::ir::{CertificateSource, Ir};
+use crate::ir::{CertificateSource, Ir, Proxy};
+use crate::ordered::Ordered;
 use crate::translate::SecretIndex;
 
 /// Kind (the number on the wire) and name of an entry.
@@ -37,7 +38,7 @@ pub const MAX_RESOURCE_BYTES: usize = 16 << 20;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
     /// In order of kind, then name.
-    pub entries: BTreeMap<Key, Arc<TableEntry>>,
+    pub entries: Ordered<Key, Arc<TableEntry>>,
     /// Over the digests of all entries.
     pub digest: Digest,
     /// Resources that are too large to be sent, left out of `entries`.
@@ -66,22 +67,23 @@ pub enum Body {
 /// Compiles the tables of all proxies, by proxy name.
 pub fn compile(ir: &Ir, secrets: &SecretIndex, memo: &mut Memo) -> BTreeMap<Arc<str>, Arc<Table>> {
     let shared = memo.share(ir);
-    let shared_sources: BTreeSet<&CertificateSource> = ir
-        .upstreams
-        .values()
-        .filter_map(|upstream| upstream.tls.as_ref())
-        .flat_map(|tls| tls.ca.iter().chain(&tls.client))
-        .collect();
     let mut tables = BTreeMap::new();
     for (name, proxy) in &ir.proxies {
-        let mut sources = shared_sources.clone();
-        for listener in &proxy.listeners {
-            sources.extend(listener.chains.iter().filter_map(|chain| Some(&chain.tls.as_ref()?.certificate)));
-        }
-        let certificates = sources.into_iter().filter_map(|source| certificate(source, secrets)).collect();
-        tables.insert(Arc::clone(name), memo.table(name, proxy, &shared, certificates));
+        let certificates = || certificates(ir, proxy, secrets);
+        tables.insert(Arc::clone(name), memo.table(name, ir, proxy, &shared, secrets, certificates));
     }
     tables
+}
+
+/// Those of all upstreams and of the proxy's listeners.
+fn certificates(ir: &Ir, proxy: &Proxy, secrets: &SecretIndex) -> Vec<(Key, Arc<TableEntry>)> {
+    let upstreams = ir.upstreams.values().filter_map(|upstream| upstream.tls.as_ref());
+    let mut sources: BTreeSet<&CertificateSource> =
+        upstreams.flat_map(|tls| tls.ca.iter().chain(&tls.client)).collect();
+    for listener in &proxy.listeners {
+        sources.extend(listener.chains.iter().filter_map(|chain| Some(&chain.tls.as_ref()?.certificate)));
+    }
+    sources.into_iter().filter_map(|source| certificate(source, secrets)).collect()
 }
 
 /// A resource with its digest.

@@ -192,7 +192,7 @@ impl Model {
         let topics = &self.config.topics;
         self.unwritten.extend(changes);
         // Sent even if it is equal: equal sources may differ in the text of an inline key.
-        topics.wanted.send_replace(Arc::new(wanted));
+        topics.wanted.send_replace(wanted);
         if blind {
             self.hold_until = None;
             tracing::warn!(
@@ -214,7 +214,7 @@ impl Model {
             took_us = u64::try_from(published.took.as_micros()).unwrap_or(u64::MAX),
             "configuration built"
         );
-        publish_if_new(&topics.dynamic, Arc::new(dynamic));
+        publish_if_new(&topics.dynamic, dynamic);
         topics.tables.send_replace(Some(Arc::new(published)));
     }
 

@@ -31,8 +31,8 @@ pub(super) struct Builder {
 /// The outcome of a build.
 pub(super) struct Built {
     pub published: Published,
-    pub wanted: BTreeSet<CertificateSource>,
-    pub dynamic: Vec<DynamicUpstream>,
+    pub wanted: Arc<BTreeSet<CertificateSource>>,
+    pub dynamic: Arc<Vec<DynamicUpstream>>,
     /// File sources that the keyring has not read yet: the outcome is better not used until it has.
     pub unread: bool,
     /// Not every source gave its list, and secrets that the tables need are missing: secrets are not remembered, and
@@ -106,7 +106,6 @@ impl Builder {
         let Snapshot { entries, accepted, .. } = snapshot;
         self.memory.accepted = accepted;
         let changes = self.memory.settle(&entries, &touched, &translated.report, SystemTime::now());
-        let entries = Arc::new(entries);
         self.merger.remember(sources, &entries);
         phases.settle = phases.lap();
         tracing::debug!(?phases, "built");

@@ -3,16 +3,17 @@
 //! A change of one file among many is merged by comparing what a source holds now with what it held before, pointer by
 //! pointer; everything else is the full merge, which gives the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::memory::Memory;
+use crate::ordered::Ordered;
 use crate::resource::{Entry, Finding, ObjectRef};
 use crate::topics::{Set, Sources};
 
 /// The objects of all sources.
-pub(super) type Entries = BTreeMap<ObjectRef, Arc<Entry>>;
+pub(super) type Entries = Ordered<ObjectRef, Arc<Entry>>;
 
 /// The outcome of a merge.
 pub(super) struct Merged {
@@ -39,7 +40,7 @@ pub(super) enum Touched {
 #[derive(Default)]
 pub(super) struct Merger {
     /// The only set that there was, and all entries; `None` when there were several or stand-ins.
-    last: Option<(Arc<Set>, Arc<Entries>)>,
+    last: Option<(Arc<Set>, Entries)>,
 }
 
 impl Merger {
@@ -63,9 +64,9 @@ impl Merger {
     }
 
     /// Remembers the outcome of the last merge, in the form in which it was published.
-    pub fn remember(&mut self, sources: &Sources, entries: &Arc<Entries>) {
+    pub fn remember(&mut self, sources: &Sources, entries: &Entries) {
         let plain = |set: &Arc<Set>| set.entries.len() == entries.len();
-        self.last = only(sources).filter(|set| plain(set)).map(|set| (Arc::clone(set), Arc::clone(entries)));
+        self.last = only(sources).filter(|set| plain(set)).map(|set| (Arc::clone(set), entries.clone()));
     }
 }
 
@@ -77,36 +78,24 @@ fn only(sources: &Sources) -> Option<&Arc<Set>> {
 }
 
 fn full(sources: &Sources) -> Entries {
-    let mut entries = Entries::new();
-    for entry in sources.entries() {
-        // Within one source the source itself has told about doubles; between sources the first one wins.
-        entries.entry(entry.id.clone()).or_insert_with(|| Arc::clone(entry));
-    }
-    entries
+    // Within one source the source itself has told about doubles; between sources the first one wins.
+    let mut seen = HashSet::new();
+    let first = sources.entries().filter(|entry| seen.insert(&entry.id));
+    first.map(|entry| (entry.id.clone(), Arc::clone(entry))).collect()
 }
 
 /// `entries` is what `before` held; brings it to what `now` holds. A source names each object once.
 fn advance(before: &Set, entries: &Entries, now: &Set) -> (Entries, Touched) {
     let mut entries = entries.clone();
-    let (old, new) = middle(&before.entries, &now.entries);
-    for entry in old {
+    let (old, new) = before.differing(now);
+    for entry in &old {
         entries.remove(&entry.id);
     }
-    for entry in new {
+    for entry in &new {
         entries.insert(entry.id.clone(), Arc::clone(entry));
     }
-    let touched = old.iter().chain(new).map(|entry| entry.id.clone()).collect();
+    let touched = old.iter().chain(&new).map(|entry| entry.id.clone()).collect();
     (entries, Touched::These(touched))
-}
-
-/// What is between the common beginning and the common end of two lists.
-fn middle<'a>(old: &'a [Arc<Entry>], new: &'a [Arc<Entry>]) -> (&'a [Arc<Entry>], &'a [Arc<Entry>]) {
-    let same = |(a, b): &(&Arc<Entry>, &Arc<Entry>)| Arc::ptr_eq(a, b);
-    let front = old.iter().zip(new).take_while(same).count();
-    let (old, new) = (old.get(front..).unwrap_or_default(), new.get(front..).unwrap_or_default());
-    let back = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
-    let cut = |list: &'a [Arc<Entry>]| list.get(..list.len() - back).unwrap_or_default();
-    (cut(old), cut(new))
 }
 
 /// Adds entries for what is missing but not gone. Tells whether there are any.
@@ -141,6 +130,8 @@ fn stand_in(entries: &mut Entries, sources: &Sources, memory: &Memory) -> bool {
 mod tests {
     use std::path::Path;
 
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -162,7 +153,7 @@ mod tests {
             let topics = Topics::new(&["file"]);
             let (mut merger, memory) = (Merger::default(), Memory::default());
             let mut known: BTreeMap<u8, Arc<Entry>> = BTreeMap::new();
-            let mut before = Entries::new();
+            let mut before = Entries::default();
             for step in steps {
                 // Names in the order of the step, each once; an edited one is a new entry.
                 let mut list: Vec<Arc<Entry>> = Vec::new();
@@ -191,8 +182,7 @@ mod tests {
                         prop_assert!(same || touched.contains(id), "{id} is not named");
                     }
                 }
-                let entries = Arc::new(merged.entries);
-                merger.remember(&sources, &entries);
+                merger.remember(&sources, &merged.entries);
                 before = wanted;
             }
         }

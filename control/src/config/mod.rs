@@ -22,6 +22,7 @@ pub use debounce::Debounce;
 
 use crate::compile::Table;
 use crate::keyring::Keys;
+use crate::ordered::Ordered;
 use crate::publish::Target;
 use crate::resource::{Entry, Finding, ObjectRef};
 use crate::translate::Report;
@@ -35,7 +36,7 @@ pub struct Published {
     /// What is said about each object.
     pub report: Arc<Report>,
     /// The objects, also the ones that do not decode.
-    pub entries: Arc<BTreeMap<ObjectRef, Arc<Entry>>>,
+    pub entries: Ordered<ObjectRef, Arc<Entry>>,
     /// When each object was seen first.
     pub first_seen: Arc<BTreeMap<ObjectRef, SystemTime>>,
     /// What belongs to no object: files that cannot be read, documents without a name.

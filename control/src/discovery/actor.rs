@@ -1,6 +1,6 @@
 //! The discovery actor: one task per name, at most so many lookups at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::lookup::{Known, Life};
 use super::resolver::Resolver;
-use super::sets::{compose, names};
+use super::sets::{compose, compose_some, names, users};
 use crate::topics::Topics;
 
 /// Lookups under way at once.
@@ -32,11 +32,17 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
     let mut tasks: BTreeMap<Arc<str>, AbortOnDropHandle<()>> = BTreeMap::new();
     let mut known: BTreeMap<Arc<str>, Known> = BTreeMap::new();
     let mut sequence = first_sequence();
+    let mut upstreams = dynamic.borrow().clone();
+    let mut users: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
     loop {
+        // The upstreams that something new is known of, by position; `None` = any.
+        let mut moved: Option<BTreeSet<usize>> = None;
         tokio::select! {
             changed = dynamic.changed() => {
                 changed?;
-                let wanted = names(&dynamic.borrow_and_update());
+                upstreams = dynamic.borrow_and_update().clone();
+                users = self::users(&upstreams);
+                let wanted = names(&upstreams);
                 tasks.retain(|name, _| wanted.contains(name));
                 known.retain(|name, _| wanted.contains(name));
                 for name in wanted {
@@ -46,28 +52,31 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
                     });
                 }
             }
-            Some((name, news)) = outcomes.recv() => {
-                // The name may have been dropped while its outcome was under way.
-                if tasks.contains_key(&name) {
-                    known.insert(name, news);
-                }
+            Some(first) = outcomes.recv() => {
+                let moved = moved.get_or_insert_default();
                 // Many names answer at about the same time.
-                while let Ok((name, news)) = outcomes.try_recv() {
+                for (name, news) in std::iter::once(first).chain(std::iter::from_fn(|| outcomes.try_recv().ok())) {
+                    // The name may have been dropped while its outcome was under way.
                     if tasks.contains_key(&name) {
+                        moved.extend(users.get(&name).into_iter().flatten());
                         known.insert(name, news);
                     }
                 }
             }
         }
         sequence += 1;
-        let upstreams = dynamic.borrow().clone();
         topics.endpoints.send_if_modified(|endpoints| {
-            let now = compose(&upstreams, &known, endpoints, sequence);
-            let same = now.sets.len() == endpoints.sets.len()
-                && now
-                    .sets
-                    .iter()
-                    .all(|(name, set)| endpoints.sets.get(name).is_some_and(|known| Arc::ptr_eq(known, set)));
+            let now = match &moved {
+                None => compose(&upstreams, &known, endpoints, sequence),
+                Some(moved) => {
+                    let some = moved.iter().filter_map(|at| upstreams.get(*at));
+                    compose_some(some, &known, endpoints, sequence)
+                }
+            };
+            let mut same = true;
+            endpoints.sets.compare(&now.sets, |_, was, is| {
+                same &= matches!((was, is), (Some(was), Some(is)) if Arc::ptr_eq(was, is));
+            });
             if !same {
                 *endpoints = Arc::new(now);
             }

@@ -11,16 +11,17 @@ mod sets;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_proto::table::v1::EndpointSet;
 
 pub use actor::run;
 
+use crate::ordered::Ordered;
+
 /// All endpoint sets that are known.
 #[derive(Default)]
 pub struct Endpoints {
     /// By wire name of the upstream.
-    pub sets: BTreeMap<Arc<str>, Arc<EndpointSet>>,
+    pub sets: Ordered<Arc<str>, Arc<EndpointSet>>,
 }

@@ -1,6 +1,6 @@
 //! Endpoint sets made from what is known of each name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -32,23 +32,58 @@ pub(super) fn compose(
     before: &Endpoints,
     sequence: u64,
 ) -> Endpoints {
-    let mut sets = BTreeMap::new();
-    for upstream in upstreams {
+    let set = |upstream: &DynamicUpstream| {
+        let set = set(upstream, known, before.sets.get(&upstream.name), sequence)?;
+        Some((Arc::clone(&upstream.name), set))
+    };
+    Endpoints { sets: upstreams.iter().filter_map(set).collect() }
+}
+
+/// Which of `upstreams`, by position, have each name among their hosts.
+pub(super) fn users(upstreams: &[DynamicUpstream]) -> HashMap<Arc<str>, Vec<usize>> {
+    let mut users: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+    for (at, upstream) in upstreams.iter().enumerate() {
+        for host in &upstream.hosts {
+            users.entry(Arc::clone(&host.host)).or_default().push(at);
+        }
+    }
+    users
+}
+
+/// What [`compose`] gives when something new is known of no more than the names of these upstreams.
+pub(super) fn compose_some<'a>(
+    some: impl Iterator<Item = &'a DynamicUpstream>,
+    known: &BTreeMap<Arc<str>, Known>,
+    before: &Endpoints,
+    sequence: u64,
+) -> Endpoints {
+    let mut sets = before.sets.clone();
+    for upstream in some {
         let old = before.sets.get(&upstream.name);
-        let Some(endpoints) = endpoints(&upstream.hosts, known) else {
-            // A host was added that is not resolved yet: what was known goes on to serve.
-            if let Some(old) = old {
-                sets.insert(Arc::clone(&upstream.name), Arc::clone(old));
+        match set(upstream, known, old, sequence) {
+            Some(set) if !old.is_some_and(|old| Arc::ptr_eq(old, &set)) => {
+                sets.insert(Arc::clone(&upstream.name), set);
             }
-            continue;
-        };
-        let set = match old {
-            Some(old) if old.endpoints == endpoints => Arc::clone(old),
-            _ => Arc::new(EndpointSet { upstream: upstream.name.to_string(), sequence, endpoints }),
-        };
-        sets.insert(Arc::clone(&upstream.name), set);
+            _ => {}
+        }
     }
     Endpoints { sets }
+}
+
+fn set(
+    upstream: &DynamicUpstream,
+    known: &BTreeMap<Arc<str>, Known>,
+    old: Option<&Arc<EndpointSet>>,
+    sequence: u64,
+) -> Option<Arc<EndpointSet>> {
+    match (endpoints(&upstream.hosts, known), old) {
+        (Some(endpoints), Some(old)) if old.endpoints == endpoints => Some(Arc::clone(old)),
+        (Some(endpoints), _) => {
+            Some(Arc::new(EndpointSet { upstream: upstream.name.to_string(), sequence, endpoints }))
+        }
+        // A host was added that is not resolved yet: what was known goes on to serve.
+        (None, old) => old.map(Arc::clone),
+    }
 }
 
 fn endpoints(hosts: &[DnsHost], known: &BTreeMap<Arc<str>, Known>) -> Option<Vec<Endpoint>> {

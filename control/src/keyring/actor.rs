@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_shared::actor::BoxError;
 
-use super::Ring;
 use super::expiry::Expiry;
+use super::{Keys, Ring};
 use crate::topics::Topics;
 
 /// How often the files of `sslFiles` are looked at.
@@ -26,6 +26,8 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look_at_ends = tokio::time::interval(EXPIRY);
     let (mut ring, mut expiry) = (Ring::default(), Expiry::default());
+    // What is on the topic may be an earlier incarnation's.
+    let mut first = true;
     loop {
         tokio::select! {
             changed = sources.changed() => changed?,
@@ -41,18 +43,21 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
         let files = wanted.borrow_and_update().clone();
         // Reading files and checking keys against certificates takes its time.
         let (back, changed) = tokio::task::spawn_blocking(move || {
-            let secrets = sets.listed() && ring.read_secrets(sets.entries());
+            let secrets = sets.listed() && ring.read_sources(&sets);
             let unwanted = ring.want(&files);
             let files = ring.read_files();
             ((ring, sets.seq), secrets || unwanted || files)
         })
         .await?;
         ring = back.0;
-        let known = topics.keys.borrow().sources;
-        if changed || known != back.1 {
+        let known = topics.keys.borrow().clone();
+        let first = std::mem::take(&mut first);
+        if changed || (first && known.sources != back.1) {
             let keys = Arc::new(ring.keys(back.1));
             expiry.look(&keys);
             topics.keys.send_replace(keys);
+        } else if known.sources != back.1 {
+            topics.keys.send_replace(Arc::new(Keys { sources: back.1, ..Keys::clone(&known) }));
         }
     }
 }

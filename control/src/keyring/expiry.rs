@@ -27,7 +27,7 @@ impl Expiry {
     pub(super) fn look(&mut self, keys: &Keys) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
         self.said.retain(|source, _| keys.materials.contains_key(source));
-        for (source, material) in &keys.materials {
+        for (source, material) in keys.materials.iter() {
             let Some(not_after) = material.not_after() else { continue };
             let Some(phase) = phase(not_after, now) else { continue };
             if self.said.insert(source.clone(), (not_after, phase)) == Some((not_after, phase)) {

@@ -24,16 +24,17 @@ pub use material::{Material, Parts, Unusable};
 
 use crate::ir::CertificateSource;
 use crate::resource::{Entry, Kind, ObjectRef, Spec};
+use crate::topics::{Set, Sources};
 use crate::translate::{SecretFacts, SecretIndex};
 
 /// What the keyring knows at one instant. Old ones live as long as a table needs them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Keys {
     /// Sequence number of the sources' sets that this was read from.
     pub sources: u64,
     /// Facts by source.
     pub index: SecretIndex,
-    materials: BTreeMap<CertificateSource, Arc<Material>>,
+    materials: Arc<BTreeMap<CertificateSource, Arc<Material>>>,
 }
 
 impl Keys {
@@ -94,9 +95,23 @@ struct Ring {
     /// The entry that a Secret was read from: while it is the same one there is nothing to do.
     read_from: BTreeMap<ObjectRef, Arc<Entry>>,
     files: files::Files,
+    /// The sets that Secrets were read from last.
+    sets: Vec<Arc<Set>>,
 }
 
 impl Ring {
+    /// Reads the Secrets of `sources`, which are all there are. Returns whether something changed.
+    fn read_sources(&mut self, sources: &Sources) -> bool {
+        let sets: Vec<Arc<Set>> = sources.sets().map(Arc::clone).collect();
+        let none = |(old, new): (&Arc<Set>, &Arc<Set>)| {
+            let (old, new) = old.differing(new);
+            !old.iter().chain(&new).any(|entry| entry.id.kind == Kind::Secret)
+        };
+        let same = sets.len() == self.sets.len() && self.sets.iter().zip(&sets).all(none);
+        self.sets = sets;
+        !same && self.read_secrets(sources.entries())
+    }
+
     /// Reads the Secrets among `entries`, which are all there are. Returns whether something changed.
     fn read_secrets<'a>(&mut self, entries: impl Iterator<Item = &'a Arc<Entry>>) -> bool {
         let mut changed = false;
@@ -153,14 +168,14 @@ impl Ring {
     }
 
     fn keys(&self, sources: u64) -> Keys {
+        let materials = self
+            .held
+            .iter()
+            .filter_map(|(source, held)| Some((source.clone(), Arc::clone(held.material.as_ref()?))));
         Keys {
             sources,
             index: self.held.iter().map(|(source, held)| (source.clone(), held.facts())).collect(),
-            materials: self
-                .held
-                .iter()
-                .filter_map(|(source, held)| Some((source.clone(), Arc::clone(held.material.as_ref()?))))
-                .collect(),
+            materials: Arc::new(materials.collect()),
         }
     }
 }

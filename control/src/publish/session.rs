@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_proto::link::v1 as wire;
 use portcullis_proto::link::v1::control_frame::Frame as Down;
+use portcullis_proto::link::v1::upsert::Resource;
 use portcullis_proto::link::v1::worker_frame::Frame as Up;
-use portcullis_proto::table::v1::Kind;
+use portcullis_proto::table::v1::EndpointSet;
 use portcullis_shared::transport::PeerIdentity;
 use portcullis_shared::version::{Digest, Version};
 use tokio::sync::mpsc;
@@ -20,7 +21,8 @@ use super::frames::{Frames, bytes_of};
 use super::server::Link;
 use super::state::{Refusal, State};
 use super::{Acknowledged, Target, Worker};
-use crate::compile::{Key, Table};
+use crate::compile::{Body, Key, Table, TableEntry};
+use crate::ordered::Ordered;
 
 /// How often both sides say that they live.
 const BEAT: Duration = Duration::from_secs(2);
@@ -147,8 +149,14 @@ struct Running<'a> {
     state: State,
     /// Sequence of the endpoint set that was sent last, by upstream.
     endpoints: BTreeMap<Arc<str>, u64>,
-    /// Upstreams of the newest table whose endpoints come on the endpoint lane.
+    /// The sets that were looked at last.
+    looked_at: Ordered<Arc<str>, Arc<EndpointSet>>,
+    /// The newest table.
+    offered: Arc<Table>,
+    /// Upstreams of it whose endpoints come on the endpoint lane.
     dynamic: BTreeSet<Arc<str>>,
+    /// Those that were not among them when sets were looked at last.
+    fresh: Vec<Arc<str>>,
     synced: bool,
 }
 
@@ -160,7 +168,10 @@ impl<'a> Running<'a> {
             worker,
             state: State::new(held),
             endpoints: BTreeMap::new(),
+            looked_at: Ordered::default(),
+            offered: Arc::default(),
             dynamic: BTreeSet::new(),
+            fresh: Vec::new(),
             synced: false,
         }
     }
@@ -223,8 +234,17 @@ impl<'a> Running<'a> {
     }
 
     fn offer(&mut self, target: Target) {
-        self.dynamic = dynamic_upstreams(&target.table);
-        self.endpoints.retain(|upstream, _| self.dynamic.contains(upstream));
+        self.offered.entries.compare(&target.table.entries, |key, was, is| {
+            let (was, is) = (was.is_some_and(is_dynamic), is.is_some_and(is_dynamic));
+            if is && !was {
+                self.dynamic.insert(Arc::clone(&key.1));
+                self.fresh.push(Arc::clone(&key.1));
+            } else if was && !is {
+                self.dynamic.remove(&key.1);
+                self.endpoints.remove(&key.1);
+            }
+        });
+        self.offered = Arc::clone(&target.table);
         self.state.offer(target);
     }
 
@@ -236,6 +256,7 @@ impl<'a> Running<'a> {
         let Some(plan) = self.state.next_plan() else { return Ok(()) };
         if plan.reset {
             self.endpoints.clear();
+            self.looked_at = Ordered::default();
         }
         self.write_endpoints().await?;
         let (version, reset) = (plan.target.version, plan.reset);
@@ -252,12 +273,23 @@ impl<'a> Running<'a> {
 
     async fn write_endpoints(&mut self) -> Result<(), End> {
         let known = self.session.link.topics.endpoints.borrow().clone();
-        for upstream in &self.dynamic {
-            let Some(set) = known.sets.get(upstream) else { continue };
-            if self.endpoints.get(upstream).is_some_and(|sent| *sent >= set.sequence) {
+        let mut due: Vec<(Arc<str>, Arc<EndpointSet>)> = Vec::new();
+        for upstream in self.fresh.drain(..) {
+            due.extend(known.sets.get(&upstream).map(|set| (upstream, Arc::clone(set))));
+        }
+        self.looked_at.compare(&known.sets, |upstream, was, is| {
+            let Some(set) = is else { return };
+            if !was.is_some_and(|was| Arc::ptr_eq(was, set)) {
+                due.push((Arc::clone(upstream), Arc::clone(set)));
+            }
+        });
+        self.looked_at = known.sets.clone();
+        for (upstream, set) in due {
+            let sent = self.endpoints.get(&upstream).is_some_and(|sent| *sent >= set.sequence);
+            if sent || !self.dynamic.contains(&upstream) {
                 continue;
             }
-            self.endpoints.insert(Arc::clone(upstream), set.sequence);
+            self.endpoints.insert(upstream, set.sequence);
             self.session.write(Down::Endpoints(set.as_ref().clone())).await?;
         }
         Ok(())
@@ -361,17 +393,6 @@ fn refusal(rejected: wire::Rejected) -> Option<(Key, Refusal)> {
     Some(((id.kind, id.name.into()), Refusal { path: rejected.path, reason: rejected.reason }))
 }
 
-fn dynamic_upstreams(table: &Table) -> BTreeSet<Arc<str>> {
-    use crate::compile::Body;
-    use portcullis_proto::link::v1::upsert::Resource;
-    let from = (Kind::Upstream as i32, Arc::from(""));
-    table
-        .entries
-        .range(from..)
-        .take_while(|((kind, _), _)| *kind == Kind::Upstream as i32)
-        .filter(
-            |(_, entry)| matches!(&entry.body, Body::Upsert(Resource::Upstream(u)) if u.dynamic_endpoints),
-        )
-        .map(|((_, name), _)| Arc::clone(name))
-        .collect()
+fn is_dynamic(entry: &Arc<TableEntry>) -> bool {
+    matches!(&entry.body, Body::Upsert(Resource::Upstream(upstream)) if upstream.dynamic_endpoints)
 }

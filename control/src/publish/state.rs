@@ -17,7 +17,7 @@ use std::sync::Arc;
 use portcullis_shared::version::{Digest, TableDigest, Version};
 
 use super::Target;
-use crate::compile::{Key, TableEntry};
+use crate::compile::{Key, Table, TableEntry};
 
 /// Why a worker does not run the current form of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,20 +62,55 @@ pub enum AnswerError {
     },
 }
 
-/// A transaction that was sent and not answered.
-struct Flight {
-    target: Target,
-    upserts: Vec<(Key, Digest)>,
-    removes: Vec<Key>,
+/// What a worker has received.
+enum Held {
+    /// What it said at first.
+    Listed(BTreeMap<Key, Digest>, TableDigest),
+    /// A table that it answered.
+    Table(Arc<Table>),
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self::Listed(BTreeMap::new(), TableDigest::default())
+    }
+}
+
+impl Held {
+    fn listed(list: impl IntoIterator<Item = (Key, Digest)>) -> Self {
+        let (mut held, mut sum) = (BTreeMap::new(), TableDigest::default());
+        for (key, digest) in list {
+            sum.add(key.0, &key.1, &digest);
+            if let Some(old) = held.insert(key.clone(), digest) {
+                sum.remove(key.0, &key.1, &old);
+            }
+        }
+        Self::Listed(held, sum)
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Listed(_, sum) => sum.get(),
+            Self::Table(table) => table.digest,
+        }
+    }
+
+    /// What to send and what to remove so that this becomes `wanted`, both in order of key.
+    fn difference(&self, wanted: &Table) -> (Vec<Upsert>, Vec<Key>) {
+        match self {
+            Self::Listed(held, _) => walk(held, wanted),
+            Self::Table(held) => compare(held, wanted),
+        }
+    }
 }
 
 /// One worker as control sees it.
 #[derive(Default)]
 pub struct State {
-    held: BTreeMap<Key, Digest>,
-    sum: TableDigest,
+    held: Held,
     newest: Option<Target>,
-    flight: Option<Flight>,
+    /// The target of the transaction that was sent and is not answered.
+    flight: Option<Target>,
     acknowledged: Option<Target>,
     refused: BTreeMap<Key, Refusal>,
     reset: bool,
@@ -87,24 +122,7 @@ impl State {
     /// A worker that says it has `held`.
     #[must_use]
     pub fn new(held: impl IntoIterator<Item = (Key, Digest)>) -> Self {
-        let mut state = Self::default();
-        for (key, digest) in held {
-            state.insert(key, digest);
-        }
-        state
-    }
-
-    fn insert(&mut self, key: Key, digest: Digest) {
-        self.sum.add(key.0, &key.1, &digest);
-        if let Some(old) = self.held.insert(key.clone(), digest) {
-            self.sum.remove(key.0, &key.1, &old);
-        }
-    }
-
-    fn remove(&mut self, key: &Key) {
-        if let Some(old) = self.held.remove(key) {
-            self.sum.remove(key.0, &key.1, &old);
-        }
+        Self { held: Held::listed(held), ..Self::default() }
     }
 
     /// There is a newer table. What was offered before and not yet sent is skipped.
@@ -124,15 +142,10 @@ impl State {
         }
         let reset = std::mem::take(&mut self.reset);
         if reset {
-            self.held.clear();
-            self.sum = TableDigest::default();
+            self.held = Held::default();
         }
-        let (upserts, removes) = difference(&self.held, &target.table.entries);
-        self.flight = Some(Flight {
-            target: target.clone(),
-            upserts: upserts.iter().map(|(key, entry)| (key.clone(), entry.digest)).collect(),
-            removes: removes.clone(),
-        });
+        let (upserts, removes) = self.held.difference(&target.table);
+        self.flight = Some(target.clone());
         Some(Plan { reset, upserts, removes, target })
     }
 
@@ -145,13 +158,8 @@ impl State {
         version: Version,
         refused: impl IntoIterator<Item = (Key, Refusal)>,
     ) -> Result<(), AnswerError> {
-        let Flight { target, upserts, removes } = self.take_flight(version)?;
-        for key in &removes {
-            self.remove(key);
-        }
-        for (key, digest) in upserts {
-            self.insert(key, digest);
-        }
+        let target = self.take_flight(version)?;
+        self.held = Held::Table(Arc::clone(&target.table));
         self.refused = refused.into_iter().collect();
         self.acknowledged = Some(target);
         self.resets = 0;
@@ -168,12 +176,12 @@ impl State {
         Ok(())
     }
 
-    fn take_flight(&mut self, version: Version) -> Result<Flight, AnswerError> {
+    fn take_flight(&mut self, version: Version) -> Result<Target, AnswerError> {
         match self.flight.take() {
-            Some(flight) if flight.target.version == version => Ok(flight),
+            Some(flight) if flight.version == version => Ok(flight),
             other => {
                 let expected =
-                    other.as_ref().map_or_else(|| "nothing".to_owned(), |f| f.target.version.to_string());
+                    other.as_ref().map_or_else(|| "nothing".to_owned(), |flight| flight.version.to_string());
                 self.flight = other;
                 Err(AnswerError::Version { got: version, expected })
             }
@@ -205,19 +213,7 @@ impl State {
     /// Digest over what the worker has.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.sum.get()
-    }
-
-    /// Number of resources that the worker has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Whether the worker has nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.held.digest()
     }
 
     /// Whether a transaction is unanswered.
@@ -239,12 +235,12 @@ impl State {
     }
 }
 
-type Entries = BTreeMap<Key, Arc<TableEntry>>;
+type Upsert = (Key, Arc<TableEntry>);
 
-/// What to send and what to remove so that `held` becomes `wanted`: one walk over both, which are in the same order.
-fn difference(held: &BTreeMap<Key, Digest>, wanted: &Entries) -> (Vec<(Key, Arc<TableEntry>)>, Vec<Key>) {
+/// One walk over both, which are in the same order.
+fn walk(held: &BTreeMap<Key, Digest>, wanted: &Table) -> (Vec<Upsert>, Vec<Key>) {
     let (mut upserts, mut removes) = (Vec::new(), Vec::new());
-    let (mut held, mut wanted) = (held.iter().peekable(), wanted.iter().peekable());
+    let (mut held, mut wanted) = (held.iter().peekable(), wanted.entries.iter().peekable());
     loop {
         let order = match (held.peek(), wanted.peek()) {
             (None, None) => return (upserts, removes),
@@ -264,4 +260,15 @@ fn difference(held: &BTreeMap<Key, Digest>, wanted: &Entries) -> (Vec<(Key, Arc<
             (None, None) => {}
         }
     }
+}
+
+/// Looks only at what the tables do not share.
+fn compare(held: &Table, wanted: &Table) -> (Vec<Upsert>, Vec<Key>) {
+    let (mut upserts, mut removes) = (Vec::new(), Vec::new());
+    held.entries.compare(&wanted.entries, |key, old, new| match (old, new) {
+        (Some(old), Some(new)) if Arc::ptr_eq(old, new) || old.digest == new.digest => {}
+        (_, Some(new)) => upserts.push((key.clone(), Arc::clone(new))),
+        (_, None) => removes.push(key.clone()),
+    });
+    (upserts, removes)
 }

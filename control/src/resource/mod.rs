@@ -21,4 +21,4 @@ pub use api::*;
 pub use finding::{Finding, Level, Location};
 pub use id::{Kind, ObjectRef};
 pub use object::{Entry, Object, Parsed, Spec};
-pub use parse::{DocumentError, decode_document, parse};
+pub use parse::{DocumentError, decode_document, parse, parse_again};

@@ -1,6 +1,7 @@
 //! A decoded resource, and what came out of one file.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use portcullis_shared::version::Digest;
@@ -107,4 +108,17 @@ pub struct Parsed {
     pub problems: Vec<Finding>,
     /// Documents of kinds that are not served: other people's, or not supported yet.
     pub notices: Vec<Finding>,
+    /// The parts of a text of several documents about which there is nothing to say but their entries.
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// A part of a file between two document markers.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    /// Its first line, from 0.
+    pub line: usize,
+    /// Over its text.
+    pub digest: Digest,
+    /// Which of the file's entries came out of it.
+    pub entries: Range<usize>,
 }

@@ -14,19 +14,42 @@ use super::envelope::{Envelope, Folder, Metadata};
 use super::finding::{Finding, Level, Location};
 use super::id::{Kind, ObjectRef};
 use super::kinds::{self, Known};
-use super::object::{Entry, Object, Parsed, Spec};
+use super::object::{Entry, Object, Parsed, Piece, Spec};
 use super::{positions, secret};
 
 /// Decodes every document of a file. Never fails as a whole: what is wrong is in the result, per document.
 pub fn parse(file: &Path, text: &str, default_namespace: &str) -> Parsed {
+    parse_again(file, text, default_namespace, &Parsed::default())
+}
+
+/// [`parse`], where a document that stands at the same place in `before`, an earlier content of the file, is taken from
+/// there: among a thousand documents an edit of one costs that one.
+pub fn parse_again(file: &Path, text: &str, default_namespace: &str, before: &Parsed) -> Parsed {
+    let known: HashMap<(usize, Digest), &Piece> =
+        before.pieces.iter().map(|piece| ((piece.line, piece.digest), piece)).collect();
     let mut parser = Parser {
         file: Arc::from(file),
         default_namespace: default_namespace.to_owned(),
         parsed: Parsed::default(),
         first: HashMap::new(),
+        piece: (0, 0),
     };
-    for document in yaml::read(text) {
-        parser.document(document.root, document.broken);
+    let chunks = yaml::chunks(text);
+    let several = chunks.len() > 1;
+    for (line, chunk) in chunks {
+        let digest = if several { Digest::of(chunk.as_bytes()) } else { Digest::default() };
+        if let Some(piece) = known.get(&(line, digest)).filter(|_| several) {
+            for entry in before.entries.get(piece.entries.clone()).unwrap_or_default() {
+                parser.keep(entry);
+            }
+        } else {
+            for document in yaml::read_chunk(chunk, line) {
+                parser.document(document.root, document.broken);
+            }
+        }
+        if several {
+            parser.end_piece(line, digest);
+        }
     }
     parser.parsed
 }
@@ -75,6 +98,8 @@ struct Parser {
     parsed: Parsed,
     /// Where each id of this file stands first.
     first: HashMap<ObjectRef, Location>,
+    /// How many entries, and how much else, there was when the present piece began.
+    piece: (usize, usize),
 }
 
 impl Parser {
@@ -332,6 +357,31 @@ impl Parser {
             positions: decoded.positions,
             document: decode::write_canonical(&envelope.content, &decoded.spellings),
         }
+    }
+
+    /// Remembers the piece that ends here, if there is nothing to say about it but its entries.
+    fn end_piece(&mut self, line: usize, digest: Digest) {
+        let (entries, others) = self.piece;
+        let now = (self.parsed.entries.len(), self.parsed.problems.len() + self.parsed.notices.len());
+        if others == now.1 {
+            self.parsed.pieces.push(Piece { line, digest, entries: entries..now.0 });
+        }
+        self.piece = now;
+    }
+
+    /// Takes an entry over from an earlier content, unless its name is taken by now.
+    fn keep(&mut self, entry: &Arc<Entry>) {
+        if self.first.contains_key(&entry.id) {
+            self.push(
+                entry.id.clone(),
+                entry.object.clone(),
+                entry.findings.clone(),
+                (entry.location.line, entry.location.column),
+            );
+            return;
+        }
+        self.first.insert(entry.id.clone(), entry.location.clone());
+        self.parsed.entries.push(Arc::clone(entry));
     }
 
     fn push(

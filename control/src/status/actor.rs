@@ -10,7 +10,7 @@ use crate::config::Published;
 use crate::publish::Rollout;
 use crate::resource::{Finding, ObjectRef};
 use crate::topics::Topics;
-use crate::translate::State;
+use crate::translate::{Report, State};
 
 /// Lines about single objects per build; the rest is summed up.
 const LINES: usize = 50;
@@ -45,6 +45,8 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
 /// What was said already.
 #[derive(Default)]
 struct Said {
+    /// The report that was looked at last.
+    report: Option<Arc<Report>>,
     objects: BTreeMap<ObjectRef, (State, String)>,
     findings: BTreeSet<Finding>,
     followed: Option<Version>,
@@ -52,6 +54,10 @@ struct Said {
 
 impl Said {
     fn objects(&mut self, published: &Published) {
+        if self.report.as_ref().is_some_and(|report| Arc::ptr_eq(report, &published.report)) {
+            return;
+        }
+        self.report = Some(Arc::clone(&published.report));
         let mut now = BTreeMap::new();
         for (id, report) in &published.report.objects {
             if report.state() != State::Accepted {

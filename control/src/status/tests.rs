@@ -10,6 +10,7 @@ use portcullis_shared::version::{Digest, Version};
 use super::{Listeners, Served, listeners, rows, workers};
 use crate::compile::{Body, Key, Table, TableEntry};
 use crate::config::{ProxyTable, Published};
+use crate::ordered::Ordered;
 use crate::publish::state::Refusal;
 use crate::publish::{Acknowledged, Rollout, Worker};
 use crate::resource::{Entry, Finding, Kind, Location, ObjectRef};
@@ -51,7 +52,7 @@ fn version(seq: u64) -> Version {
 fn published(table: &Arc<Table>, seq: u64) -> Published {
     let objects = [(Kind::VirtualService, "vs"), (Kind::RouteTable, "rt"), (Kind::Gateway, "gw")];
     let location = Location::file(Path::new("/etc/c/a.yaml"));
-    let entries: BTreeMap<ObjectRef, Arc<Entry>> = objects
+    let entries: Ordered<ObjectRef, Arc<Entry>> = objects
         .into_iter()
         .map(|(kind, name)| ObjectRef::new(kind, "ns", name))
         .map(|id| {
@@ -73,7 +74,7 @@ fn published(table: &Arc<Table>, seq: u64) -> Published {
             ProxyTable { version: version(seq), table: Arc::clone(table) },
         )]),
         report: Arc::new(report),
-        entries: Arc::new(entries),
+        entries,
         first_seen: Arc::new(first_seen),
         problems: Arc::default(),
         notices: Arc::default(),

@@ -70,13 +70,33 @@ fn place(
         if route_configs.is_empty() {
             continue;
         }
-        // Two gateways of one proxy that need different forms of a host: the second form has a name of its own.
-        let name = match again {
-            false => Arc::clone(&host.name),
-            true => format!("{}~{}", host.name, target.variant.gateway).into(),
-        };
+        let name = placement_name(&host.name, target, again);
         let require_tls = target.gateways.first().and_then(|at| gateways.get(*at)).is_some_and(|it| it.ssl);
         proxy.hosts.push(Placement { name, host: Arc::clone(host), route_configs, require_tls });
+    }
+}
+
+/// Puts the hosts of a candidate where its former ones are. Gives `false` when they are not all there.
+pub fn replace(proxies: &mut BTreeMap<Arc<str>, Proxy>, candidate: &Candidate<'_>) -> bool {
+    let mut before: Option<&Target> = None;
+    candidate.targets.targets.iter().zip(&candidate.outs).all(|(target, out)| {
+        let again = before.is_some_and(|it| it.proxy == target.proxy);
+        before = Some(target);
+        let Some(host) = &out.host else { return false };
+        let name = placement_name(&host.name, target, again);
+        let held = proxies.get_mut(&target.proxy).and_then(|proxy| {
+            let at = proxy.hosts.binary_search_by(|placement| placement.name.cmp(&name)).ok()?;
+            proxy.hosts.get_mut(at)
+        });
+        held.map(|placement| placement.host = Arc::clone(host)).is_some()
+    })
+}
+
+/// Two gateways of one proxy that need different forms of a host: the second form has a name of its own.
+fn placement_name(host: &Arc<str>, target: &Target, again: bool) -> Arc<str> {
+    match again {
+        false => Arc::clone(host),
+        true => format!("{host}~{}", target.variant.gateway).into(),
     }
 }
 

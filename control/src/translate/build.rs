@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::cx::{Cx, Facts, Key, UpstreamFact};
+use super::cx::{Cx, Facts, Key, Read, UpstreamFact};
 use super::gateway::{self, Gateway};
 use super::globals::{self, Globals};
 use super::memo::{Changes, Said, ServiceUnit, ServiceUnits, Unit};
@@ -19,23 +19,29 @@ use crate::ir::{Endpoints, Ir};
 use crate::resource::{Entry, Finding, Kind, Object, ObjectRef, Spec};
 
 pub(super) struct Build<'s, 'm> {
-    snapshot: &'s Snapshot,
-    memo: &'m mut Memo,
-    changes: Changes,
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) memo: &'m mut Memo,
+    pub(super) changes: Changes,
     notes: Notes,
     wanted: BTreeSet<CertificateSource>,
     /// Resources that stand in their last accepted form.
     substituted: BTreeSet<ObjectRef>,
+    /// Nothing was made from a last accepted form, or for want of one: those may change without a trace.
+    independent: bool,
 }
 
 impl<'s, 'm> Build<'s, 'm> {
     pub(super) fn new(snapshot: &'s Snapshot, memo: &'m mut Memo) -> Self {
         let changes = memo.turn(snapshot);
         let (notes, wanted, substituted) = Default::default();
-        Self { snapshot, memo, changes, notes, wanted, substituted }
+        Self { snapshot, memo, changes, notes, wanted, substituted, independent: true }
     }
 
     pub(super) fn run(mut self) -> Translated {
+        if let Some(patched) = self.patch() {
+            return patched;
+        }
+        self.memo.last = None;
         let globals = self.globals();
         self.upstreams();
         let splits = self.groups(&globals);
@@ -55,7 +61,12 @@ impl<'s, 'm> Build<'s, 'm> {
         let report = self.report();
         let mut wanted = self.wanted;
         wanted.extend(wire.wanted.iter().cloned());
-        Translated { ir, report, wanted, dynamic: wire.dynamic.clone() }
+        let settled = self.memo.services.iter().all(|(_, known)| known.served.is_some());
+        self.independent &= settled && self.memo.settled_upstreams.0;
+        let translated =
+            Translated { ir, report, wanted: Arc::new(wanted), dynamic: Arc::clone(&wire.dynamic) };
+        self.memo.last = self.independent.then(|| translated.clone());
+        translated
     }
 
     /// Settings act on every unit, so that a change of them ends all memory.
@@ -63,6 +74,7 @@ impl<'s, 'm> Build<'s, 'm> {
         let mut cx = Cx::new(self.snapshot, &self.memo.facts);
         let globals = globals::read(&mut cx, &self.snapshot.own_namespace, &mut self.notes);
         self.substituted.extend(cx.substituted().cloned());
+        self.independent &= !cx.finish().iter().any(Read::is_of_accepted);
         globals::warn_of_others(self.snapshot, &mut self.notes);
         let own = Some(Arc::clone(&self.snapshot.own_namespace));
         if self.memo.globals != globals || self.memo.own_namespace != own {
@@ -131,7 +143,7 @@ impl<'s, 'm> Build<'s, 'm> {
                 wire.wanted.extend(unit.out.wanted.iter().cloned());
                 if let Some((upstream, dynamic)) = &unit.out.lowered {
                     if upstream.endpoints == Endpoints::Discovered {
-                        wire.dynamic.push(dynamic.clone());
+                        Arc::make_mut(&mut wire.dynamic).push(dynamic.clone());
                     }
                     wire.all.push((Arc::clone(&upstream.name), Arc::clone(upstream)));
                 }
@@ -173,6 +185,7 @@ impl<'s, 'm> Build<'s, 'm> {
         let mut splits = BTreeMap::new();
         for (id, unit) in units.iter() {
             self.notes.add_all(&unit.out.notes);
+            self.independent &= !unit.accepted;
             if unit.out.substituted {
                 self.substituted.insert(id.clone());
             }
@@ -190,6 +203,7 @@ impl<'s, 'm> Build<'s, 'm> {
         let gateways = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
         let substituted = gateways.iter().filter(|gateway| gateway.substituted);
         self.substituted.extend(substituted.map(|gateway| gateway.id.clone()));
+        self.independent &= !cx.finish().iter().any(Read::is_of_accepted);
         gateways
     }
 
@@ -198,17 +212,8 @@ impl<'s, 'm> Build<'s, 'm> {
         let Self { snapshot, memo, changes, notes, wanted, .. } = self;
         let snapshot: &'s Snapshot = snapshot;
         let mut units = std::mem::take(&mut memo.services);
-        let mut work = Work {
-            snapshot,
-            facts: &memo.facts,
-            globals,
-            changes,
-            gateways,
-            targets: Targets::default(),
-            gateways_same: memo.gateways == gateways,
-            labels: gateways.iter().any(|it| matches!(it.selection, gateway::Selection::Labelled { .. })),
-            claims_differ: false,
-        };
+        let same = memo.gateways == gateways;
+        let mut work = Work::new(snapshot, &memo.facts, globals, changes, gateways, same);
         let mut candidates = Vec::new();
         let mut selected: BTreeSet<usize> = BTreeSet::new();
         let mut last: Option<Arc<TargetSet>> = None;
@@ -309,7 +314,7 @@ fn located(entry: &Entry, notes: &[&Note]) -> Vec<Finding> {
 }
 
 /// What the translation of VirtualServices needs.
-struct Work<'a, 's> {
+pub(super) struct Work<'a, 's> {
     snapshot: &'s Snapshot,
     facts: &'a Facts,
     globals: &'a Globals,
@@ -321,20 +326,33 @@ struct Work<'a, 's> {
     /// Labels decide who is served where, so that a change of them may be a new claim.
     labels: bool,
     /// Some virtual service claims something else than in the last translation.
-    claims_differ: bool,
+    pub(super) claims_differ: bool,
 }
 
 /// What came of one VirtualService.
 #[derive(Default)]
-struct FoundCandidate<'s> {
+pub(super) struct FoundCandidate<'s> {
     /// Gateways that it was selected for, whether it can be served or not.
     selected: Option<Arc<TargetSet>>,
-    candidate: Option<Candidate<'s>>,
+    pub(super) candidate: Option<Candidate<'s>>,
 }
 
-impl<'s> Work<'_, 's> {
+impl<'a, 's> Work<'a, 's> {
+    pub(super) fn new(
+        snapshot: &'s Snapshot,
+        facts: &'a Facts,
+        globals: &'a Globals,
+        changes: &'a Changes,
+        gateways: &'a [Gateway],
+        gateways_same: bool,
+    ) -> Self {
+        let labels = gateways.iter().any(|it| matches!(it.selection, gateway::Selection::Labelled { .. }));
+        let (targets, claims_differ) = Default::default();
+        Self { snapshot, facts, globals, changes, gateways, targets, gateways_same, labels, claims_differ }
+    }
+
     /// The present form, or where that has errors the last accepted one. One that no gateway serves is not looked at.
-    fn candidate(
+    pub(super) fn candidate(
         &mut self,
         id: &'s ObjectRef,
         entry: &'s Entry,

@@ -38,6 +38,13 @@ pub struct Read {
     pub seen: Digest,
 }
 
+impl Read {
+    /// Of a last accepted form, there or not.
+    pub fn is_of_accepted(&self) -> bool {
+        matches!(self.key, Key::Accepted(_))
+    }
+}
+
 /// What was looked for.
 #[derive(Debug, Clone, Copy)]
 pub enum Lookup<'s> {

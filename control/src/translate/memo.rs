@@ -14,7 +14,8 @@ use super::place::{Outs, TargetSet};
 use super::report::Report;
 use super::service::{Form, ServiceOut, Variant};
 use super::upstreams::{GroupOut, UpstreamOut};
-use super::{SecretIndex, Snapshot};
+use super::{SecretIndex, Snapshot, Translated};
+use crate::ordered::Ordered;
 use crate::resource::{Entry, Kind, ObjectRef};
 
 /// Results of the last translation. An empty one gives the same result, more slowly.
@@ -22,7 +23,7 @@ use crate::resource::{Entry, Kind, ObjectRef};
 pub struct Memo {
     pub(super) globals: Globals,
     pub(super) own_namespace: Option<Arc<str>>,
-    entries: Vec<Arc<Entry>>,
+    entries: Ordered<ObjectRef, Arc<Entry>>,
     secrets: SecretIndex,
     pub(super) facts: Facts,
     pub(super) upstreams: Units<Unit<UpstreamOut>>,
@@ -39,6 +40,8 @@ pub struct Memo {
     pub(super) settled_upstreams: (bool, Said),
     /// The gateways for which no two virtual services claimed the same.
     pub(super) uncontested: Option<Vec<Gateway>>,
+    /// The last translation, if nothing of it depends on what the changes do not show.
+    pub(super) last: Option<Translated>,
 }
 
 /// What a group of units has to say.
@@ -136,7 +139,7 @@ impl<T> Unit<T> {
     pub fn new(out: T, reads: Vec<Read>) -> Self {
         Self {
             out: Arc::new(out),
-            accepted: reads.iter().any(|read| matches!(read.key, Key::Accepted(_))),
+            accepted: reads.iter().any(Read::is_of_accepted),
             tables: reads.iter().any(|read| matches!(read.key, Key::Tables(_))),
             hashes: reads.iter().map(|read| read.hash).collect(),
             reads,
@@ -198,25 +201,13 @@ impl Memo {
     /// Compares with the last snapshot and remembers this one.
     pub(super) fn turn(&mut self, snapshot: &Snapshot) -> Changes {
         let mut changes = Changes::default();
-        let mut old = std::mem::take(&mut self.entries).into_iter().peekable();
-        let mut new = Vec::with_capacity(snapshot.entries.len());
-        for (id, entry) in &snapshot.entries {
-            // The rule, and nothing is looked at for it.
-            if let Some(same) = old.next_if(|was| Arc::ptr_eq(was, entry)) {
-                new.push(same);
-                continue;
-            }
-            while let Some(gone) = old.next_if(|was| was.id < *id) {
-                changes.came_or_went(&gone);
-            }
-            match old.next_if(|was| was.id == *id) {
-                Some(was) => changes.replaced(&was, entry),
-                None => changes.came_or_went(entry),
-            }
-            new.push(Arc::clone(entry));
-        }
-        old.for_each(|gone| changes.came_or_went(&gone));
-        self.entries = new;
+        self.entries.compare(&snapshot.entries, |_, was, is| match (was, is) {
+            (Some(was), Some(is)) if Arc::ptr_eq(was, is) => {}
+            (Some(was), Some(is)) => changes.replaced(was, is),
+            (Some(one), None) | (None, Some(one)) => changes.came_or_went(one),
+            (None, None) => {}
+        });
+        self.entries = snapshot.entries.clone();
 
         if !self.secrets.same(&snapshot.secrets) {
             let (old, new) = (&self.secrets, &snapshot.secrets);

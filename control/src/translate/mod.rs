@@ -12,6 +12,7 @@ mod globals;
 mod label;
 mod memo;
 mod notes;
+mod patch;
 mod path;
 mod place;
 mod report;
@@ -38,13 +39,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ir::Ir;
+use crate::ordered::Ordered;
 use crate::resource::{Entry, Kind, Object, ObjectRef};
 
 /// All resources at one instant.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// What the sources say, one per resource, also those that do not decode.
-    pub entries: BTreeMap<ObjectRef, Arc<Entry>>,
+    pub entries: Ordered<ObjectRef, Arc<Entry>>,
     /// The form of each resource that was accepted last.
     pub accepted: BTreeMap<ObjectRef, Accepted>,
     /// Facts of key material.
@@ -56,7 +58,7 @@ pub struct Snapshot {
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: Ordered::default(),
             accepted: BTreeMap::new(),
             secrets: SecretIndex::default(),
             own_namespace: "gloo-system".into(),
@@ -81,9 +83,9 @@ pub struct Translated {
     /// One entry per resource of the snapshot. The same object as last time while nothing else is to be said.
     pub report: Arc<Report>,
     /// Key material that is referred to, found or not.
-    pub wanted: BTreeSet<CertificateSource>,
+    pub wanted: Arc<BTreeSet<CertificateSource>>,
     /// Upstreams whose endpoints have to be looked up, in order of name.
-    pub dynamic: Vec<DynamicUpstream>,
+    pub dynamic: Arc<Vec<DynamicUpstream>>,
 }
 
 /// An upstream whose endpoints discovery finds. All of its hosts are here, also those that are addresses.
@@ -118,14 +120,14 @@ pub fn translate(snapshot: &Snapshot, memo: &mut Memo) -> Translated {
 struct WireUpstreams {
     all: Vec<(Arc<str>, Arc<crate::ir::Upstream>)>,
     served: Arc<BTreeMap<Arc<str>, Arc<crate::ir::Upstream>>>,
-    dynamic: Vec<DynamicUpstream>,
+    dynamic: Arc<Vec<DynamicUpstream>>,
     wanted: BTreeSet<CertificateSource>,
 }
 
 impl WireUpstreams {
     fn finish(mut self) -> Self {
         self.served = Arc::new(self.all.drain(..).collect());
-        self.dynamic.sort_by(|a, b| a.name.cmp(&b.name));
+        Arc::make_mut(&mut self.dynamic).sort_by(|a, b| a.name.cmp(&b.name));
         self
     }
 }

@@ -30,6 +30,9 @@ const WELCOME: Duration = Duration::from_secs(30);
 const SEND: Duration = Duration::from_secs(10);
 /// Beats that may be missed before control counts as gone.
 const MISSED: u32 = 3;
+/// The wait before looking again for the socket of a control on this host: that costs next to nothing, and at a cold
+/// start the worker is ready so much earlier.
+const ABSENT: Duration = Duration::from_millis(50);
 /// Frames on their way out.
 const QUEUE: usize = 16;
 
@@ -61,6 +64,8 @@ pub struct Link {
 enum Ended {
     /// Control asked for it.
     Goodbye { reason: String, retry_after: Duration },
+    /// Nobody listens on the socket.
+    Absent(String),
     /// It could not begin or broke.
     Failed(String),
 }
@@ -75,7 +80,7 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Goodbye { reason, .. } => write!(f, "control ended the session: {reason}"),
-            Self::Failed(reason) => f.write_str(reason),
+            Self::Absent(reason) | Self::Failed(reason) => f.write_str(reason),
         }
     }
 }
@@ -108,6 +113,7 @@ pub async fn run(link: Arc<Link>) -> Result<(), BoxError> {
         last = reason;
         let wait = match ended {
             Ended::Goodbye { retry_after, .. } if !retry_after.is_zero() => retry_after,
+            Ended::Absent(_) => ABSENT,
             _ => backoff.next(),
         };
         // Workers that lost the same control must not come back in step.
@@ -118,7 +124,10 @@ pub async fn run(link: Arc<Link>) -> Result<(), BoxError> {
 impl Link {
     /// One session, from the connect to its end.
     async fn session(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Ended> {
-        let channel = transport::connect(&self.target).await?;
+        let channel = transport::connect(&self.target).await.map_err(|error| match self.target {
+            Target::Unix(_) => Ended::Absent(error.to_string()),
+            Target::Tls { .. } => error.into(),
+        })?;
         let mut client = LinkClient::new(channel)
             .max_decoding_message_size(LARGEST_FRAME)
             .max_encoding_message_size(LARGEST_FRAME);

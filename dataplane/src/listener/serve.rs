@@ -32,7 +32,7 @@ pub async fn serve(
     let local = tcp.local_addr().map_or(listener.address, canonical);
     let (mut client, mut put_back) = (direct, Vec::new());
     if listener.proxy_protocol {
-        match timeout(PROXY_HEADER, proxy_protocol::read(&mut tcp)).await {
+        match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut tcp))).await {
             Ok(Ok((proxied, rest))) => {
                 if let Proxied::Inet { source, .. } = proxied {
                     client = canonical(source);
@@ -59,7 +59,8 @@ pub async fn serve(
         tls: None,
     };
     let conn = if listener.tls {
-        match tls::handshake(Socket::new(tcp, put_back), listener).await {
+        // What a handshake takes is not kept for the life of the connection.
+        match Box::pin(tls::handshake(Socket::new(tcp, put_back), listener)).await {
             Ok(accepted) => Conn::tls(accepted.stream, info(&accepted.chain.route_config, accepted.sni)),
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");

@@ -78,8 +78,9 @@ impl Endpoints {
     /// Makes `next` the runtime that is served. Its upstreams have their endpoints before any request sees them.
     pub fn publish(&self, next: Arc<Runtime>) {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, set) in remembered.iter() {
-            if let Some(upstream) = next.upstream(name) {
+        // What an upstream was given stays with it from one runtime to the next.
+        for upstream in next.upstreams_beyond(&self.runtime.load()) {
+            if let Some(set) = remembered.get(&upstream.name) {
                 upstream.set_endpoints(set);
             }
         }

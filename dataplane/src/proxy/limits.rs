@@ -6,6 +6,9 @@ use std::time::Duration;
 /// A downstream connection without a request is closed after this long. One hour, as Envoy: load balancers in front
 /// keep their connections for minutes, and the side that sends requests should be the one that gives up first.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(3600);
+/// A downstream connection that is idle for this long gives its buffers back. Soon enough for memory, and too late to
+/// cost a busy connection anything.
+pub const SETTLED: Duration = Duration::from_secs(1);
 /// A connection that never sends the first byte of its first request is closed after this long.
 pub const FIRST_BYTE: Duration = Duration::from_secs(60);
 /// From the first byte of an HTTP/1 request header to its last; later is 408.

@@ -115,16 +115,18 @@ impl Engine {
     /// connection shall end: idle it closes at once, else after its current requests.
     pub async fn serve(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
         if conn.http2() {
-            return self.http2(conn, drain).await;
+            return Box::pin(self.http2(conn, drain)).await;
         }
         let Conn { io, fd, info } = conn;
         let mut server = Box::new(Server::new(io, drain));
         // Over TLS it would have been agreed on.
         if info.tls.is_none() && server.speaks_http2().await {
-            return self.http2(Conn { io: server.into_io(), fd, info }, drain).await;
+            return Box::pin(self.http2(Conn { io: server.into_io(), fd, info }, drain)).await;
         }
         let mut down = Downstream::H1(server);
-        while let Some(next) = self.request(down, &info, drain).await {
+        // A connection is idle for most of its life: what a request takes is there only while there is one.
+        while let Some(request) = self.next(down, &info).await {
+            let Some(next) = Box::pin(self.request(request, &info, drain)).await else { return };
             down = next;
         }
     }
@@ -135,6 +137,20 @@ impl Engine {
         let _ = Arc::new(app).process_new(Box::new(Transport::new(conn.io, conn.fd, ())), drain).await;
     }
 
+    /// Waits for a request; gives the connection back when there is one.
+    async fn next(&self, mut down: Downstream, info: &Arc<ConnInfo>) -> Option<Downstream> {
+        let reply = match down.read_request().await {
+            Ok(()) => return Some(down),
+            Err(reply) => reply?,
+        };
+        let mut exchange = Exchange::begin(&self.shared, info.clone());
+        exchange.refused(down.seen());
+        exchange.replied(&reply);
+        exchange.finish(None, (0, 0));
+        Box::pin(down.refuse(reply)).await;
+        None
+    }
+
     /// Serves one request; gives the connection back if it can carry another one.
     async fn request(
         &self,
@@ -142,18 +158,6 @@ impl Engine {
         info: &Arc<ConnInfo>,
         drain: &ShutdownWatch,
     ) -> Option<Downstream> {
-        match down.read_request().await {
-            Ok(()) => {}
-            Err(None) => return None,
-            Err(Some(reply)) => {
-                let mut exchange = Exchange::begin(&self.shared, info.clone());
-                exchange.refused(down.seen());
-                exchange.replied(&reply);
-                exchange.finish(None, (0, 0));
-                down.refuse(reply).await;
-                return None;
-            }
-        }
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         down.lend_timer(&mut exchange.clock);
         let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };

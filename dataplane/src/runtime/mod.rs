@@ -128,6 +128,14 @@ impl Runtime {
         self.upstreams.values().map(|built| &built.value)
     }
 
+    /// The upstreams that `former` may not have, or may have in another form. No more is looked at than what the two
+    /// do not share.
+    pub fn upstreams_beyond<'a>(&'a self, former: &'a Self) -> impl Iterator<Item = &'a Arc<Upstream>> {
+        let parts = self.upstreams.parts().zip(former.upstreams.parts());
+        let other = parts.filter(|(part, former)| !Arc::ptr_eq(part, former));
+        other.flat_map(|(part, _)| part.values()).map(|built| &built.value)
+    }
+
     /// The split of that name.
     #[must_use]
     pub fn split(&self, name: &str) -> Option<&Arc<Split>> {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use prost::Name;
 
 use super::*;
+use crate::held::Content;
 use crate::tls::testing::{Ca, self_signed};
 
 fn any<M: Name>(message: &M) -> prost_types::Any {
@@ -423,12 +424,19 @@ fn apply(table: &mut Held, edit: Edit) {
 proptest! {
     #[test]
     fn a_build_on_top_of_others_answers_as_one_from_nothing(edits in prop::collection::vec(edit(), 1..40)) {
-        let mut table = Held::default();
+        // What a worker holds, which lets go of what runs, and the same with all of its content.
+        let (mut held, mut table) = (Held::default(), Held::default());
         let mut running: Option<Arc<Runtime>> = None;
         for edit in edits {
+            apply(&mut held, edit.clone());
             apply(&mut table, edit);
-            let next = build(&table, running.as_deref());
+            let next = build(&held, running.as_deref());
             let fresh = build(&table, None);
+            held = next.held().clone();
+            prop_assert_eq!(held.digest(), table.digest());
+            for kind in [Kind::VirtualHost, Kind::Split] {
+                prop_assert!(held.of_kind(kind).values().all(|entry| matches!(entry.content, Content::Settled)));
+            }
             for config in ["rc", "other"] {
                 for authority in ["a.io", "x.a.io", "b.io", "c.io"] {
                     prop_assert_eq!(

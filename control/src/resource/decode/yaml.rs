@@ -34,13 +34,13 @@ pub struct Broken {
 
 /// Reads every document of a text. A broken one does not hide the others.
 pub fn read(text: &str) -> Vec<Document> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     chunks(text).into_iter().flat_map(|(first_line, chunk)| read_chunk(chunk, first_line)).collect()
 }
 
 /// Cuts at document markers, because the parser does not go on after an error. In YAML a line that begins with `---`
-/// is always a marker, even inside a block scalar.
-fn chunks(text: &str) -> Vec<(usize, &str)> {
+/// is always a marker, even inside a block scalar. Each part has the number of its first line, from 0.
+pub fn chunks(text: &str) -> Vec<(usize, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut chunks = Vec::new();
     let (mut start, mut start_line, mut offset) = (0, 0, 0);
     for (line_index, line) in text.split_inclusive('\n').enumerate() {
@@ -65,7 +65,8 @@ fn is_idle(line: &str) -> bool {
     line.is_empty() || line.starts_with(['#', '%']) || line == "---" || line == "..."
 }
 
-fn read_chunk(chunk: &str, line_offset: usize) -> Vec<Document> {
+/// Reads the documents of one of the [`chunks`] of a text, which begins at that line, from 0.
+pub fn read_chunk(chunk: &str, line_offset: usize) -> Vec<Document> {
     let mut documents = Vec::new();
     let mut builder = Builder::new(line_offset);
     for event in Parser::new_from_str(chunk) {

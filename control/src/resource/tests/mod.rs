@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 
+mod again;
 mod envelope;
 mod leniency;
 mod messages;

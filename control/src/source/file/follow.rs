@@ -29,20 +29,25 @@ pub struct Pace {
     pub gone: Duration,
     /// Everything is looked at again so often, in case an event was lost or could not be had.
     pub rescan: Duration,
+    /// The pause before more of the files are read that a rescan is not sure about.
+    pub unsure: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
         Pace {
-            settle: Duration::from_millis(5),
+            settle: Duration::from_millis(3),
             longest: Duration::from_millis(100),
             writing: Duration::from_secs(1),
             gone: Duration::from_millis(50),
             rescan: Duration::from_secs(15),
+            unsure: Duration::from_millis(50),
         }
     }
 }
 
+/// So many files that a rescan is not sure about are read at once: changes do not wait for all of them.
+const UNSURE: usize = 64;
 /// Events between the watcher's thread and us; when they are too many, a rescan takes their place.
 const QUEUE: usize = 1024;
 
@@ -68,8 +73,10 @@ pub async fn follow(folder: PathBuf, default_namespace: String, pace: Pace, publ
     }
     publish(set.loaded());
     loop {
-        let Batch { paths, hold } = watch.batch(&pace).await;
+        let unsure = set.is_unsure().then_some(pace.unsure);
+        let Batch { paths, hold } = watch.batch(&pace, unsure).await;
         let (back, changed) = match paths {
+            Some(paths) if paths.is_empty() => blocking(set, move |set| set.make_sure(UNSURE, &hold)).await,
             Some(paths) => blocking(set, move |set| set.apply(&paths, &hold)).await,
             None => {
                 watch.renew_if_lost(set.root());
@@ -103,7 +110,7 @@ async fn blocking<T: Send + 'static>(
 /// What has to be looked at.
 #[derive(Debug)]
 struct Batch {
-    /// These files; `None` = everything.
+    /// These files; `None` = everything, none = those that are not sure.
     paths: Option<BTreeSet<PathBuf>>,
     /// But not these, which are being written.
     hold: BTreeSet<PathBuf>,
@@ -179,17 +186,18 @@ impl Watch {
         }
     }
 
-    /// Waits until something has to be looked at.
-    async fn batch(&mut self, pace: &Pace) -> Batch {
+    /// Waits until something has to be looked at; without anything new, no longer than `idle`, which gives an empty batch.
+    async fn batch(&mut self, pace: &Pace, idle: Option<Duration>) -> Batch {
         // Without a watch, looking often is all that is left.
         let every =
             if self.watcher.is_some() { pace.rescan } else { pace.rescan.min(Duration::from_secs(1)) };
         let rescan_at = *self.next_rescan.get_or_insert_with(|| Instant::now() + every);
         let mut first: Option<Instant> = None;
         let mut last = Instant::now();
+        let idle = idle.map(|idle| last + idle);
         loop {
             let due = match first {
-                None => rescan_at.min(self.held_until().unwrap_or(rescan_at)),
+                None => [self.held_until(), idle].into_iter().flatten().fold(rescan_at, Instant::min),
                 Some(first) => (last + pace.settle).min(first + pace.longest),
             };
             tokio::select! {
@@ -212,7 +220,7 @@ impl Watch {
                         self.next_rescan = None;
                         return Batch { paths: None, hold };
                     }
-                    if !ready.is_empty() {
+                    if !ready.is_empty() || (first.is_none() && idle.is_some_and(|idle| idle <= now)) {
                         return Batch { paths: Some(ready), hold };
                     }
                     first = None;

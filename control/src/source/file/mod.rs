@@ -4,6 +4,7 @@
 //! resource means: the text goes through `resource::parse`, and what comes out goes to whoever asked.
 
 mod follow;
+mod listing;
 mod scan;
 mod set;
 #[cfg(test)]

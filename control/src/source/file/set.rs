@@ -10,11 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_shared::version::Digest;
 
 use super::Loaded;
+use super::listing::Listing;
 use super::scan::{self, Found, Stamp};
-use crate::resource::{Entry, Finding, Location, ObjectRef, Parsed, parse};
+use crate::resource::{Entry, Finding, Location, ObjectRef, Parsed, parse, parse_again};
 
 /// A file larger than this is not configuration.
 const SIZE_LIMIT: u64 = 64 << 20;
+/// No more threads than these read a folder for the first time.
+const READERS: usize = 4;
 /// A file that was read this soon after its last change may have changed again within one tick of the file clock.
 const CLOCK_TICK: Duration = Duration::from_secs(2);
 
@@ -30,6 +33,9 @@ pub struct FileSet {
     files: BTreeMap<PathBuf, Held>,
     /// Folders that cannot be read, and the root itself.
     folders: BTreeMap<PathBuf, Finding>,
+    listing: Listing,
+    /// Files that a rescan found as they were, but read so soon after their last change that it must be made sure.
+    unsure: Vec<PathBuf>,
 }
 
 /// One file.
@@ -54,6 +60,8 @@ impl FileSet {
             device: None,
             files: BTreeMap::new(),
             folders: BTreeMap::new(),
+            listing: Listing::default(),
+            unsure: Vec::new(),
         }
     }
 
@@ -66,7 +74,10 @@ impl FileSet {
     pub fn open(&mut self) -> io::Result<()> {
         let found = scan::scan(&self.root)?;
         self.device = self.present_device();
+        self.files.extend(read_all(&found.files, &self.default_namespace));
         self.take(found, &BTreeSet::new());
+        // Too early: they can only be made sure of some time after their last change.
+        self.unsure.clear();
         Ok(())
     }
 
@@ -96,6 +107,7 @@ impl FileSet {
                 let problem = kept(&self.root, &trouble);
                 let changed = self.folders.get(&self.root) != Some(&problem);
                 self.folders.insert(self.root.clone(), problem);
+                self.listing.forget();
                 changed
             }
         }
@@ -129,8 +141,37 @@ impl FileSet {
         changed
     }
 
+    /// Reads some of the files that a rescan left for later, but none of `hold`. Tells whether anything differs from
+    /// before.
+    pub fn make_sure(&mut self, most: usize, hold: &BTreeSet<PathBuf>) -> bool {
+        let rest = self.unsure.len().saturating_sub(most);
+        let mut changed = false;
+        for path in self.unsure.split_off(rest).into_iter().filter(|path| !hold.contains(path)) {
+            if let Ok(metadata) = fs::metadata(&path) {
+                changed |= self.read(&path, Some(Stamp::of(&metadata)));
+            }
+        }
+        changed
+    }
+
+    /// Whether there are files to [make sure](Self::make_sure) of.
+    pub fn is_unsure(&self) -> bool {
+        !self.unsure.is_empty()
+    }
+
     /// What all files hold together.
-    pub fn loaded(&self) -> Loaded {
+    pub fn loaded(&mut self) -> Loaded {
+        if let Some(loaded) = self.listing.advance() {
+            return loaded;
+        }
+        let (loaded, doubles) = self.list();
+        self.listing.remember(&loaded, doubles);
+        loaded
+    }
+
+    /// What all files hold together, and whether some resource is defined twice.
+    fn list(&self) -> (Loaded, bool) {
+        let mut doubles = false;
         let mut loaded = Loaded::default();
         let mut first: HashMap<&ObjectRef, &Location> = HashMap::new();
         loaded.problems.extend(self.folders.values().cloned());
@@ -148,11 +189,14 @@ impl FileSet {
                         first.insert(&entry.id, &entry.location);
                         loaded.entries.push(entry.clone());
                     }
-                    Some(other) => loaded.problems.push(twice(entry, other)),
+                    Some(other) => {
+                        doubles = true;
+                        loaded.problems.push(twice(entry, other));
+                    }
                 }
             }
         }
-        loaded
+        (loaded, doubles)
     }
 
     fn present_device(&self) -> Option<u64> {
@@ -170,6 +214,7 @@ impl FileSet {
             changed |= gone;
             !gone
         });
+        self.unsure.clear();
         for (path, stamp) in found.files.into_iter().filter(|(path, _)| !hold.contains(path)) {
             changed |= self.read_if_new(&path, stamp);
         }
@@ -180,6 +225,9 @@ impl FileSet {
         }
         changed |= folders != self.folders;
         self.folders = folders;
+        if changed {
+            self.listing.forget();
+        }
         changed
     }
 
@@ -191,7 +239,12 @@ impl FileSet {
             });
             held.stamp == Some(stamp) && settled && held.problem.is_none()
         });
-        !known && self.read(path, Some(stamp))
+        let alike =
+            self.files.get(path).is_some_and(|held| held.stamp == Some(stamp) && held.problem.is_none());
+        if alike && !known {
+            self.unsure.push(path.to_owned());
+        }
+        !alike && self.read(path, Some(stamp))
     }
 
     /// Reads one file. Tells whether anything differs from before.
@@ -200,6 +253,7 @@ impl FileSet {
         let text = match read_text(path) {
             Ok(text) => text,
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.listing.forget();
                 return self.files.remove(path).is_some();
             }
             Err(error) => return self.fail(path, &error.to_string()),
@@ -218,13 +272,18 @@ impl FileSet {
             // that a full disk cut off.
             return self.fail(path, "the file is empty");
         }
-        let parsed = parse(path, &text, &self.default_namespace);
         let held = self.files.entry(path.to_owned()).or_default();
+        let parsed = parse_again(path, &text, &self.default_namespace, &held.parsed);
         let mut kept = Vec::new();
         if !parsed.problems.is_empty() {
             // A broken document may be one that was there before: what is missing now does not count as deleted.
             let before = held.parsed.entries.iter().chain(&held.kept);
             kept.extend(before.filter(|entry| !parsed.entries.iter().any(|new| new.id == entry.id)).cloned());
+        }
+        if kept.is_empty() && held.kept.is_empty() && held.problem.is_none() {
+            self.listing.replace(&held.parsed, &parsed);
+        } else {
+            self.listing.forget();
         }
         *held = Held { stamp, read_at, digest, parsed: Arc::new(parsed), kept, problem: None };
         true
@@ -235,6 +294,7 @@ impl FileSet {
         let held = self.files.entry(path.to_owned()).or_default();
         let changed = held.problem.as_ref() != Some(&problem);
         held.problem = Some(problem);
+        self.listing.forget();
         changed
     }
 }
@@ -250,6 +310,32 @@ fn twice(entry: &Entry, first: &Location) -> Finding {
         entry.id, entry.location
     );
     Finding::error("", message).at(entry.location.clone())
+}
+
+/// Reads files for the first time, on all cores: parsing is most of a cold start. Those that are not as they should be
+/// are left out, to be looked at one by one.
+fn read_all(files: &BTreeMap<PathBuf, Stamp>, default_namespace: &str) -> Vec<(PathBuf, Held)> {
+    let files: Vec<(&PathBuf, &Stamp)> = files.iter().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS);
+    let share = files.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let read = |part: &[(&PathBuf, &Stamp)]| -> Vec<(PathBuf, Held)> {
+            part.iter().filter_map(|(path, stamp)| read_first(path, **stamp, default_namespace)).collect()
+        };
+        let tasks: Vec<_> = files.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
+        let join = |task: std::thread::ScopedJoinHandle<'_, _>| {
+            task.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        tasks.into_iter().flat_map(join).collect()
+    })
+}
+
+fn read_first(path: &Path, stamp: Stamp, default_namespace: &str) -> Option<(PathBuf, Held)> {
+    let read_at = Some(SystemTime::now());
+    let text = read_text(path).ok().filter(|text| !text.trim().is_empty())?;
+    let parsed = Arc::new(parse(path, &text, default_namespace));
+    let digest = Digest::of(text.as_bytes());
+    Some((path.to_owned(), Held { stamp: Some(stamp), read_at, digest, parsed, ..Held::default() }))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -219,6 +219,7 @@ const EVENTS_ONLY: Pace = Pace {
     writing: Duration::from_millis(200),
     gone: Duration::from_millis(50),
     rescan: Duration::from_secs(3600),
+    unsure: Duration::from_millis(1),
 };
 
 struct Followed {
@@ -367,4 +368,22 @@ async fn a_folder_that_appears_later_is_waited_for_and_one_that_is_made_again_is
     followed.until("the new folder", |loaded| names(loaded) == ["b"] && loaded.problems.is_empty()).await;
     write(&root, "b.yaml", upstream("b", "two"));
     followed.until("a write in it", |loaded| addr(loaded, "b") == "two").await;
+}
+
+#[test]
+fn files_of_which_a_rescan_is_not_sure_are_read_later_but_not_while_they_are_written() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), "a.yaml", upstream("a", "one"));
+    write(dir.path(), "b.yaml", upstream("b", "one"));
+    let mut set = opened(dir.path());
+    assert!(!set.is_unsure(), "nothing is gained by reading at once again");
+    // Read so soon after their last change, they may have changed within the same tick.
+    assert!(!set.rescan(&none()));
+    assert!(set.is_unsure());
+    write(dir.path(), "a.yaml", upstream("a", "two"));
+    write(dir.path(), "b.yaml", upstream("b", "two"));
+    assert!(set.make_sure(10, &BTreeSet::from([dir.path().join("b.yaml")])));
+    let loaded = set.loaded();
+    assert_eq!((addr(&loaded, "a").as_str(), addr(&loaded, "b").as_str()), ("two", "one"));
+    assert!(!set.is_unsure());
 }

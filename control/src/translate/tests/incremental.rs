@@ -169,3 +169,68 @@ proptest! {
         }
     }
 }
+
+/// Virtual services that are fine as they stand, each with a domain of its own, and edits that mostly leave them so.
+#[derive(Debug, Clone)]
+enum Quiet {
+    /// Another weight.
+    Weight(u8, u8),
+    /// Another domain, perhaps somebody else's.
+    Domain(u8, u8),
+    /// Anything that the other test does.
+    Other(Edit),
+}
+
+fn quiet() -> impl Strategy<Value = Vec<Quiet>> {
+    let weight = || (0..6u8, 1..90u8).prop_map(|(name, weight)| Quiet::Weight(name, weight));
+    let edit = prop_oneof![
+        8 => weight(),
+        1 => (0..6u8, 0..8u8).prop_map(|(name, domain)| Quiet::Domain(name, domain)),
+        2 => Just(Quiet::Other(Edit::Accept)),
+        1 => edits().prop_filter_map("empty", |edits| edits.into_iter().next().map(Quiet::Other)),
+    ];
+    prop::collection::vec(edit, 1..40)
+}
+
+fn weighted(name: u8, domain: u8, weight: u8) -> String {
+    format!(
+        "apiVersion: gateway.solo.io/v1\nkind: VirtualService\nmetadata: {{name: q{name}, namespace: gloo-system}}\n\
+         spec: {{virtualHost: {{domains: [quiet{domain}], routes: [{{matchers: [{{prefix: /}}], routeAction: {{multi: \
+         {{destinations: [{{weight: {weight}, destination: {{upstream: {{name: q}}}}}}]}}}}}}]}}}}\n"
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_patched_translation_is_a_full_one(edits in quiet()) {
+        let mut snapshot = Snapshot::default();
+        put(&mut snapshot, "apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {name: q, namespace: gloo-system}\n\
+            spec: {static: {hosts: [{addr: 10.0.0.1, port: 80}]}}\n");
+        let mut domains = [0, 1, 2, 3, 4, 5];
+        (0..6).for_each(|name| put(&mut snapshot, &weighted(name, name, 10)));
+        let (mut memo, mut compiled) = (Memo::default(), compile::Memo::default());
+        for edit in &edits {
+            match edit {
+                Quiet::Weight(name, weight) => {
+                    put(&mut snapshot, &weighted(*name, domains[usize::from(*name)], *weight));
+                }
+                Quiet::Domain(name, domain) => {
+                    domains[usize::from(*name)] = *domain;
+                    put(&mut snapshot, &weighted(*name, *domain, 20));
+                }
+                Quiet::Other(edit) => apply(&mut snapshot, edit, &mut memo),
+            }
+            let incremental = translate(&snapshot, &mut memo);
+            let full = translate(&snapshot, &mut Memo::default());
+            prop_assert_eq!(&incremental.report, &full.report);
+            prop_assert_eq!(&incremental.wanted, &full.wanted);
+            prop_assert_eq!(&incremental.dynamic, &full.dynamic);
+            prop_assert_eq!(&incremental.ir, &full.ir);
+            let incremental = compile::compile(&incremental.ir, &snapshot.secrets, &mut compiled);
+            let full = compile::compile(&full.ir, &snapshot.secrets, &mut compile::Memo::default());
+            prop_assert_eq!(&incremental, &full);
+        }
+    }
+}

@@ -58,6 +58,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
+    /// Nothing is expected for a while: empty buffers are given back.
+    pub(super) fn release(&mut self) {
+        if self.buf.is_empty() {
+            self.buf = BytesMut::new();
+        }
+        self.queue.release();
+    }
+
     /// A message is over: what a large one needed is given back.
     pub(super) fn rest(&mut self) {
         if self.room > SMALL {

@@ -37,6 +37,13 @@ impl Queue {
         self.sent == 0 && !self.bytes.is_empty()
     }
 
+    /// Gives the room back, if nothing waits.
+    pub(super) fn release(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Moves bytes into `io` until the queue is empty and `io` is flushed, or `io` takes no more.
     pub(super) fn poll_drain<W>(&mut self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
@@ -82,5 +89,7 @@ mod tests {
         assert!(queue.poll_drain(&mut sink, &mut cx).is_ready());
         assert_eq!(sink, b"one two");
         assert_eq!(queue.len(), 0);
+        queue.release();
+        assert_eq!(queue.bytes.capacity(), 0);
     }
 }

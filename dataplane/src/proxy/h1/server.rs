@@ -68,6 +68,8 @@ pub(in crate::proxy) struct Server {
     seen: usize,
     phase: Phase,
     deadline: Instant,
+    /// When an idle connection is closed.
+    expires: Instant,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Lent to the exchange while there is one.
     pub(in crate::proxy) timer: Timer,
@@ -92,11 +94,13 @@ impl Server {
     /// A connection before its first request. `drain` becomes true when it shall end.
     pub(in crate::proxy) fn new(io: Io, drain: &ShutdownWatch) -> Self {
         let mut watch = drain.clone();
+        let now = Instant::now();
         Server {
             link: Link::new(io),
             seen: 0,
             phase: Phase::Idle,
-            deadline: Instant::now() + limits::FIRST_BYTE,
+            deadline: now + limits::SETTLED,
+            expires: now + limits::FIRST_BYTE,
             drain: Box::pin(async move {
                 // An error means that the sender is gone: the process is going down.
                 let _ = watch.wait_for(|draining| *draining).await;
@@ -146,7 +150,10 @@ impl Server {
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         match phase {
-            Phase::Idle => self.deadline = Instant::now() + limits::KEEPALIVE_IDLE,
+            Phase::Idle => {
+                let now = Instant::now();
+                (self.deadline, self.expires) = (now + limits::SETTLED, now + limits::KEEPALIVE_IDLE);
+            }
             Phase::Header => self.deadline = Instant::now() + limits::HEADER_DEADLINE,
             Phase::Open => {}
         }
@@ -185,7 +192,12 @@ impl Server {
         if self.drain.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        self.timer.poll(self.deadline, cx)
+        if self.deadline < self.expires {
+            ready!(self.timer.poll(self.deadline, cx));
+            self.deadline = self.expires;
+        }
+        self.link.release();
+        self.timer.poll(self.expires, cx)
     }
 
     fn skip_empty_lines(&mut self) {
@@ -389,22 +401,30 @@ impl Server {
         self.link.poll_drain(cx)
     }
 
-    /// The answer is complete. True when another request may follow, after the rest of this one was read.
-    pub(in crate::proxy) async fn next(&mut self) -> bool {
-        if self.keep_alive && !self.body_is_done() {
-            let drained = tokio::time::timeout(limits::LINGER, async {
-                while matches!(std::future::poll_fn(|cx| self.poll_body(cx)).await, Ok(Some(_))) {}
-            });
-            let _ = drained.await;
-        }
+    /// The answer is complete. True when the connection waits for another request now.
+    pub(in crate::proxy) fn next(&mut self) -> bool {
         if !self.keep_alive || !self.body_is_done() {
-            self.close().await;
             return false;
         }
         self.link.rest();
         self.skip_empty_lines();
         self.enter(if self.link.buf.is_empty() { Phase::Idle } else { Phase::Header });
         true
+    }
+
+    /// Reads the little that misses of a request which is answered already; closes when that is not possible.
+    pub(in crate::proxy) async fn read_rest(&mut self) -> bool {
+        if self.keep_alive {
+            let drained = tokio::time::timeout(limits::LINGER, async {
+                while matches!(std::future::poll_fn(|cx| self.poll_body(cx)).await, Ok(Some(_))) {}
+            });
+            let _ = drained.await;
+            if self.next() {
+                return true;
+            }
+        }
+        self.close().await;
+        false
     }
 
     /// Closes without losing the answer: a close over bytes that were not read is a reset, which can overtake it.
@@ -428,5 +448,42 @@ impl Server {
     /// Breaks off; what is queued reaches the client if the socket takes it at once.
     pub(in crate::proxy) fn abort(mut self) {
         let _ = self.link.poll_drain(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_gives_its_buffers_back_and_goes_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let (_running, drain) = watch::channel(false);
+        let mut server = Server::new(Io::Plain(Socket::new(tcp, Vec::new())), &drain);
+        for _ in 0..2 {
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            poll_fn(|cx| server.poll_request(cx)).await.unwrap();
+            assert_eq!(std::mem::take(&mut server.head).target, "/");
+            server.respond(StatusCode::OK, &HeaderMap::new(), true);
+            server.finish();
+            poll_fn(|cx| server.poll_drain(cx)).await.unwrap();
+            assert!(server.next());
+            tokio::select! {
+                biased;
+                _ = poll_fn(|cx| server.poll_request(cx)) => panic!("nothing was sent"),
+                () = tokio::time::sleep(limits::SETTLED * 2) => {}
+            }
+            assert_eq!(server.link.buf.capacity(), 0);
+        }
+        let over = tokio::time::timeout(limits::KEEPALIVE_IDLE, poll_fn(|cx| server.poll_request(cx)));
+        assert!(matches!(over.await, Ok(Err(NoRequest::End))), "an idle connection ends in its time");
     }
 }
