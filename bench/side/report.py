@@ -13,7 +13,8 @@ processes, control included) unless it names another unit: the median of rounds 
 the lowest and the highest in brackets. "ours / it" is the median of the ratios of the rounds; beside a proxy of others it divides
 our figure of that scenario by theirs, beside one of ours it names our own case that it is divided by. Latencies are taken at one
 fixed rate for all proxies of a scenario, half of the throughput of the slowest. Throughput with a * was limited by the load, which
-has one core too; compare CPU there, not throughput. Memory is the proportional set size of what carries traffic, then + that of
+has one core too; compare CPU there, not throughput. Ours and Envoy add x-request-id and the like to each request; nginx, HAProxy and
+the bare pingora-proxy only forward. Memory is the proportional set size of what carries traffic, then + that of
 control and `up`. "each unit" is the cost of one more route, host, upstream or connection."""
 
 

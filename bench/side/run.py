@@ -5,8 +5,8 @@ The proxy is pinned to core 0, load and upstream to core 1. The figure is the CP
 request (user + system, from /proc), the median of interleaved rounds, as a ratio to each peer. Peers that are not
 installed are left out by name; `make bench-peers` installs them.
 
-  run.py                          every scenario, about twenty minutes
-  run.py --quick                  the same in about two minutes, to see whether it works
+  run.py                          every scenario, about twenty-five minutes
+  run.py --quick                  the same in a few minutes, to see whether it works
   run.py --list                   the scenarios
   run.py 'h1-*' tls-resumed       some of them
   run.py --profile quick          with the programs in target/quick

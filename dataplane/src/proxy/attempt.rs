@@ -4,7 +4,7 @@
 //! (the pump does) nor decide about retries (`retry` does).
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -73,7 +73,7 @@ impl Serving<'_> {
             self.exchange.clock.request_complete();
         }
         if !upstream.is_ready() {
-            self.wait(&body, upstream.wait_ready()).await?;
+            self.wait(&body, Box::pin(upstream.wait_ready())).await?;
         }
         let mut retries = Retries::new(plan.retry.as_deref(), &head.method);
         let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
@@ -97,7 +97,7 @@ impl Serving<'_> {
             };
             upstream.stats.retries.inc();
             self.exchange.clock.end_try();
-            self.wait(&body, tokio::time::sleep(pause)).await?;
+            self.wait(&body, Box::pin(tokio::time::sleep(pause))).await?;
         }
     }
 
@@ -228,9 +228,21 @@ impl Serving<'_> {
         body: &Body,
         reused: &mut bool,
     ) -> Result<Session, Stop> {
-        let pool = self.pool.clone();
-        let (lease, used) = self.wait(body, pool.acquire(target, fresh)).await?.map_err(Stop::Upstream)?;
-        *reused = used;
+        let idle = if fresh { None } else { self.pool.idle(target) };
+        let lease = match idle {
+            Some(lease) => {
+                *reused = true;
+                lease
+            }
+            None => {
+                // Apart, so that the state of a handshake is no part of every request's.
+                let pool = self.pool.clone();
+                let connecting = Box::pin(async move { pool.acquire(target, fresh).await });
+                let (lease, used) = self.wait(body, connecting).await?.map_err(Stop::Upstream)?;
+                *reused = used;
+                lease
+            }
+        };
         let mut session = Session::from(lease);
         session.send_header(header, body.expected).map_err(Stop::Upstream)?;
         Ok(session)
@@ -316,8 +328,7 @@ impl Serving<'_> {
     }
 
     /// Waits for `future`, as long as the client stays and the limits allow.
-    async fn wait<F: Future>(&mut self, body: &Body, future: F) -> Result<F::Output, Stop> {
-        let mut future = pin!(future);
+    async fn wait<F: Future>(&mut self, body: &Body, mut future: Pin<Box<F>>) -> Result<F::Output, Stop> {
         let complete = body.is_complete();
         let (down, clock) = (&mut *self.down, &mut self.exchange.clock);
         std::future::poll_fn(move |cx| {

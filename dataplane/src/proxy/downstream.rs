@@ -306,11 +306,21 @@ impl Downstream {
         }
     }
 
-    /// The answer is complete: gives the connection back if it can carry another request, once what the client still
-    /// sends of this one is read.
+    /// The answer is complete: gives the connection back if it can carry another request.
     pub(super) async fn finish_request(mut self) -> Option<Self> {
+        if let Downstream::H1(server) = &mut self
+            && server.next()
+        {
+            return Some(self);
+        }
+        // Apart, so that it is no part of every request's state.
+        Box::pin(self.read_rest()).await
+    }
+
+    /// Reads what the client still sends, for a moment.
+    async fn read_rest(mut self) -> Option<Self> {
         match &mut self {
-            Downstream::H1(server) => server.next().await.then_some(self),
+            Downstream::H1(server) => server.read_rest().await.then_some(self),
             Downstream::H2(stream) => {
                 let session = &mut stream.session;
                 if !session.is_body_done() {

@@ -147,11 +147,16 @@ pub(super) fn client_address(headers: &HeaderMap, hop: SocketAddr) -> SocketAddr
 /// A random UUID (RFC 9562, version 4).
 fn request_id() -> HeaderValue {
     let random = fastrand::u128(..) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
-    let hex = format!("{random:032x}");
-    let groups = [hex.get(..8), hex.get(8..12), hex.get(12..16), hex.get(16..20), hex.get(20..)];
-    let text = groups.map(Option::unwrap_or_default).join("-");
+    let mut text = [b'-'; 36];
+    let mut left = random;
+    let places = text.iter_mut().enumerate().rev().filter(|(at, _)| ![8, 13, 18, 23].contains(at));
+    for (_, place) in places {
+        let digit = (left & 0xf) as u8;
+        *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
+        left >>= 4;
+    }
     // Hexadecimal digits and dashes.
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
 }
 
 /// A request as one try sends it: the admitted head, which stays as it is for further tries and for the log, and what is

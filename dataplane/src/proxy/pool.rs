@@ -58,6 +58,11 @@ pub(super) enum Lease {
 }
 
 impl Pool {
+    /// An idle HTTP/1 connection, which costs no wait.
+    pub(super) fn idle(&self, target: &Target) -> Option<Lease> {
+        if target.http2 { None } else { self.take_idle(&target.key()).map(Lease::H1) }
+    }
+
     /// A lease, and whether its connection was used before. `fresh` asks for one that was not: a connection that looks
     /// alive may be dead, and the next one with it.
     pub(super) async fn acquire(
@@ -68,12 +73,8 @@ impl Pool {
         if !self.swept.swap(true, Relaxed) {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
-        if target.http2 { self.acquire_h2(target, fresh).await } else { self.acquire_h1(target, fresh).await }
-    }
-
-    async fn acquire_h1(&self, target: &Target, fresh: bool) -> Result<(Lease, bool), Failure> {
-        if !fresh && let Some(client) = self.take_idle(&target.key()) {
-            return Ok((Lease::H1(client), true));
+        if target.http2 {
+            return self.acquire_h2(target, fresh).await;
         }
         let Dialed { io, open, .. } = dial(target).await?;
         Ok((Lease::H1(Box::new(Client::new(io, open))), false))
