@@ -23,7 +23,7 @@ pub use cx::{Headers, RequestCx, ResponseCx};
 pub use facts::{Facts, TlsFacts};
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
-pub use plan::{Plan, PlanBuilder};
+pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
 pub use retry::{Reset, Retry};
 pub use slots::Slots;
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, SERVER, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderName, PROXY_AUTHENTICATE, SERVER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{PathAndQuery, Scheme, Uri};
@@ -21,7 +21,7 @@ use super::h1::Framing;
 use super::list::words;
 use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
-use crate::policy::host_rewrite;
+use crate::policy::{DEFAULT_TOTAL_TIMEOUT, host_rewrite};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -144,6 +144,17 @@ pub(super) fn client_address(headers: &HeaderMap, hop: SocketAddr) -> SocketAddr
     }
 }
 
+/// Milliseconds, without an allocation for what is usual: a quick answer, the default time limit.
+fn millis(duration: Duration) -> HeaderValue {
+    const FEW: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    match usize::try_from(millis).ok().and_then(|few| FEW.get(few)) {
+        Some(few) => HeaderValue::from_static(few),
+        None if duration == DEFAULT_TOTAL_TIMEOUT => HeaderValue::from_static("15000"),
+        None => HeaderValue::from(millis),
+    }
+}
+
 /// A random UUID (RFC 9562, version 4).
 fn request_id() -> HeaderValue {
     let random = fastrand::u128(..) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
@@ -204,8 +215,7 @@ impl<'a> Outgoing<'a> {
             (limit, None) | (None, limit) => limit,
         };
         if let Some(limit) = limit {
-            let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-            self.set(X_ENVOY_EXPECTED_TIMEOUT, HeaderValue::from(millis));
+            self.set(X_ENVOY_EXPECTED_TIMEOUT, millis(limit));
         }
     }
 
@@ -337,26 +347,32 @@ pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Durat
     if parts.status != StatusCode::SWITCHING_PROTOCOLS {
         headers.remove(UPGRADE);
     }
-    let millis = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-    headers.insert(X_ENVOY_SERVICE_TIME, HeaderValue::from(millis));
+    headers.insert(X_ENVOY_SERVICE_TIME, millis(waited));
+}
+
+/// All values of a field, which is then gone. Nothing is allocated for one.
+fn take_all(headers: &mut HeaderMap, name: &HeaderName) -> SmallVec<[HeaderValue; 1]> {
+    match headers.entry(name) {
+        Entry::Occupied(field) => field.remove_entry_mult().1.collect(),
+        Entry::Vacant(_) => SmallVec::new(),
+    }
 }
 
 /// Removes what an upstream said to this hop only.
 fn strip_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let names: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .collect();
-        for name in names {
+    for connection in take_all(headers, &CONNECTION) {
+        // What nearly every upstream says names nothing else.
+        if [&b"keep-alive"[..], b"close"].iter().any(|word| connection.as_bytes().eq_ignore_ascii_case(word))
+        {
+            continue;
+        }
+        for name in connection.as_bytes().split(|byte| *byte == b',') {
+            let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) else { continue };
             // An upstream cannot have its framing or its upgrade taken away by naming it.
             if ![TRANSFER_ENCODING, CONTENT_LENGTH, UPGRADE].contains(&name) {
                 headers.remove(name);
             }
         }
-        headers.remove(CONNECTION);
     }
     for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, TE] {
         headers.remove(name);
