@@ -20,6 +20,7 @@ use super::downstream::Gone;
 use super::failure::{Failure, Kind};
 use super::forward::{self, Outgoing, Sealed};
 use super::phases::{End, Serving};
+use super::pool::Lease;
 use super::pump::{Pump, Stop};
 use super::reply::{LocalReply, Reason};
 use super::retry::{Next, Retries};
@@ -163,16 +164,25 @@ impl Serving<'_> {
         body: &mut Body,
         retries: &mut Retries<'_>,
     ) -> Result<Outcome, End> {
-        let Try { picked, target, header, span, fresh, started } = one;
+        // Its parts stay where they are: taken apart they would be in the state of the request twice.
         let stats = upstream.stats.clone();
         let _active = Active::on(&stats);
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
-        let mut reused = false;
-        let began = self.begin(&target, fresh, header, body, &mut reused).await;
+        let idle = if one.fresh { None } else { self.pool.idle(&one.target) };
+        let leased = match idle {
+            Some(lease) => Ok((lease, true)),
+            None => self.connect(&one.target, one.fresh, body).await,
+        };
+        let reused = matches!(leased, Ok((_, true)));
+        let began = leased.and_then(|(lease, _)| {
+            let mut session = Session::from(lease);
+            session.send_header(one.header, body.expected).map_err(Stop::Upstream)?;
+            Ok(session)
+        });
         let mut session = match began {
             Ok(session) => session,
-            Err(stop) => return self.failed(stop, picked, span, body, retries, reused, &stats),
+            Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
         };
         if !body.invited {
             body.invited = true;
@@ -184,22 +194,22 @@ impl Serving<'_> {
             Ok(response) => response,
             Err(stop) => {
                 let stop = with_refusal(stop, pump.refusal());
-                return self.failed(stop, picked, span, body, retries, reused, &stats);
+                return self.failed(stop, one.picked, one.span, body, retries, reused, &stats);
             }
         };
-        let waited = started.elapsed();
+        let waited = one.started.elapsed();
         if let Next::Again(pause) =
             retries.after_response(response.status, &response.headers, pump.body.can_rewind())
         {
-            if let Some(span) = span {
+            if let Some(span) = one.span {
                 span.answered(response.status);
             }
-            return Ok(Outcome::Again(pause, picked));
+            return Ok(Outcome::Again(pause, one.picked));
         }
         pump.clock.end_try();
         pump.body.stop_recording();
         let progress = pump.suspend();
-        if let Some(span) = span {
+        if let Some(span) = one.span {
             span.answered(response.status);
         }
         self.exchange.upstream_time = Some(waited);
@@ -214,38 +224,17 @@ impl Serving<'_> {
         let clean = pump.is_clean();
         ended.map_err(cut)?;
         if clean {
-            session.release(self.pool, &target);
+            session.release(self.pool, &one.target);
         }
         Ok(Outcome::Delivered)
     }
 
-    /// Connects, or takes a connection, and queues the header.
-    async fn begin(
-        &mut self,
-        target: &Target,
-        fresh: bool,
-        header: Sealed<'_>,
-        body: &Body,
-        reused: &mut bool,
-    ) -> Result<Session, Stop> {
-        let idle = if fresh { None } else { self.pool.idle(target) };
-        let lease = match idle {
-            Some(lease) => {
-                *reused = true;
-                lease
-            }
-            None => {
-                // Apart, so that the state of a handshake is no part of every request's.
-                let pool = self.pool.clone();
-                let connecting = Box::pin(async move { pool.acquire(target, fresh).await });
-                let (lease, used) = self.wait(body, connecting).await?.map_err(Stop::Upstream)?;
-                *reused = used;
-                lease
-            }
-        };
-        let mut session = Session::from(lease);
-        session.send_header(header, body.expected).map_err(Stop::Upstream)?;
-        Ok(session)
+    /// A connection, or a stream of one, that is not lying ready; and whether it was used before.
+    async fn connect(&mut self, target: &Target, fresh: bool, body: &Body) -> Result<(Lease, bool), Stop> {
+        // Apart, so that the state of a handshake is no part of every request's.
+        let pool = self.pool.clone();
+        let connecting = Box::pin(async move { pool.acquire(target, fresh).await });
+        self.wait(body, connecting).await?.map_err(Stop::Upstream)
     }
 
     /// Decides what follows a try without a response header.

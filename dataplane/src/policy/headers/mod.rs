@@ -93,7 +93,7 @@ impl Policy for Manipulation {
     }
 }
 
-type New<'a> = SmallVec<[(&'a Add, HeaderValue); 4]>;
+type New<'a> = SmallVec<[(&'a Add, HeaderValue); 8]>;
 
 impl Level {
     fn remove(&self, headers: &mut dyn Headers) {
