@@ -168,7 +168,7 @@ def answers():
 
 def memory(running, rows, options):
     rows.add(f"memory of control at {options.services}", fleet.pss_mib(running.control.pid), "MiB", 350)
-    rows.add(f"memory of a worker at {options.services}", max(fleet.pss_mib(w.pid) for w in running.workers), "MiB")
+    rows.add(f"memory of a worker at {options.services}", max(fleet.pss_mib(w.pid) for w in running.workers), "MiB", 80)
 
 
 def endpoints(rows, options):
