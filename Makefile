@@ -43,7 +43,8 @@ bench-micro: tools ## Micro benchmarks of the hot functions, with criterion
 bench-smoke: tools ## Do the benchmarks still run? Once each, nothing is measured
 	$(CARGO) test --workspace --bench '*'
 	@if command -v python3 > /dev/null && command -v openssl > /dev/null; then \
-	  python3 -m unittest discover --quiet --start-directory bench/side && python3 bench/side/run.py --check --profile debug; \
+	  python3 -m unittest discover --quiet --start-directory bench/side && python3 bench/side/run.py --check --profile debug \
+	  && python3 bench/side/memory.py --services 2 --edits 1 --settle 0 --profile debug > /dev/null; \
 	else echo "python3 or openssl is missing: the side-by-side run is not checked" >&2; fi
 
 .PHONY: bench-peers

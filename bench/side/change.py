@@ -24,6 +24,7 @@ sys.path.insert(0, HERE)
 
 import dns  # noqa: E402
 import fleet  # noqa: E402
+import measure  # noqa: E402
 from fleet import ADMIN, BACKENDS, Fleet, service, upstream  # noqa: E402
 
 PATIENCE = 20
@@ -167,8 +168,8 @@ def answers():
 
 
 def memory(running, rows, options):
-    rows.add(f"memory of control at {options.services}", fleet.pss_mib(running.control.pid), "MiB", 350)
-    rows.add(f"memory of a worker at {options.services}", max(fleet.pss_mib(w.pid) for w in running.workers), "MiB", 80)
+    rows.add(f"memory of control at {options.services}", measure.pss_of(running.control.pid), "MiB", 350)
+    rows.add(f"memory of a worker at {options.services}", max(measure.pss_of(w.pid) for w in running.workers), "MiB", 80)
 
 
 def endpoints(rows, options):
@@ -205,7 +206,7 @@ def endpoints(rows, options):
             times.append(until_used(kept, zone.wait_told(f"u{special}.bench", address), name))
         rows.add(f"DNS answer until every worker uses it, {options.services} upstreams, median", statistics.median(times), "ms")
         rows.add(f"DNS answer until every worker uses it, p99 of {len(times)}", percentile(times, 0.99), "ms", 10)
-        rows.add("memory of control with as many DNS upstreams", fleet.pss_mib(running.control.pid), "MiB")
+        rows.add("memory of control with as many DNS upstreams", measure.pss_of(running.control.pid), "MiB")
 
 
 def growth(rows, options):

@@ -276,11 +276,6 @@ class Fleet:
         return None
 
 
-def pss_mib(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
-
-
 def cpu_ms(pid):
     """CPU time of a process, over all its threads; finer than /proc/<pid>/stat."""
     total = 0

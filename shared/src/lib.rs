@@ -4,6 +4,7 @@
 //! Nothing here knows the user's vocabulary (control) or Pingora (data plane).
 
 pub mod actor;
+pub mod database;
 pub mod format;
 pub mod invalid;
 pub mod routing;

@@ -11,10 +11,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::io;
-use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use portcullis_shared::database;
 
 pub use lock::{DataDir, LockError};
 pub use record::{Past, Record};
@@ -23,6 +20,8 @@ pub use record::{Past, Record};
 const FOLDER: &str = "control-store";
 /// Tree that holds the records. A change of the format gets a new name, and the old tree is dropped.
 const TREE: &str = "accepted.v1";
+/// sled's page cache, in bytes.
+const PAGE_CACHE: u64 = 16 << 20;
 /// Earlier documents kept per object.
 const HISTORY: usize = 3;
 
@@ -40,14 +39,9 @@ pub enum StoreError {
         /// Why.
         source: serde_json::Error,
     },
-    /// The folder can neither be opened nor set aside.
-    #[error("store: {path}: {source}")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The folder cannot be opened.
+    #[error("store: {0}")]
+    Open(#[from] database::Error),
     /// The database panicked.
     #[error("store: {0}")]
     Panicked(String),
@@ -72,41 +66,12 @@ pub enum Change {
 impl Store {
     /// Opens the store of `data`, which this process has locked.
     ///
-    /// A store that cannot be opened is set aside as `control-store.corrupt-<unix seconds>` and a new one begins: its
-    /// content is a convenience, and a gateway that does not start is not.
-    ///
     /// # Errors
-    /// The folder cannot be created, or a broken one cannot be set aside.
+    /// The folder cannot be opened. A damaged one is set aside, which is no error.
     pub fn open(data: &DataDir) -> Result<Self, StoreError> {
-        let path = data.path().join(FOLDER);
-        let error = match Self::try_open(&path) {
-            Ok(store) => return Ok(store),
-            Err(error) => error,
-        };
-        let aside = set_aside(&path).map_err(|source| StoreError::Folder { path: path.clone(), source })?;
-        tracing::error!(%error, set_aside = %aside.display(),
-            "the store of last accepted resources cannot be read; it was set aside and a new one begins");
-        Self::try_open(&path)
-    }
-
-    fn try_open(path: &Path) -> Result<Self, StoreError> {
-        // sled checks some of its invariants with panics, and a damaged file breaks invariants.
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let db = sled::Config::new().path(path).cache_capacity(16 << 20).flush_every_ms(None).open()?;
-            let records = db.open_tree(TREE)?;
-            // Reading everything once shows damage now, not in the middle of a build.
-            for entry in &records {
-                entry?;
-            }
-            Ok::<_, sled::Error>(Self { db, records })
-        }));
-        match opened {
-            Ok(store) => Ok(store?),
-            Err(_) => Err(StoreError::Folder {
-                path: path.to_owned(),
-                source: io::Error::new(io::ErrorKind::InvalidData, "the database is damaged"),
-            }),
-        }
+        let db = database::open(&data.path().join(FOLDER), PAGE_CACHE)?;
+        let records = db.open_tree(TREE)?;
+        Ok(Self { db, records })
     }
 
     /// Every record that can be read, by key. One that cannot is reported in the log and left out.
@@ -162,11 +127,4 @@ impl Store {
         history.truncate(HISTORY);
         Ok(history)
     }
-}
-
-fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let aside = path.with_file_name(format!("{FOLDER}.corrupt-{now}"));
-    std::fs::rename(path, &aside)?;
-    Ok(aside)
 }

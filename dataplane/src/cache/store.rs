@@ -6,15 +6,14 @@
 //! in small batches, which then takes the place of the former tree. (sled keeps many times the size of a batch in
 //! memory, and gives none of it back.)
 
-use std::os::unix::fs::DirBuilderExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use portcullis_proto::link::v1 as link;
 use portcullis_proto::table::v1::{EndpointSet, Kind};
+use portcullis_shared::database;
 use portcullis_shared::version::{Digest, Version};
 use prost::Message as _;
 
@@ -43,15 +42,9 @@ pub enum Error {
     /// A private key could not be sealed.
     #[error("cache: {0}")]
     Seal(#[from] super::seal::Error),
-    /// The folder is not there and cannot be made.
-    #[error("cache: cannot create the folder: {0}")]
-    Folder(std::io::Error),
-    /// The folder is damaged beyond reading.
-    #[error("cache: the folder is damaged")]
-    Damaged,
-    /// The damaged folder could not be renamed.
-    #[error("cache: cannot set the damaged folder aside: {0}")]
-    SetAside(std::io::Error),
+    /// The folder cannot be opened.
+    #[error("cache: {0}")]
+    Open(#[from] database::Error),
 }
 
 /// The open cache.
@@ -91,15 +84,7 @@ impl Store {
     /// # Errors
     /// Another process has it open, or the disk does not allow it.
     pub fn open(folder: &Path, sealer: Option<Sealer>) -> Result<Self, Error> {
-        let db = match open_db(folder) {
-            Ok(db) => db,
-            Err(Error::Damaged) => {
-                tracing::warn!(folder = %folder.display(), "the cache is damaged; starting with an empty one");
-                set_aside(folder)?;
-                open_db(folder)?
-            }
-            Err(other) => return Err(other),
-        };
+        let db = database::open(folder, PAGE_CACHE)?;
         let tree = Mutex::new(current(&db)?);
         Ok(Self { db, tree, sealer })
     }
@@ -302,39 +287,4 @@ fn saved(value: &[u8]) -> Option<Saved> {
         version: Version { epoch: u64::from_be_bytes(*epoch), seq: u64::from_be_bytes(*seq) },
         at: UNIX_EPOCH.checked_add(Duration::from_millis(u64::from_be_bytes(at)))?,
     })
-}
-
-/// sled answers damage by an error or, in places, by a panic.
-fn open_db(folder: &Path) -> Result<sled::Db, Error> {
-    // What is not sealed in it tells a configuration all the same: it is nobody else's to read.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::Folder)?;
-    let config = sled::Config::new().path(folder).cache_capacity(PAGE_CACHE).flush_every_ms(None);
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let db = config.open()?;
-        for name in db.tree_names() {
-            for item in db.open_tree(name)?.iter() {
-                item?;
-            }
-        }
-        Ok(db)
-    }));
-    match opened {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(
-            sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_),
-        ))
-        | Err(_) => Err(Error::Damaged),
-        Ok(Err(other)) => Err(other.into()),
-    }
-}
-
-fn set_aside(folder: &Path) -> Result<(), Error> {
-    let mut name = folder.as_os_str().to_owned();
-    name.push(".damaged");
-    let aside = PathBuf::from(name);
-    // One damaged copy is enough to look at.
-    if aside.exists() {
-        std::fs::remove_dir_all(&aside).map_err(Error::SetAside)?;
-    }
-    std::fs::rename(folder, &aside).map_err(Error::SetAside)
 }

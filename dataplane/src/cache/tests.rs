@@ -1,5 +1,7 @@
 //! The journal and the store together, on real folders.
 
+use portcullis_shared::database;
+
 use super::seal::Sealer;
 use super::store::Store;
 use super::*;
@@ -128,7 +130,7 @@ fn many_entries_are_written_as_a_whole() {
     }
     // A write that did not end: its tree does not count, and is gone after the next start.
     {
-        let db = sled::open(&path).unwrap();
+        let db = database::open(&path, 1 << 20).unwrap();
         db.open_tree(99_u64.to_be_bytes()).unwrap().insert(b"t\x02v000", b"torn").unwrap();
     }
     let store = Store::open(&path, None).unwrap();
@@ -137,7 +139,7 @@ fn many_entries_are_written_as_a_whole() {
     assert_eq!(bodies.iter().filter(|body| **body == "kept").count(), 1);
     assert_eq!((bodies.len(), store.load().unusable), (500, 0));
     drop(store);
-    assert_eq!(sled::open(&path).unwrap().tree_names().len(), 2);
+    assert_eq!(database::open(&path, 1 << 20).unwrap().tree_names().len(), 2);
 }
 
 #[test]

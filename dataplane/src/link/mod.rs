@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub struct Status {
     /// Control answered and is alive.
     pub connected: bool,
-    /// Control has sent everything it knew when this session began.
+    /// Control has sent everything it knew when the link was made.
     pub synced: bool,
     /// Since when `connected` is what it is; `None` before the first try.
     pub since: Option<Instant>,

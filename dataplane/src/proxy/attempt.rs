@@ -19,6 +19,7 @@ use super::connect::{Target, TlsTarget};
 use super::downstream::Gone;
 use super::failure::{Failure, Kind};
 use super::forward::{self, Outgoing, Sealed};
+use super::h1::is_bodyless;
 use super::phases::{End, Serving};
 use super::pool::Lease;
 use super::pump::{Pump, Stop};
@@ -303,7 +304,7 @@ impl Serving<'_> {
         self.policies_on_response(head, &mut parts);
         let is_head = head.method == http::Method::HEAD;
         // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
-        let end = !tunnel && (forward::is_bodyless(parts.status, is_head) || session.body_is_done());
+        let end = !tunnel && (is_bodyless(parts.status, is_head) || session.body_is_done());
         forward::frame_response(&mut parts, head.version, is_head, end);
         if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
             self.down.close_after();

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderName, PROXY_AUTHENTICATE, SERVER, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, SERVER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{PathAndQuery, Scheme, Uri};
@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora_http::RequestHeader;
 use smallvec::SmallVec;
 
-use super::h1::Framing;
+use super::h1::{Framing, is_bodyless};
 use super::list::words;
 use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
@@ -98,18 +98,18 @@ pub(super) fn sanitize(head: &mut Head) -> Result<(), LocalReply> {
     Ok(())
 }
 
-/// Removes `connection` and the fields that it names (RFC 9110 7.6.1).
+/// The fields that `connection` names (RFC 9110 7.6.1), but `keep-alive`: that is what nearly everyone says, and a field
+/// of this name never goes further.
+fn nominated(headers: &HeaderMap) -> SmallVec<[HeaderName; 1]> {
+    words(headers, &CONNECTION)
+        .filter(|word| !word.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|word| HeaderName::from_bytes(word).ok())
+        .collect()
+}
+
+/// Removes `connection` and the fields that it names.
 fn strip_nominated(headers: &mut HeaderMap, keep_upgrade: bool) -> Result<(), LocalReply> {
-    if !headers.contains_key(CONNECTION) {
-        return Ok(());
-    }
-    let names: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    for name in names {
+    for name in nominated(headers) {
         if NOT_FOR_ONE_HOP.contains(&name.as_str()) {
             return Err(LocalReply::bad_request("connection names a field that is for the origin"));
         }
@@ -350,30 +350,15 @@ pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Durat
     headers.insert(X_ENVOY_SERVICE_TIME, millis(waited));
 }
 
-/// All values of a field, which is then gone. Nothing is allocated for one.
-fn take_all(headers: &mut HeaderMap, name: &HeaderName) -> SmallVec<[HeaderValue; 1]> {
-    match headers.entry(name) {
-        Entry::Occupied(field) => field.remove_entry_mult().1.collect(),
-        Entry::Vacant(_) => SmallVec::new(),
-    }
-}
-
 /// Removes what an upstream said to this hop only.
 fn strip_hop(headers: &mut HeaderMap) {
-    for connection in take_all(headers, &CONNECTION) {
-        // What nearly every upstream says names nothing else.
-        if [&b"keep-alive"[..], b"close"].iter().any(|word| connection.as_bytes().eq_ignore_ascii_case(word))
-        {
-            continue;
-        }
-        for name in connection.as_bytes().split(|byte| *byte == b',') {
-            let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) else { continue };
-            // An upstream cannot have its framing or its upgrade taken away by naming it.
-            if ![TRANSFER_ENCODING, CONTENT_LENGTH, UPGRADE].contains(&name) {
-                headers.remove(name);
-            }
+    for name in nominated(headers) {
+        // An upstream cannot have its framing or its upgrade taken away by naming it.
+        if ![TRANSFER_ENCODING, CONTENT_LENGTH, UPGRADE].contains(&name) {
+            headers.remove(name);
         }
     }
+    headers.remove(CONNECTION);
     for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, TE] {
         headers.remove(name);
     }
@@ -383,14 +368,6 @@ fn strip_hop(headers: &mut HeaderMap) {
 /// (`serverHeaderTransformation: OVERWRITE`): what runs behind a gateway is nobody's business.
 pub(super) fn sign(headers: &mut HeaderMap) {
     headers.insert(SERVER, HeaderValue::from_static("portcullis"));
-}
-
-/// No body can follow, whatever the fields say.
-pub(super) fn is_bodyless(status: StatusCode, head_request: bool) -> bool {
-    head_request
-        || status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
 }
 
 /// Frames an answer for a client that speaks `version`. `end` says that no body follows.

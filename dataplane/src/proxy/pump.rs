@@ -79,15 +79,13 @@ impl<'a> Pump<'a> {
         body: &'a mut Body,
         clock: &'a mut Clock,
     ) -> Self {
-        let upload = if body.expected { Upload::Body } else { Upload::Flush };
-        let download = Download::Body;
         Pump {
+            upload: if body.expected { Upload::Body } else { Upload::Flush },
+            download: Download::Body,
             down,
             up,
             body,
             clock,
-            upload,
-            download,
             refused: None,
             tunnel: false,
             closing: Closing::No,
@@ -109,18 +107,7 @@ impl<'a> Pump<'a> {
         progress: Progress,
     ) -> Self {
         let Progress { upload, refused } = progress;
-        Pump {
-            down,
-            up,
-            body,
-            clock,
-            upload,
-            download: Download::Body,
-            refused,
-            tunnel: false,
-            closing: Closing::No,
-            informed: 0,
-        }
+        Pump { upload, refused, ..Pump::new(down, up, body, clock) }
     }
 
     /// Runs until a response header that is not merely informational.

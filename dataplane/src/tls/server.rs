@@ -32,8 +32,9 @@ impl Settings {
     /// battery counts more than our cycles. Whoever lists suites in the configuration wants them in that order.
     #[must_use]
     pub fn fit(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
-        let first = hello.cipher_suites().iter().find(|suite| suite.as_str().is_some());
-        let slow = first.is_some_and(|suite| suite.as_str().unwrap_or_default().contains("CHACHA20"));
+        // The first that has a name: some clients put random ones in front (RFC 8701).
+        let first = hello.cipher_suites().iter().find_map(rustls::CipherSuite::as_str);
+        let slow = first.is_some_and(|suite| suite.contains("CHACHA20"));
         let config = self.by_client.as_ref().filter(|_| slow).unwrap_or(&self.usual);
         lenient_alpn(config, hello)
     }

@@ -146,7 +146,7 @@ fn spread(weights: &[u64], total: u64) -> Box<[u16]> {
 #[derive(Debug)]
 pub struct Lane {
     endpoints: ArcSwap<Endpoints>,
-    /// 0 = no set of this session yet.
+    /// 0 = no set since the link was made.
     sequence: AtomicU64,
     ready: watch::Sender<bool>,
     dynamic: bool,

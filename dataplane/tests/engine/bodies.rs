@@ -11,10 +11,8 @@ use crate::{Gateway, Peer, Table, Wire};
 async fn lengths_and_chunks_go_through_both_ways() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello").await;
-    let mut upstream = peer.accept().await;
-    let head = upstream.head().await;
+    let (mut client, mut upstream, head) =
+        gateway.forwarded(&peer, "POST /length HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello").await;
     assert_eq!(header(&head, "content-length"), Some("5"));
     assert_eq!(upstream.take(5).await, b"hello");
     upstream
@@ -109,10 +107,8 @@ async fn fill(tcp: &mut tokio::net::TcpStream, limit: usize) -> usize {
 async fn an_upload_stops_when_the_upstream_does_not_read() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 500000000\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, _upstream, _) =
+        gateway.forwarded(&peer, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 500000000\r\n\r\n").await;
     let sent = fill(&mut client.tcp, 500_000_000).await;
     assert!(sent < 60_000_000, "{sent} bytes were taken in");
 }
@@ -121,10 +117,7 @@ async fn an_upload_stops_when_the_upstream_does_not_read() {
 async fn a_download_stops_when_the_client_does_not_read() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 500000000\r\n\r\n").await;
     let sent = fill(&mut upstream.tcp, 500_000_000).await;
     assert!(sent < 60_000_000, "{sent} bytes were taken in");
@@ -135,10 +128,8 @@ async fn a_download_stops_when_the_client_does_not_read() {
 async fn an_answer_before_the_end_of_the_upload_is_delivered() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50000000\r\n\r\nstart").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) =
+        gateway.forwarded(&peer, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50000000\r\n\r\nstart").await;
     upstream.take(5).await;
     upstream.send("HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig").await;
     drop(upstream);
@@ -151,10 +142,7 @@ async fn an_answer_before_the_end_of_the_upload_is_delivered() {
 async fn a_client_that_leaves_ends_the_try() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     drop(client);
     upstream.ends().await;
     let line = gateway.line().await;
@@ -165,10 +153,7 @@ async fn a_client_that_leaves_ends_the_try() {
 async fn a_client_that_leaves_in_mid_answer_ends_it() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome").await;
     client.head().await;
     drop(client);
@@ -182,10 +167,8 @@ async fn a_truncated_answer_is_passed_on_as_truncated() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
     for header in ["content-length: 100", "transfer-encoding: chunked"] {
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let mut upstream = peer.accept().await;
-        upstream.head().await;
+        let (mut client, mut upstream, _) =
+            gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         upstream.send(format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n4\r\nsome\r\n")).await;
         drop(upstream);
         client.head().await;
@@ -199,10 +182,7 @@ async fn a_truncated_answer_is_passed_on_as_truncated() {
 async fn a_connection_with_something_left_over_is_not_used_again() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream
         .send(
             "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
@@ -230,10 +210,7 @@ async fn a_malformed_chunk_is_refused() {
 async fn an_endless_answer_streams() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream
         .send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         .await;

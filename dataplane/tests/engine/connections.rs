@@ -21,10 +21,7 @@ async fn an_idle_client_is_let_go_at_once_when_draining() {
 async fn a_request_in_flight_is_finished_and_told_that_it_was_the_last() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     gateway.drain.send(true).unwrap();
     upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let (head, body) = client.answer().await;
@@ -92,10 +89,7 @@ async fn a_connection_that_the_upstream_closed_meanwhile_is_not_tried() {
 async fn an_answer_with_connection_close_ends_the_upstream_connection() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await;
     let (head, _) = client.answer().await;
     assert_eq!(header(&head, "connection"), None, "that was between gateway and upstream");

@@ -62,10 +62,7 @@ async fn what_the_client_says_of_itself_is_believed_and_what_steers_is_not() {
 async fn fields_of_one_hop_do_not_reach_the_client() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream
         .send("HTTP/1.1 200 OK\r\nServer: secret/1.0\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-Keep: 1\r\nContent-Length: 0\r\n\r\n")
         .await;
@@ -129,10 +126,7 @@ async fn answers_without_a_body_leave_the_connection_usable() {
 async fn an_http_1_0_client_is_served_and_chunks_are_undone_for_it() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.0\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    let head = upstream.head().await;
+    let (mut client, mut upstream, head) = gateway.forwarded(&peer, "GET / HTTP/1.0\r\n\r\n").await;
     assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
     assert_eq!(header(&head, "host"), Some(gateway.address.to_string().as_str()));
     upstream.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n").await;
@@ -155,10 +149,7 @@ async fn an_http_1_0_client_is_served_and_chunks_are_undone_for_it() {
 async fn an_old_upstream_that_ends_by_closing_becomes_chunks() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream.send("HTTP/1.0 200 OK\r\n\r\nhello").await;
     drop(upstream);
     let head = client.head().await;
@@ -276,10 +267,8 @@ async fn answers_that_could_end_in_two_places_are_refused() {
         "600 What\r\ncontent-length: 0\r\n\r\n",
         "999 What\r\ncontent-length: 0\r\n\r\n",
     ] {
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let mut upstream = peer.accept().await;
-        upstream.head().await;
+        let (mut client, mut upstream, _) =
+            gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         upstream.send(format!("HTTP/1.1 {answer}")).await;
         assert_eq!(status(&client.answer().await.0), 502, "{answer}");
     }
@@ -321,10 +310,7 @@ async fn fields_of_an_answer_that_are_for_one_hop_stay_there() {
 async fn an_upstream_that_only_informs_is_given_up() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.0\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.0\r\nHost: h\r\n\r\n").await;
     upstream.send("HTTP/1.1 103 Early\r\n\r\n".repeat(17)).await;
     assert_eq!(status(&client.answer().await.0), 502);
 }

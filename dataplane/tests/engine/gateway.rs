@@ -18,6 +18,8 @@ use prost::Name;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::{Peer, Wire};
+
 /// A table with one virtual host, `*`, and whatever else a test adds.
 #[derive(Default)]
 pub struct Table {
@@ -209,6 +211,16 @@ impl Gateway {
             }
         });
         Gateway { address, drain, runtime, registry, log }
+    }
+
+    /// A client's connection with this request on it, the connection to `peer` that it is forwarded on, and the head that
+    /// came there.
+    pub async fn forwarded(&self, peer: &Peer, request: impl AsRef<[u8]>) -> (Wire, Wire, String) {
+        let mut client = Wire::connect(self.address).await;
+        client.send(request).await;
+        let mut upstream = peer.accept().await;
+        let head = upstream.head().await;
+        (client, upstream, head)
     }
 
     /// The access log line of the only request so far; waits for it.

@@ -72,10 +72,8 @@ async fn listed_statuses_and_409_and_grpc_codes_are_retried_by_their_words() {
     for answer in ["418 Teapot\r\n", "409 Conflict\r\n", "200 OK\r\ngrpc-status: 14\r\n"] {
         let peer = Peer::bind().await;
         let gateway = Gateway::start(table(&[peer.address], &[any(&listed)])).await;
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let mut upstream = peer.accept().await;
-        upstream.head().await;
+        let (mut client, mut upstream, _) =
+            gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         upstream.send(format!("HTTP/1.1 {answer}content-length: 0\r\n\r\n")).await;
         peer.accept().await.serve("good").await;
         assert_eq!(client.answer().await.1, "good", "{answer}");
@@ -104,10 +102,8 @@ async fn a_body_is_sent_again_from_its_beginning() {
 async fn half_a_body_is_replayed_and_the_rest_follows_from_the_client() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(table(&[peer.address], &[retry(&["reset"], 1, 0)])).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nfirst").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) =
+        gateway.forwarded(&peer, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nfirst").await;
     assert_eq!(upstream.take(5).await, b"first");
     drop(upstream);
     let mut upstream = peer.accept().await;
@@ -177,10 +173,7 @@ async fn a_post_that_may_have_had_its_effect_is_not_repeated() {
 async fn a_fresh_connection_that_dies_is_not_repeated_without_a_rule() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(table(&[peer.address], &[])).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     drop(upstream);
     assert_eq!(status(&client.answer().await.0), 503);
     assert!(peer.is_quiet());
@@ -193,10 +186,8 @@ async fn an_answer_that_is_not_http_is_502() {
     for garbage in
         ["SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab"]
     {
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        let mut upstream = peer.accept().await;
-        upstream.head().await;
+        let (mut client, mut upstream, _) =
+            gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
         upstream.send(garbage).await;
         let (head, body) = client.answer().await;
         assert_eq!(status(&head), 502);

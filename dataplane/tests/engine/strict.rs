@@ -98,10 +98,8 @@ async fn malformed_requests_are_refused_and_the_connection_closed() {
 async fn bad_chunks(body: &str) {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) =
+        gateway.forwarded(&peer, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
     client.send(body).await;
     client.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let head = client.head().await;
@@ -180,22 +178,18 @@ async fn versions_that_are_not_spoken_are_505_and_long_targets_414() {
 async fn a_host_in_the_target_takes_the_place_of_the_field() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
     for (target, line) in [
         ("http://b.test:81/x?y", "GET /x?y HTTP/1.1\r\n"),
         ("HTTP://b.test:81", "GET / HTTP/1.1\r\n"),
         ("http://b.test:81?z", "GET /?z HTTP/1.1\r\n"),
     ] {
-        let mut upstream = None;
-        client.send(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")).await;
-        let upstream = upstream.get_or_insert(peer.accept().await);
-        let head = upstream.head().await;
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+        let (mut client, mut upstream, head) = gateway.forwarded(&peer, request).await;
         assert!(head.starts_with(line), "{head}");
         assert_eq!(header(&head, "host"), Some("b.test:81"));
         assert!(!head.contains("a.test"), "{head}");
         upstream.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
         client.rest().await;
-        client = Wire::connect(gateway.address).await;
     }
     assert_eq!(gateway.lines(3).await[0]["authority"], "b.test:81");
 }
@@ -240,10 +234,8 @@ async fn answers_that_are_malformed_are_502() {
         &format!("HTTP/1.1 200 OK\r\n{many}\r\n"),
         &format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(62_000)),
     ] {
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
-        let mut upstream = peer.accept().await;
-        upstream.head().await;
+        let (mut client, mut upstream, _) =
+            gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
         upstream.send(answer).await;
         let shown: String = answer.chars().take(60).collect();
         assert_eq!(status(&client.head().await), 502, "{shown:?}");
@@ -256,10 +248,7 @@ async fn answers_that_are_malformed_are_502() {
 async fn the_answers_of_old_servers_are_put_in_order() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     upstream.send("HTTP/1.1 200\nX : 1\nFolded: a\r\n\tb\ncontent-length: 2\n\nok").await;
     let (head, body) = client.answer().await;
     assert_eq!((header(&head, "x"), header(&head, "folded"), body.as_str()), (Some("1"), Some("a b"), "ok"));

@@ -62,10 +62,8 @@ async fn the_total_limit_cuts_an_answer_that_has_begun() {
 async fn zero_means_no_limit_and_the_limit_waits_for_the_upload() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(table(peer.address, &[timeout(150)])).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, _upstream, _) =
+        gateway.forwarded(&peer, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na").await;
     // Longer than the limit, which has not begun.
     tokio::time::sleep(Duration::from_millis(250)).await;
     let start = Instant::now();
@@ -203,10 +201,7 @@ async fn silent_and_idle_clients_are_let_go() {
 async fn silence_ends_a_request_that_has_no_other_limit() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(table(peer.address, &[timeout(0)])).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     settle(&gateway).await;
     advance(301).await;
     let (head, body) = client.answer().await;

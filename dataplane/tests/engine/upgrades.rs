@@ -53,10 +53,9 @@ async fn an_upgrade_becomes_a_tunnel_in_both_directions() {
 async fn the_upstream_s_end_of_a_tunnel_reaches_the_client() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway
+        .forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
     upstream.send("HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nlast words").await;
     drop(upstream);
     client.head().await;
@@ -67,10 +66,9 @@ async fn the_upstream_s_end_of_a_tunnel_reaches_the_client() {
 async fn an_upgrade_that_the_upstream_refuses_is_an_ordinary_answer() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway
+        .forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
     upstream.send("HTTP/1.1 403 No\r\ncontent-length: 2\r\n\r\nno").await;
     assert_eq!(status(&client.answer().await.0), 403);
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
@@ -89,10 +87,8 @@ async fn a_101_that_nobody_asked_for_is_refused() {
     ] {
         let peer = Peer::bind().await;
         let gateway = Gateway::start(Table::to(peer.address)).await;
-        let mut client = Wire::connect(gateway.address).await;
-        client.send(format!("GET / HTTP/1.1\r\nHost: h\r\n{upgrade}\r\n")).await;
-        let mut upstream = peer.accept().await;
-        let head = upstream.head().await;
+        let (mut client, mut upstream, head) =
+            gateway.forwarded(&peer, format!("GET / HTTP/1.1\r\nHost: h\r\n{upgrade}\r\n")).await;
         assert_eq!(header(&head, "upgrade"), None);
         assert_eq!(header(&head, "http2-settings"), None);
         upstream.send("HTTP/1.1 101 Surprise\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nevil").await;
@@ -112,10 +108,12 @@ async fn a_101_to_another_protocol_is_refused() {
     ] {
         let peer = Peer::bind().await;
         let gateway = Gateway::start(Table::to(peer.address)).await;
-        let mut client = Wire::connect(gateway.address).await;
-        client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
-        let mut upstream = peer.accept().await;
-        upstream.head().await;
+        let (mut client, mut upstream, _) = gateway
+            .forwarded(
+                &peer,
+                "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            )
+            .await;
         upstream.send(format!("HTTP/1.1 101 Ok\r\n{granted}Connection: upgrade\r\n\r\n")).await;
         assert_eq!(status(&client.head().await), code, "{granted:?}");
     }
@@ -126,10 +124,9 @@ async fn a_client_that_has_said_all_still_hears_the_rest() {
     use tokio::io::AsyncWriteExt;
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    let mut client = Wire::connect(gateway.address).await;
-    client.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
-    let mut upstream = peer.accept().await;
-    upstream.head().await;
+    let (mut client, mut upstream, _) = gateway
+        .forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+        .await;
     upstream.send("HTTP/1.1 101 Ok\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await;
     client.head().await;
     client.send("question").await;

@@ -181,7 +181,6 @@ fn facts(request: &Request) -> RequestFacts {
     }
 }
 
-/// Path with query.
 fn not_served(status: Option<u16>, reason: &str, why: String, nearest: Vec<String>) -> Outcome {
     Outcome::NotServed { status, reason: reason.to_owned(), why, nearest }
 }

@@ -1,5 +1,8 @@
 //! Random edits: what is made from memory is what is made anew.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::super::{Memo, SecretFacts, Snapshot, translate};
@@ -144,6 +147,24 @@ fn apply(snapshot: &mut Snapshot, edit: &Edit, memo: &mut Memo) {
     }
 }
 
+/// What is made from memory equals what is made anew; gives the tables.
+fn same_as_full(
+    snapshot: &Snapshot,
+    memo: &mut Memo,
+    compiled: &mut compile::Memo,
+) -> Result<BTreeMap<Arc<str>, Arc<compile::Table>>, TestCaseError> {
+    let incremental = translate(snapshot, memo);
+    let full = translate(snapshot, &mut Memo::default());
+    prop_assert_eq!(&incremental.report, &full.report);
+    prop_assert_eq!(&incremental.wanted, &full.wanted);
+    prop_assert_eq!(&incremental.dynamic, &full.dynamic);
+    prop_assert_eq!(&incremental.ir, &full.ir);
+    let incremental = compile::compile(&incremental.ir, &snapshot.secrets, compiled);
+    let full = compile::compile(&full.ir, &snapshot.secrets, &mut compile::Memo::default());
+    prop_assert_eq!(&incremental, &full);
+    Ok(full)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -153,16 +174,7 @@ proptest! {
         let (mut memo, mut compiled) = (Memo::default(), compile::Memo::default());
         for edit in &edits {
             apply(&mut snapshot, edit, &mut memo);
-            let incremental = translate(&snapshot, &mut memo);
-            let full = translate(&snapshot, &mut Memo::default());
-            prop_assert_eq!(&incremental.report, &full.report);
-            prop_assert_eq!(&incremental.wanted, &full.wanted);
-            prop_assert_eq!(&incremental.dynamic, &full.dynamic);
-            prop_assert_eq!(&incremental.ir, &full.ir);
-            let incremental = compile::compile(&incremental.ir, &snapshot.secrets, &mut compiled);
-            let full = compile::compile(&full.ir, &snapshot.secrets, &mut compile::Memo::default());
-            prop_assert_eq!(&incremental, &full);
-            for table in full.values() {
+            for table in same_as_full(&snapshot, &mut memo, &mut compiled)?.values() {
                 let invalid = compile::decode(table).invalid;
                 prop_assert!(invalid.is_empty(), "a worker would refuse {:?}", invalid);
             }
@@ -222,15 +234,7 @@ proptest! {
                 }
                 Quiet::Other(edit) => apply(&mut snapshot, edit, &mut memo),
             }
-            let incremental = translate(&snapshot, &mut memo);
-            let full = translate(&snapshot, &mut Memo::default());
-            prop_assert_eq!(&incremental.report, &full.report);
-            prop_assert_eq!(&incremental.wanted, &full.wanted);
-            prop_assert_eq!(&incremental.dynamic, &full.dynamic);
-            prop_assert_eq!(&incremental.ir, &full.ir);
-            let incremental = compile::compile(&incremental.ir, &snapshot.secrets, &mut compiled);
-            let full = compile::compile(&full.ir, &snapshot.secrets, &mut compile::Memo::default());
-            prop_assert_eq!(&incremental, &full);
+            same_as_full(&snapshot, &mut memo, &mut compiled)?;
         }
     }
 }

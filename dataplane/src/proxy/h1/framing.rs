@@ -81,7 +81,7 @@ pub(super) fn of_response(
 }
 
 /// No body can follow, whatever the fields say.
-fn is_bodyless(status: StatusCode, is_head: bool) -> bool {
+pub(in crate::proxy) fn is_bodyless(status: StatusCode, is_head: bool) -> bool {
     is_head
         || status.is_informational()
         || status == StatusCode::NO_CONTENT

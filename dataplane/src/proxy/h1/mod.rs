@@ -21,7 +21,7 @@ mod server;
 mod tests;
 
 pub(super) use client::{Broken, Client, Io as ClientIo, Open};
-pub(super) use framing::{Framing, content_length};
+pub(super) use framing::{Framing, content_length, is_bodyless};
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
 
 /// Why bytes are not the message that they should be.
