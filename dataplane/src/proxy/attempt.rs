@@ -44,10 +44,10 @@ struct Try<'a> {
 }
 
 /// Counts a running try.
-struct Active(Arc<Stats>);
+pub(super) struct Active(Arc<Stats>);
 
 impl Active {
-    fn on(stats: &Arc<Stats>) -> Self {
+    pub(super) fn on(stats: &Arc<Stats>) -> Self {
         stats.requests.inc();
         stats.requests_active.inc();
         Active(stats.clone())
@@ -379,7 +379,8 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
     }
 }
 
-fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
+/// Where an endpoint's connections go.
+pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
     Target {
         address: endpoint.address,
         http2: upstream.http2,

@@ -11,6 +11,7 @@ pub mod access_log;
 mod attempt;
 mod authority;
 mod body;
+pub mod callout;
 mod clock;
 pub mod conn;
 mod connect;
@@ -109,6 +110,11 @@ impl Engine {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(limits::KEEPALIVE_IDLE);
         Engine { shared, pool: Arc::default(), options }
+    }
+
+    /// Callouts over this engine's connections to upstreams.
+    pub fn caller(&self) -> callout::Caller {
+        callout::Caller::new(self.pool.clone())
     }
 
     /// Serves one connection to its end, inside the data thread's tokio runtime. `drain` becomes true when the

@@ -147,16 +147,23 @@ impl Upstream {
             (Upstream::H1(client), Some(server)) => {
                 return client.poll_body(cx, |piece| server.push(piece)).map_err(Failure::of_h1);
             }
-            (Upstream::H1(client), None) => ready!(client.poll_piece(cx)).map_err(Failure::of_h1)?,
-            (Upstream::H2 { session, .. }, _) => ready!(session.poll_read_response_body(cx))
-                .transpose()
-                .map_err(|error| Failure::of_h2(&error))?,
+            (this, _) => ready!(this.poll_piece(cx))?,
         };
         let more = piece.is_some();
         if let Some(piece) = piece {
             down.push(piece);
         }
         Poll::Ready(Ok(more))
+    }
+
+    /// The next piece of the answer; none at the end of the body.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
+        match self {
+            Upstream::H1(client) => client.poll_piece(cx).map_err(Failure::of_h1),
+            Upstream::H2 { session, .. } => session
+                .poll_read_response_body(cx)
+                .map(|piece| piece.transpose().map_err(|error| Failure::of_h2(&error))),
+        }
     }
 
     /// Trailers, after the body. HTTP/1 drops them.

@@ -10,9 +10,11 @@
 )]
 
 mod bodies;
+mod callouts;
 mod connections;
 mod forwarding;
 mod gateway;
+mod grpc;
 mod http2;
 mod policies;
 mod replies;
