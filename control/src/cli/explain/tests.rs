@@ -67,6 +67,7 @@ fn chain(names: &[&str], certificate: Option<&str>, config: &str) -> wire::Filte
         server_names: names.iter().map(|name| (*name).to_owned()).collect(),
         tls: certificate.map(|name| wire::DownstreamTls { certificate: name.into(), ..Default::default() }),
         route_config: config.into(),
+        policies: Vec::new(),
     }
 }
 
