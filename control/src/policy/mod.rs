@@ -4,6 +4,7 @@
 //! message that travels. `registry` lists them; nothing else knows them by name. To add one: its folder here, its line
 //! in the registry, the same two on the data plane, and its place in `shared::policy::ORDER`.
 
+mod ext_auth;
 mod headers;
 mod host_rewrite;
 mod levels;
@@ -11,10 +12,12 @@ mod path_rewrite;
 mod regex;
 mod registry;
 mod retries;
+mod servers;
 mod timeout;
 
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
+pub use servers::Servers;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, headers, host_rewrite, path_rewrite, retries, timeout};
+use super::{Policy, ext_auth, headers, host_rewrite, path_rewrite, retries, timeout};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
@@ -9,4 +9,5 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,
+    &ext_auth::ExtAuth,
 ];

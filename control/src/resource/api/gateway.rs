@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::ext_auth::ExtAuthSettings;
 use super::reference::Ref;
 use super::selector::Expression;
 
@@ -59,6 +60,8 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// The auth server, in place of that of Settings.
+    pub extauth: Option<ExtAuthSettings>,
 }
 
 /// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.

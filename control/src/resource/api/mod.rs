@@ -7,10 +7,12 @@
 //! The struct's name is the key of the field catalogue (`decode::catalogue`), which knows the fields that are not
 //! served yet; a field that becomes supported moves from there to here.
 
+mod ext_auth;
 mod gateway;
 mod headers;
 mod option_objects;
 mod options;
+mod rate_limit;
 mod reference;
 mod retries;
 mod rewrite;
@@ -19,10 +21,15 @@ mod scalar;
 mod secret;
 mod selector;
 mod settings;
+mod shadowing;
 mod ssl;
 mod upstream;
 mod virtual_service;
 
+pub use ext_auth::{
+    ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
+    ExtAuthHttpService, ExtAuthSettings, GrpcService,
+};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
@@ -30,6 +37,12 @@ pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+pub use rate_limit::{
+    Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
+    RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
+    RateLimitMetadata, RateLimitRequestHeaders, RateLimitRouteExtension, RateLimitServerSettings,
+    RateLimitVhostExtension, TokenBucket,
+};
 pub use reference::{Empty, Ref};
 pub use retries::{RetryBackOff, RetryPolicy};
 pub use rewrite::{Regex, RegexMatchAndSubstitute, RegexProgram};
@@ -42,6 +55,7 @@ pub use scalar::GoDuration;
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};
+pub use shadowing::RouteShadowing;
 pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::ext_auth::ExtAuthExtension;
 use super::headers::HeaderManipulation;
 use super::reference::Ref;
 use super::retries::RetryPolicy;
@@ -16,6 +17,8 @@ pub struct VirtualHostOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the virtual host level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
 }
 
 /// `options` of a route.
@@ -42,6 +45,8 @@ pub struct RouteOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the route level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
 }
 
 /// `options` of a weighted destination.
@@ -50,6 +55,8 @@ pub struct RouteOptions {
 pub struct WeightedDestinationOptions {
     /// Header manipulation of the destination level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
 }
 
 /// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and

@@ -1,6 +1,10 @@
 //! Settings: switches of the whole installation. Only what changes how resources are read is here.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+
+use super::ext_auth::ExtAuthSettings;
 
 /// The `spec` of Settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -10,6 +14,10 @@ pub struct Settings {
     pub gloo: Option<GlooSettings>,
     /// `gateway`.
     pub gateway: Option<GatewaySettings>,
+    /// The auth server of listeners that name none.
+    pub extauth: Option<ExtAuthSettings>,
+    /// Further auth servers, which options choose by name.
+    pub named_extauth: BTreeMap<String, ExtAuthSettings>,
 }
 
 /// `gloo`.

@@ -83,6 +83,7 @@ fn lower_one<'s>(
         route: &flat.layers,
         destination: None,
         most_specific_headers_win: context.variant.most_specific_headers_win,
+        servers: &context.variant.servers,
     };
     let action = match flat.problems.is_empty() {
         true => action::lower(flat, &levels, context, &mut notes),

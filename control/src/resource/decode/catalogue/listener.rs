@@ -58,7 +58,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("connectionLimit"),
             reject("networkLocalRatelimit"),
             reject("httpLocalRatelimit"),
-            reject("extauth"),
             reject("ratelimitServer"),
             reject("dynamicForwardProxy"),
             reject("router"),

@@ -24,7 +24,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
             enterprise("ratelimitBasic"),
-            reject("extauth"),
             enterprise("jwt"),
             enterprise("jwtStaged"),
             enterprise("rbac"),
@@ -66,7 +65,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
             enterprise("ratelimitBasic"),
-            reject("extauth"),
             enterprise("jwt"),
             enterprise("jwtStaged"),
             enterprise("jwtProvidersStaged"),
@@ -95,7 +93,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("bufferPerRoute"),
             reject("stagedTransformations"),
             reject("transformations"),
-            reject("extauth"),
             warn("extensions"),
         ],
         ..PLAIN

@@ -29,8 +29,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             warn("kubernetes"),
             warn("consul"),
             warn("consulDiscovery"),
-            warn("extauth"),
-            warn_enterprise("namedExtauth"),
             warn("ratelimitServer"),
             warn_enterprise("ratelimit"),
             warn_enterprise("rbac"),
