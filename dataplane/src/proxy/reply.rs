@@ -59,8 +59,12 @@ pub enum Reason {
     DirectResponse,
     /// Too much is going on.
     Overload,
-    /// A policy answered; the word is its own.
-    Policy(&'static str),
+    /// The request's body is longer than a policy may keep.
+    BodyTooLarge,
+    /// The answer's body is longer than a policy may keep.
+    ResponseTooLarge,
+    /// A policy answered; the word and Envoy's response flag are its own.
+    Policy(&'static str, &'static str),
     /// The client went away; nobody is left to answer.
     ClientGone,
     /// The upstream broke off after its response header: the answer is cut.
@@ -96,7 +100,9 @@ impl Reason {
             Reason::Redirect => "redirect",
             Reason::DirectResponse => "direct_response",
             Reason::Overload => "overload",
-            Reason::Policy(word) => word,
+            Reason::BodyTooLarge => "body_too_large",
+            Reason::ResponseTooLarge => "response_too_large",
+            Reason::Policy(word, _) => word,
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
             Reason::Internal => "internal",
@@ -123,11 +129,13 @@ impl Reason {
             | Reason::ConnectNotAllowed => "DPE",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
+            Reason::Policy(_, flag) => flag,
             Reason::ConfigRejected
             | Reason::TlsRequired
             | Reason::Redirect
             | Reason::DirectResponse
-            | Reason::Policy(_)
+            | Reason::BodyTooLarge
+            | Reason::ResponseTooLarge
             | Reason::Internal => "-",
         }
     }
@@ -189,7 +197,9 @@ impl Reason {
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),
             Reason::Overload => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
+            Reason::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
+            Reason::ResponseTooLarge => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+            Reason::Policy(..) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
             Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, ""),
@@ -239,9 +249,20 @@ impl From<Invalid> for LocalReply {
 
 impl From<crate::policy::LocalReply> for LocalReply {
     fn from(reply: crate::policy::LocalReply) -> Self {
-        let mut own = LocalReply::new(Reason::Policy(reply.reason)).status(reply.status).body(reply.body);
+        let mut own =
+            LocalReply::new(Reason::Policy(reply.reason, reply.flag)).status(reply.status).body(reply.body);
         own.headers = reply.headers;
         own
+    }
+}
+
+impl From<crate::policy::BodyError> for LocalReply {
+    fn from(error: crate::policy::BodyError) -> Self {
+        let text = error.status.canonical_reason().unwrap_or_default();
+        LocalReply::new(Reason::Policy(error.reason, "-"))
+            .status(error.status)
+            .body(text)
+            .detail(error.detail)
     }
 }
 
