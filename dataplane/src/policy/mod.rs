@@ -7,9 +7,13 @@
 
 mod answer;
 mod chain;
+mod cors;
+pub mod csrf;
 mod cx;
 mod facts;
+mod fault;
 mod filter;
+mod flags;
 mod headers;
 pub mod host_rewrite;
 pub mod path_rewrite;
@@ -19,6 +23,7 @@ pub mod retry;
 mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
+mod text;
 mod timeout;
 
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
@@ -26,6 +31,7 @@ pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};
 pub use facts::{Facts, TlsFacts};
 pub(crate) use filter::joined;
 pub use filter::{BodyError, BodyFilter, Filters};
+pub use flags::Flags;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
@@ -108,7 +114,7 @@ pub struct LocalReply {
     pub status: StatusCode,
     /// Stable snake case word for log, span and metric.
     pub reason: &'static str,
-    /// Envoy's response flag, "-" for none.
+    /// Envoy's response flag; "-" for none.
     pub flag: &'static str,
     /// Extra headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,

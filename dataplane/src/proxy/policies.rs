@@ -106,6 +106,7 @@ impl Serving<'_> {
             }
         };
         head.headers = headers;
+        self.exchange.flags.extend(&slots.flags);
         self.exchange.slots = slots;
         head.change(line);
         if let Some(whole) = replaced {

@@ -63,8 +63,8 @@ pub enum Reason {
     BodyTooLarge,
     /// The answer's body is longer than a policy may keep.
     ResponseTooLarge,
-    /// A policy answered; the word and Envoy's response flag are its own.
-    Policy(&'static str, &'static str),
+    /// A policy answered; the word is its own.
+    Policy(&'static str),
     /// The client went away; nobody is left to answer.
     ClientGone,
     /// The upstream broke off after its response header: the answer is cut.
@@ -102,7 +102,7 @@ impl Reason {
             Reason::Overload => "overload",
             Reason::BodyTooLarge => "body_too_large",
             Reason::ResponseTooLarge => "response_too_large",
-            Reason::Policy(word, _) => word,
+            Reason::Policy(word) => word,
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
             Reason::Internal => "internal",
@@ -129,11 +129,11 @@ impl Reason {
             | Reason::ConnectNotAllowed => "DPE",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
-            Reason::Policy(_, flag) => flag,
             Reason::ConfigRejected
             | Reason::TlsRequired
             | Reason::Redirect
             | Reason::DirectResponse
+            | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
             | Reason::Internal => "-",
@@ -199,7 +199,7 @@ impl Reason {
             Reason::Overload => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Reason::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
             Reason::ResponseTooLarge => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
-            Reason::Policy(..) => (StatusCode::FORBIDDEN, ""),
+            Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
             Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, ""),
@@ -226,6 +226,8 @@ pub struct LocalReply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What exactly was wrong, for the log only: a client learns nothing from it.
     pub detail: Option<Box<str>>,
+    /// Envoy's response flag; "-" for none.
+    pub flag: &'static str,
 }
 
 impl From<Reason> for LocalReply {
@@ -249,9 +251,9 @@ impl From<Invalid> for LocalReply {
 
 impl From<crate::policy::LocalReply> for LocalReply {
     fn from(reply: crate::policy::LocalReply) -> Self {
-        let mut own =
-            LocalReply::new(Reason::Policy(reply.reason, reply.flag)).status(reply.status).body(reply.body);
+        let mut own = LocalReply::new(Reason::Policy(reply.reason)).status(reply.status).body(reply.body);
         own.headers = reply.headers;
+        own.flag = reply.flag;
         own
     }
 }
@@ -259,10 +261,7 @@ impl From<crate::policy::LocalReply> for LocalReply {
 impl From<crate::policy::BodyError> for LocalReply {
     fn from(error: crate::policy::BodyError) -> Self {
         let text = error.status.canonical_reason().unwrap_or_default();
-        LocalReply::new(Reason::Policy(error.reason, "-"))
-            .status(error.status)
-            .body(text)
-            .detail(error.detail)
+        LocalReply::new(Reason::Policy(error.reason)).status(error.status).body(text).detail(error.detail)
     }
 }
 
@@ -276,6 +275,7 @@ impl LocalReply {
             body: Bytes::from_static(text.as_bytes()),
             headers: Vec::new(),
             detail: None,
+            flag: reason.flag(),
         }
     }
 
