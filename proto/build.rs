@@ -1,7 +1,5 @@
 //! Compiles the schema with protox, so that no protoc is needed.
 
-use std::path::Path;
-
 /// Every file of the schema. A new policy adds its file here.
 const FILES: &[&str] = &[
     "envoy/service/auth/v3/external_auth.proto",
@@ -10,6 +8,9 @@ const FILES: &[&str] = &[
     "portcullis/link/v1/link.proto",
     "portcullis/policy/v1/answer.proto",
     "portcullis/policy/v1/ext_auth.proto",
+    "portcullis/policy/v1/cors.proto",
+    "portcullis/policy/v1/csrf.proto",
+    "portcullis/policy/v1/fault.proto",
     "portcullis/policy/v1/headers.proto",
     "portcullis/policy/v1/host_rewrite.proto",
     "portcullis/policy/v1/path_rewrite.proto",
@@ -23,8 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for folder in ["portcullis", "envoy", "google"] {
         println!("cargo:rerun-if-changed={folder}");
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = protox::compile(FILES, [root])?;
+    // Cargo runs this in the package's folder. A path from compile time would point elsewhere when it is moved.
+    let files = protox::compile(FILES, ["."])?;
     // Type names give every policy its type URL.
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();

@@ -4,7 +4,10 @@
 //! message that travels. `registry` lists them; nothing else knows them by name. To add one: its folder here, its line
 //! in the registry, the same two on the data plane, and its place in `shared::policy::ORDER`.
 
+mod cors;
+mod csrf;
 mod ext_auth;
+mod faults;
 mod headers;
 mod host_rewrite;
 mod levels;
@@ -91,6 +94,16 @@ pub trait Policy: Sync {
     ) -> Option<ir::Policy> {
         None
     }
+
+    /// As [`Policy::lower`] for a route with this action, for policies that do something else on some of them.
+    fn lower_for(
+        &self,
+        _action: ActionKind,
+        levels: &Levels<'_, '_>,
+        notes: &mut Notes,
+    ) -> Option<ir::Policy> {
+        self.lower(levels, notes)
+    }
 }
 
 /// A message as it travels.
@@ -114,7 +127,7 @@ pub fn of_route(levels: &Levels<'_, '_>, action: ActionKind, notes: &mut Notes) 
     let mut policies = Vec::new();
     for policy in REGISTRY {
         match policy.fit(action) {
-            Fit::Works => policies.extend(policy.lower(levels, notes)),
+            Fit::Works => policies.extend(policy.lower_for(action, levels, notes)),
             Fit::Ignored => {}
             Fit::Refused => levels.refuse(*policy, notes),
         }

@@ -1,9 +1,12 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, ext_auth, headers, host_rewrite, path_rewrite, retries, timeout};
+use super::{Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, path_rewrite, retries, timeout};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
+    &faults::Faults,
+    &cors::Cors,
+    &csrf::Csrf,
     &timeout::Timeout,
     &retries::Retries,
     &path_rewrite::PathRewrite,

@@ -26,6 +26,7 @@ mod list;
 pub mod metrics;
 mod outbox;
 mod phases;
+mod policies;
 mod pool;
 mod pump;
 pub mod reply;
@@ -50,6 +51,7 @@ use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 
 pub use access_log::AccessLog;
+pub(crate) use authority::is_valid as is_authority;
 pub use conn::{Conn, ConnInfo};
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
@@ -95,6 +97,15 @@ impl Shared {
         self.tracer = tracer;
         self
     }
+}
+
+/// What lies outside of one request and a policy may use.
+#[derive(Default)]
+pub struct Services {
+    /// The configuration that the request is served by.
+    pub(crate) runtime: Arc<Runtime>,
+    /// For callouts.
+    pool: Arc<Pool>,
 }
 
 /// One per data thread: it holds that thread's upstream connections.

@@ -136,27 +136,7 @@ impl Upstream {
         }
     }
 
-    /// Moves one piece of the answer into `down`; `false` at the end of the body.
-    pub(super) fn poll_body_into(
-        &mut self,
-        down: &mut Downstream,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<bool, Failure>> {
-        let piece = match (self, down.server()) {
-            // From one buffer into the other.
-            (Upstream::H1(client), Some(server)) => {
-                return client.poll_body(cx, |piece| server.push(piece)).map_err(Failure::of_h1);
-            }
-            (this, _) => ready!(this.poll_piece(cx))?,
-        };
-        let more = piece.is_some();
-        if let Some(piece) = piece {
-            down.push(piece);
-        }
-        Poll::Ready(Ok(more))
-    }
-
-    /// The next piece of the answer; none at the end of the body.
+    /// The next piece of the answer; `None` at the end of the body.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
         match self {
             Upstream::H1(client) => client.poll_piece(cx).map_err(Failure::of_h1),
@@ -164,6 +144,24 @@ impl Upstream {
                 .poll_read_response_body(cx)
                 .map(|piece| piece.transpose().map_err(|error| Failure::of_h2(&error))),
         }
+    }
+
+    /// Moves one piece of the answer into `down`; `false` at the end of the body.
+    pub(super) fn poll_body_into(
+        &mut self,
+        down: &mut Downstream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, Failure>> {
+        if let (Upstream::H1(client), Some(server)) = (&mut *self, down.server()) {
+            // From one buffer into the other.
+            return client.poll_body(cx, |piece| server.push(piece)).map_err(Failure::of_h1);
+        }
+        let piece = ready!(self.poll_piece(cx))?;
+        let more = piece.is_some();
+        if let Some(piece) = piece {
+            down.push(piece);
+        }
+        Poll::Ready(Ok(more))
     }
 
     /// Trailers, after the body. HTTP/1 drops them.

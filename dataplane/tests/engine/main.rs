@@ -10,8 +10,10 @@
 )]
 
 mod bodies;
+mod browsers;
 mod callouts;
 mod connections;
+mod ext_auth;
 mod forwarding;
 mod gateway;
 mod grpc;

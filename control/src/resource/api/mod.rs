@@ -7,7 +7,10 @@
 //! The struct's name is the key of the field catalogue (`decode::catalogue`), which knows the fields that are not
 //! served yet; a field that becomes supported moves from there to here.
 
+mod cors;
+mod csrf;
 mod ext_auth;
+mod faults;
 mod gateway;
 mod headers;
 mod option_objects;
@@ -26,10 +29,13 @@ mod ssl;
 mod upstream;
 mod virtual_service;
 
+pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
+pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
 pub use ext_auth::{
     ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
     ExtAuthHttpService, ExtAuthSettings, GrpcService,
 };
+pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };

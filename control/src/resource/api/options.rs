@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
+use super::cors::{CorsPolicy, CorsPolicyMergeSettings};
+use super::csrf::CsrfPolicy;
 use super::ext_auth::ExtAuthExtension;
+use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
 use super::reference::Ref;
 use super::retries::RetryPolicy;
@@ -19,6 +22,12 @@ pub struct VirtualHostOptions {
     pub header_manipulation: Option<HeaderManipulation>,
     /// Whether the auth server is asked.
     pub extauth: Option<ExtAuthExtension>,
+    /// CORS of routes, field by field where they have one of their own.
+    pub cors: Option<CorsPolicy>,
+    /// How a route's CORS and the one above become one.
+    pub cors_policy_merge_settings: Option<CorsPolicyMergeSettings>,
+    /// CSRF protection of routes that have none of their own.
+    pub csrf: Option<CsrfPolicy>,
 }
 
 /// `options` of a route.
@@ -47,6 +56,12 @@ pub struct RouteOptions {
     pub header_manipulation: Option<HeaderManipulation>,
     /// Whether the auth server is asked.
     pub extauth: Option<ExtAuthExtension>,
+    /// CORS.
+    pub cors: Option<CorsPolicy>,
+    /// CSRF protection.
+    pub csrf: Option<CsrfPolicy>,
+    /// Faults that are put into requests.
+    pub faults: Option<RouteFaults>,
 }
 
 /// `options` of a weighted destination.
@@ -57,6 +72,8 @@ pub struct WeightedDestinationOptions {
     pub header_manipulation: Option<HeaderManipulation>,
     /// Whether the auth server is asked.
     pub extauth: Option<ExtAuthExtension>,
+    /// CSRF protection.
+    pub csrf: Option<CsrfPolicy>,
 }
 
 /// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and

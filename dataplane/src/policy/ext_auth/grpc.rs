@@ -75,10 +75,8 @@ impl Grpc {
             principal: principal.unwrap_or_default(),
             ..Default::default()
         };
-        let destination = auth::attribute_context::Peer {
-            address: Some(address(facts.local)),
-            ..Default::default()
-        };
+        let destination =
+            auth::attribute_context::Peer { address: Some(address(facts.local)), ..Default::default() };
         let attributes = auth::AttributeContext {
             source: Some(source),
             destination: Some(destination),
@@ -187,8 +185,7 @@ fn allowed(response: Option<auth::check_response::HttpResponse>) -> Result<Chang
 
 fn denied(response: Option<auth::check_response::HttpResponse>) -> Result<Denial, Impossible> {
     use auth::check_response::HttpResponse::DeniedResponse;
-    let mut denial =
-        Denial { status: StatusCode::FORBIDDEN, headers: Vec::new(), body: bytes::Bytes::new() };
+    let mut denial = Denial { status: StatusCode::FORBIDDEN, headers: Vec::new(), body: bytes::Bytes::new() };
     let Some(DeniedResponse(denied)) = response else { return Ok(denial) };
     let code = denied.status.map_or(0, |status| status.code);
     if let Some(status) = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)) {

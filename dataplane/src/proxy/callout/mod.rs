@@ -18,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Version};
 
+use super::Services;
 use super::attempt::{Active, target};
 use super::connect::Target;
 use super::failure::{Failure, Kind};
@@ -109,6 +110,14 @@ enum Ended {
 impl From<CallError> for Ended {
     fn from(error: CallError) -> Self {
         Ended::Error(error)
+    }
+}
+
+impl Services {
+    /// Callouts over the connections of the request's data thread.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.pool.clone())
     }
 }
 
