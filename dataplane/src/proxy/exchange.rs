@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Reason>,
     pub(super) detail: Option<Box<str>>,
+    /// A circuit breaker refused a retry, so that the answer is one that should not have been the last.
+    pub(super) overflowed: bool,
     /// From the start of the last try to its response header.
     pub(super) upstream_time: Option<Duration>,
     /// Of a request that was not admitted, for the log.
@@ -69,6 +71,7 @@ impl Exchange {
             status: StatusCode::OK,
             reason: None,
             detail: None,
+            overflowed: false,
             upstream_time: None,
             seen: None,
             started: Instant::now(),
@@ -175,7 +178,7 @@ impl Exchange {
             status: self.status.as_u16(),
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
-            flags: self.reason.map_or("-", Reason::flag),
+            flags: self.flags(),
             virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
@@ -210,7 +213,16 @@ impl Exchange {
             upstream_host: self.endpoint,
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
-            flags: self.reason.map_or("-", Reason::flag),
+            flags: self.flags(),
+        }
+    }
+
+    /// Envoy's response flag, or `-`.
+    fn flags(&self) -> &'static str {
+        match self.reason {
+            Some(reason) => reason.flag(),
+            None if self.overflowed => Reason::Overflow.flag(),
+            None => "-",
         }
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod bodies;
+mod breakers;
 mod connections;
 mod forwarding;
 mod gateway;
