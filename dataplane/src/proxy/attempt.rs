@@ -195,7 +195,9 @@ impl Serving<'_> {
             }
             return Ok(Outcome::Again(pause, one.picked));
         }
-        self.exchange.overflowed = retries.overflowed;
+        if retries.overflowed {
+            self.exchange.flags.insert(Reason::Overflow.flag());
+        }
         pump.clock.end_try();
         pump.body.stop_recording();
         let progress = pump.suspend();

@@ -11,6 +11,7 @@
 
 mod bodies;
 mod breakers;
+mod browsers;
 mod connections;
 mod forwarding;
 mod gateway;
