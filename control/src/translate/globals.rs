@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::cx::{Cx, Lookup};
 use super::notes::Notes;
 use super::{Snapshot, of_kind};
-use crate::ir::DirectResponse;
+use crate::ir::{CircuitBreakers, DirectResponse};
 use crate::policy::Servers;
 use crate::resource::{Kind, ObjectRef, Spec};
+use crate::upstream;
 
 /// Switches of the whole installation.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,6 +19,8 @@ pub struct Globals {
     pub one_way_tls: Option<bool>,
     /// A TLS connection reaches only the virtual hosts of its own sslConfig.
     pub isolate: bool,
+    /// For upstreams without their own.
+    pub circuit_breakers: Option<CircuitBreakers>,
     /// Gateways count in every namespace.
     pub all_namespaces: bool,
     /// The servers of listeners that name none.
@@ -62,8 +65,10 @@ pub fn read(cx: &mut Cx<'_>, own_namespace: &Arc<str>, notes: &mut Notes) -> Glo
         };
         DirectResponse { status, body: policy.invalid_route_response_body.as_str().into() }
     });
+    let breakers = settings.gloo.as_ref().and_then(|gloo| gloo.circuit_breakers.as_ref());
     Globals {
         replacement,
+        circuit_breakers: breakers.map(upstream::circuit_breakers),
         one_way_tls: gateway.and_then(|it| it.virtual_service_options.as_ref()?.one_way_tls),
         isolate: gateway.and_then(|it| it.isolate_virtual_hosts_by_ssl_config).unwrap_or(false),
         servers: Servers::of_settings(settings, &id, notes),

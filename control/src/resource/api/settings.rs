@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::ext_auth::ExtAuthSettings;
+use super::upstream::CircuitBreakerConfig;
 
 /// The `spec` of Settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Settings {
 pub struct GlooSettings {
     /// What happens to a broken route.
     pub invalid_config_policy: Option<InvalidConfigPolicy>,
+    /// For Upstreams without their own.
+    pub circuit_breakers: Option<CircuitBreakerConfig>,
 }
 
 /// `gloo.invalidConfigPolicy`.

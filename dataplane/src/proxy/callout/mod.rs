@@ -19,7 +19,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::Services;
-use super::attempt::{Active, target};
+use super::attempt::target;
 use super::connect::Target;
 use super::failure::{Failure, Kind};
 use super::forward::Outgoing;
@@ -29,7 +29,7 @@ use super::reply::LocalReply;
 use super::retry::{Next, Retries};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
-use crate::upstream::{Picked, Upstream};
+use crate::upstream::{Bound, Picked, Upstream};
 
 /// Makes callouts over the connections of one data thread. Cheap to clone.
 #[derive(Clone)]
@@ -90,6 +90,9 @@ pub enum CallError {
     /// The answer's body is larger than the call allows.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    /// The upstream has as much to do as it may.
+    #[error("the circuit breaker allows no more")]
+    Overflow,
     /// It cannot be put into a request.
     #[error("malformed request")]
     Malformed,
@@ -165,7 +168,7 @@ async fn exchange(pool: &Arc<Pool>, upstream: &Arc<Upstream>, call: Call) -> Res
         grpc: false,
         upgrade: false,
     };
-    let mut retries = Retries::new(None, &head.method);
+    let mut retries = Retries::new(None, &upstream.breakers, &head.method);
     let mut fresh = false;
     loop {
         let began = Instant::now();
@@ -206,7 +209,8 @@ struct Try<'a> {
 
 impl Try<'_> {
     async fn run(self, limit: usize) -> Result<Called, Ended> {
-        let _active = Active::on(&self.upstream.stats);
+        self.upstream.stats.requests.inc();
+        let breakers = &self.upstream.breakers;
         let target = target(self.upstream, &self.picked.endpoint);
         let header = Outgoing::new(self.head)
             .seal(target.http2, target.tls.is_some())
@@ -215,9 +219,14 @@ impl Try<'_> {
         let (lease, reused) = match idle {
             Some(lease) => (lease, true),
             None => {
+                let _pending = breakers.take(Bound::Pending).ok_or(CallError::Overflow)?;
                 let acquired = self.pool.acquire(&target, self.fresh).await;
                 acquired.map_err(|failure| Ended::Failed(failure, false))?
             }
+        };
+        let Some(_active) = breakers.take(Bound::Requests) else {
+            self.pool.give_back(&target, lease);
+            return Err(CallError::Overflow.into());
         };
         let failed = |failure| Ended::Failed(failure, reused);
         let mut session = Session::from(lease);
