@@ -85,6 +85,10 @@ pub struct Levels<'a, 's> {
     pub most_specific_headers_win: bool,
     /// The servers that policies of the listener ask.
     pub servers: &'a Servers,
+    /// Name of the virtual host.
+    pub host_name: &'a str,
+    /// Position of the route in it.
+    pub route_at: usize,
 }
 
 impl<'s> Levels<'_, 's> {

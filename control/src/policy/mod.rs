@@ -12,6 +12,7 @@ mod headers;
 mod host_rewrite;
 mod levels;
 mod path_rewrite;
+mod rate_limit;
 mod regex;
 mod registry;
 mod retries;

@@ -1,6 +1,8 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, path_rewrite, retries, timeout};
+use super::{
+    Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, path_rewrite, rate_limit, retries, timeout,
+};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
@@ -13,4 +15,7 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &host_rewrite::HostRewrite,
     &headers::Headers,
     &ext_auth::ExtAuth,
+    &rate_limit::Local,
+    &rate_limit::Early,
+    &rate_limit::Regular,
 ];

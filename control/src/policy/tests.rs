@@ -58,6 +58,8 @@ impl Case {
             destination: destination.as_ref(),
             most_specific_headers_win: self.reversed,
             servers: &self.servers,
+            host_name: "vh",
+            route_at: 0,
         };
         let mut notes = Notes::default();
         let result = run(&levels, &mut notes);

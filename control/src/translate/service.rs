@@ -126,6 +126,8 @@ fn attempt<'s>(cx: &mut Cx<'s>, globals: &Globals, object: &'s Object, variant: 
         destination: None,
         most_specific_headers_win: variant.most_specific_headers_win,
         servers: &variant.servers,
+        host_name: &name,
+        route_at: 0,
     };
     let mut notes = Notes::default();
     policy::of_route(&levels, ActionKind::Forward, &mut notes);

@@ -159,6 +159,8 @@ fn members<'s>(
                 destination: Some(&layer),
                 most_specific_headers_win: false,
                 servers: &globals.servers,
+                host_name: "",
+                route_at: 0,
             };
             policy::of_destination(&levels, notes);
         }

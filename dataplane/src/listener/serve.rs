@@ -57,6 +57,7 @@ pub async fn serve(
         local,
         sni,
         tls: None,
+        buckets: Default::default(),
     };
     let conn = if listener.tls {
         // What a handshake takes is not kept for the life of the connection.

@@ -19,6 +19,7 @@ mod headers;
 pub mod host_rewrite;
 pub mod path_rewrite;
 mod plan;
+pub(crate) mod rate_limit;
 pub mod registry;
 pub mod retry;
 mod slots;
@@ -36,6 +37,7 @@ pub use flags::Flags;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
+pub use rate_limit::bucket::Own;
 pub use retry::{Reset, Retry};
 pub use slots::Slots;
 

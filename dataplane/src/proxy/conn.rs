@@ -9,7 +9,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::h1::ServerIo as Io;
 use super::socket::Socket;
-use crate::policy::TlsFacts;
+use crate::policy::{Own, TlsFacts};
 
 /// What is known about a connection before its first request; shared by all its requests.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct ConnInfo {
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
+    /// Its rate limits, where each connection has its own.
+    pub buckets: Arc<Own>,
 }
 
 /// See the module.

@@ -57,7 +57,7 @@ pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 
-pub use crate::policy::TlsFacts;
+pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use downstream::Downstream;
 use exchange::Exchange;
@@ -106,6 +106,8 @@ pub struct Services {
     pub(crate) runtime: Arc<Runtime>,
     /// For callouts.
     pool: Arc<Pool>,
+    /// Rate limits of the connection.
+    pub(crate) buckets: Arc<Own>,
 }
 
 /// One per data thread: it holds that thread's upstream connections.

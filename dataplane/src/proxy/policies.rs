@@ -51,7 +51,11 @@ impl Serving<'_> {
         if from >= chain.len() {
             return Ok(None);
         }
-        let services = Services { runtime: self.exchange.runtime.clone(), pool: self.pool.clone() };
+        let services = Services {
+            runtime: self.exchange.runtime.clone(),
+            pool: self.pool.clone(),
+            buckets: self.exchange.info.buckets.clone(),
+        };
         let mut next = Next::From(from);
         loop {
             let progress = self.step(head, body, chain, next, &services)?;

@@ -198,6 +198,7 @@ impl Gateway {
                         local: address,
                         sni: None,
                         tls: None,
+                        buckets: Default::default(),
                     };
                     let conn = match tls {
                         None => Conn::plain(tcp, Vec::new(), info),

@@ -9,7 +9,8 @@ use std::time::Duration;
 type Show = fn(&Any) -> Option<String>;
 
 /// One per policy; a policy that changes nothing says nothing.
-const SHOWN: &[Show] = &[|any| shown(any, fault), |any| shown(any, cors), |any| shown(any, csrf)];
+const SHOWN: &[Show] =
+    &[|any| shown(any, fault), |any| shown(any, cors), |any| shown(any, csrf), |any| shown(any, ext_auth)];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
 pub(super) fn of(any: &Any) -> Option<String> {
@@ -49,6 +50,14 @@ fn csrf(csrf: policy::Csrf) -> String {
     let besides =
         if origins.is_empty() { String::new() } else { format!(", also from {}", origins.join(", ")) };
     format!("csrf: {part}{besides}")
+}
+
+fn ext_auth(auth: policy::ExtAuth) -> String {
+    if auth.disabled {
+        return String::new();
+    }
+    let otherwise = if auth.failure_mode_allow { ", passes without an answer" } else { "" };
+    format!("auth asked of {} within {}{otherwise}", auth.upstream, duration(auth.timeout_ms))
 }
 
 fn text(how: &How) -> String {

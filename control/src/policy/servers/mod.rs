@@ -1,11 +1,14 @@
-//! The user's own servers that policies ask: an auth server for each listener, further ones by name.
+//! The user's own servers that policies ask: an auth and a rate limit server for each listener, further auth servers by
+//! name.
 //!
 //! Owns what Settings and listeners say about servers, checked. A server that is not as it must be is left out, so that
 //! options that want it are errors: nothing is let through because of a typing error.
 
 mod auth;
+mod rate_limit;
 
 pub use auth::AuthServer;
+pub use rate_limit::RateLimitServer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +24,12 @@ pub struct Servers {
     pub auth: Option<Arc<AuthServer>>,
     /// Asked by `customAuth` with a name.
     pub named_auth: BTreeMap<Arc<str>, Arc<AuthServer>>,
+    /// Asked by rate limits.
+    pub rate_limit: Option<Arc<RateLimitServer>>,
+    /// Each connection has local rate limits of its own.
+    pub local_per_connection: bool,
+    /// Answers say what is left of local rate limits.
+    pub local_headers: bool,
 }
 
 impl Servers {
@@ -32,7 +41,10 @@ impl Servers {
             place.path = format!("spec.namedExtauth.{name}");
             Some((name.as_str().into(), auth::lower(it, &mut place)?))
         });
-        Servers { named_auth: named.collect(), auth }
+        let named_auth = named.collect();
+        place.path = "spec.ratelimitServer".into();
+        let rate_limit = settings.ratelimit_server.as_ref().and_then(|it| rate_limit::lower(it, &mut place));
+        Servers { auth, named_auth, rate_limit, ..Servers::default() }
     }
 
     /// What holds for a listener with these options.
@@ -41,6 +53,15 @@ impl Servers {
         if let Some(settings) = &options.options.extauth {
             let path = format!("{}.extauth", options.path);
             servers.auth = auth::lower(settings, &mut Place { owner: options.owner, path, notes });
+        }
+        if let Some(settings) = &options.options.ratelimit_server {
+            let path = format!("{}.ratelimitServer", options.path);
+            servers.rate_limit =
+                rate_limit::lower(settings, &mut Place { owner: options.owner, path, notes });
+        }
+        if let Some(local) = &options.options.http_local_ratelimit {
+            servers.local_per_connection = local.local_rate_limit_per_downstream_connection == Some(true);
+            servers.local_headers = local.enable_x_ratelimit_headers == Some(true);
         }
         servers
     }
@@ -52,6 +73,10 @@ impl Servers {
             let what =
                 if server.failure_mode_allow { "requests pass unasked" } else { "requests are denied" };
             server.said.check(&server.reference, server.is_grpc(), what, upstreams, notes);
+        }
+        if let Some(server) = &self.rate_limit {
+            let what = if server.deny_on_fail { "requests are denied" } else { "requests pass unlimited" };
+            server.said.check(&server.reference, true, what, upstreams, notes);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::csrf::CsrfPolicy;
 use super::ext_auth::ExtAuthExtension;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
+use super::rate_limit::{RateLimitRouteExtension, RateLimitVhostExtension};
 use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
@@ -22,6 +23,12 @@ pub struct VirtualHostOptions {
     pub header_manipulation: Option<HeaderManipulation>,
     /// Whether the auth server is asked.
     pub extauth: Option<ExtAuthExtension>,
+    /// Rate limits, where the server's settings say.
+    pub ratelimit: Option<RateLimitVhostExtension>,
+    /// Rate limits before authentication.
+    pub ratelimit_early: Option<RateLimitVhostExtension>,
+    /// Rate limits after authentication.
+    pub ratelimit_regular: Option<RateLimitVhostExtension>,
     /// CORS of routes, field by field where they have one of their own.
     pub cors: Option<CorsPolicy>,
     /// How a route's CORS and the one above become one.
@@ -56,6 +63,12 @@ pub struct RouteOptions {
     pub header_manipulation: Option<HeaderManipulation>,
     /// Whether the auth server is asked.
     pub extauth: Option<ExtAuthExtension>,
+    /// Rate limits, where the server's settings say.
+    pub ratelimit: Option<RateLimitRouteExtension>,
+    /// Rate limits before authentication.
+    pub ratelimit_early: Option<RateLimitRouteExtension>,
+    /// Rate limits after authentication.
+    pub ratelimit_regular: Option<RateLimitRouteExtension>,
     /// CORS.
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::ext_auth::ExtAuthSettings;
+use super::rate_limit::RateLimitServerSettings;
 use super::upstream::CircuitBreakerConfig;
 
 /// The `spec` of Settings.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub extauth: Option<ExtAuthSettings>,
     /// Further auth servers, which options choose by name.
     pub named_extauth: BTreeMap<String, ExtAuthSettings>,
+    /// The rate limit server of listeners that name none.
+    pub ratelimit_server: Option<RateLimitServerSettings>,
 }
 
 /// `gloo`.

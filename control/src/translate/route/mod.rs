@@ -84,6 +84,8 @@ fn lower_one<'s>(
         destination: None,
         most_specific_headers_win: context.variant.most_specific_headers_win,
         servers: &context.variant.servers,
+        host_name: context.host_name,
+        route_at: at,
     };
     let action = match flat.problems.is_empty() {
         true => action::lower(flat, &levels, context, &mut notes),

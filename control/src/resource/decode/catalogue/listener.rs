@@ -57,8 +57,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("grpcJsonTranscoder"),
             reject("connectionLimit"),
             reject("networkLocalRatelimit"),
-            reject("httpLocalRatelimit"),
-            reject("ratelimitServer"),
             reject("dynamicForwardProxy"),
             reject("router"),
             reject("headerValidationSettings"),

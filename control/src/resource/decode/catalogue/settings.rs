@@ -29,7 +29,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             warn("kubernetes"),
             warn("consul"),
             warn("consulDiscovery"),
-            warn("ratelimitServer"),
             warn_enterprise("ratelimit"),
             warn_enterprise("rbac"),
             warn_enterprise("cachingServer"),
