@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use http::Response;
 use portcullis_proto::envoy::config::core::v3 as core;
 use portcullis_proto::envoy::service::auth::v3 as auth;
+use portcullis_proto::envoy::service::ratelimit::v3 as rls;
 use portcullis_proto::google::rpc;
 use portcullis_tests::backend::{body, scripted, upstream};
 use portcullis_tests::client;
 use portcullis_tests::gateway::Gateway;
+use rls::rate_limit_response::Code;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Status};
 
@@ -47,7 +49,9 @@ async fn bob() -> SocketAddr {
 }
 
 fn settings(spec: &str) -> String {
-    format!("apiVersion: gloo.solo.io/v1\nkind: Settings\nmetadata: {{name: default, namespace: gloo-system}}\nspec: {spec}\n")
+    format!(
+        "apiVersion: gloo.solo.io/v1\nkind: Settings\nmetadata: {{name: default, namespace: gloo-system}}\nspec: {spec}\n"
+    )
 }
 
 const ROUTES: &str = "    - matchers: [{prefix: /open}]
@@ -84,11 +88,65 @@ async fn an_auth_server_decides_by_grpc_and_by_http() {
     .await;
     gateway.write("auth.yaml", &upstream("auth", plain.address, ""));
     let http = "httpService: {pathPrefix: /check, request: {allowedHeaders: [x-token]}}";
-    gateway.write(
-        "settings.yaml",
-        &settings(&format!("{{extauth: {{extauthzServerRef: {server}, {http}}}}}")),
-    );
+    gateway
+        .write("settings.yaml", &settings(&format!("{{extauth: {{extauthzServerRef: {server}, {http}}}}}")));
     let denied = gateway.until_get("a.test", "/x", |answer| answer.status == 401).await;
     assert_eq!((denied.header("x-path"), denied.text()), ("/check/x", "why".into()));
     assert_eq!(ask("/", &[("x-token", "any")]).await.status, 200);
+}
+
+/// Nobody whose `x-user` is Eve may ask for anything.
+struct NotEve;
+
+#[tonic::async_trait]
+impl rls::rate_limit_service_server::RateLimitService for NotEve {
+    async fn should_rate_limit(
+        &self,
+        request: Request<rls::RateLimitRequest>,
+    ) -> Result<tonic::Response<rls::RateLimitResponse>, Status> {
+        let request = request.into_inner();
+        let eve = request.descriptors.iter().flat_map(|it| &it.entries).any(|entry| entry.value == "eve");
+        let code = if eve { Code::OverLimit } else { Code::Ok };
+        Ok(tonic::Response::new(rls::RateLimitResponse { overall_code: code.into(), ..Default::default() }))
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_server_counts_and_buckets_run_dry() {
+    let gateway = Gateway::new();
+    let _running = two_versions(&gateway).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let limits = listener.local_addr().unwrap();
+    let service = rls::rate_limit_service_server::RateLimitServiceServer::new(NotEve);
+    let router = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+    gateway.write("limits.yaml", &upstream("limits", limits, "  useHttp2: true\n"));
+    let server = "{name: limits, namespace: gloo-system}";
+    gateway.write(
+        "settings.yaml",
+        &settings(&format!(
+            "{{ratelimitServer: {{ratelimitServerRef: {server}, denyOnFail: true, requestTimeout: 10s}}}}"
+        )),
+    );
+    let routes = "    - matchers: [{prefix: /counted}]
+      options:
+        ratelimit: {rateLimits: [{actions: [{requestHeaders: {headerName: x-user, descriptorKey: user}}]}]}
+      routeAction: {single: {upstream: {name: v1, namespace: gloo-system}}}
+    - matchers: [{prefix: /once}]
+      options: {ratelimit: {localRatelimit: {maxTokens: 1, fillInterval: 1h}}}
+      routeAction: {single: {upstream: {name: v1, namespace: gloo-system}}}
+    - directResponseAction: {status: 200, body: rest}
+";
+    gateway.write("vs.yaml", &virtual_service("main", "['*']", routes));
+    let gateway = gateway.start().await;
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        client::request(gateway.http(), "GET", "a.test", path, headers, "").await.unwrap()
+    };
+    assert_eq!(ask("/counted", &[("x-user", "bob")]).await.status, 200);
+    assert_eq!(ask("/counted", &[]).await.status, 200);
+    let denied = ask("/counted", &[("x-user", "eve")]).await;
+    assert_eq!((denied.status, denied.header("x-envoy-ratelimited")), (429, "true"));
+    assert_eq!(ask("/once", &[]).await.status, 200);
+    let dry = ask("/once", &[]).await;
+    assert_eq!((dry.status, dry.text()), (429, "local_rate_limited".into()));
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use portcullis_proto::envoy::service::auth::v3 as auth;
+use portcullis_proto::envoy::service::ratelimit::v3 as rls;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -49,6 +50,20 @@ impl auth::authorization_server::Authorization for Service<auth::CheckRequest, a
     }
 }
 
+pub type RateLimitServer = Server<rls::RateLimitRequest, rls::RateLimitResponse>;
+
+#[tonic::async_trait]
+impl rls::rate_limit_service_server::RateLimitService
+    for Service<rls::RateLimitRequest, rls::RateLimitResponse>
+{
+    async fn should_rate_limit(
+        &self,
+        request: Request<rls::RateLimitRequest>,
+    ) -> Result<Response<rls::RateLimitResponse>, Status> {
+        self.0.ask(request.into_inner())
+    }
+}
+
 macro_rules! start {
     ($answer:expr, $server:path) => {{
         let state = Arc::new(State { asked: Mutex::default(), answer: Box::new($answer) });
@@ -66,4 +81,11 @@ pub async fn auth_server(
     answer: impl Fn(&auth::CheckRequest) -> Result<auth::CheckResponse, Status> + Send + Sync + 'static,
 ) -> AuthServer {
     start!(answer, auth::authorization_server::AuthorizationServer<_>)
+}
+
+/// A RateLimitService.
+pub async fn rate_limit_server(
+    answer: impl Fn(&rls::RateLimitRequest) -> Result<rls::RateLimitResponse, Status> + Send + Sync + 'static,
+) -> RateLimitServer {
+    start!(answer, rls::rate_limit_service_server::RateLimitServiceServer<_>)
 }

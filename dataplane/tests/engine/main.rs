@@ -20,6 +20,7 @@ mod gateway;
 mod grpc;
 mod http2;
 mod policies;
+mod rate_limits;
 mod replies;
 mod retries;
 mod strict;
