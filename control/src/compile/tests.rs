@@ -113,6 +113,7 @@ fn certificates_come_and_go_with_their_facts() {
         server_names: Vec::new(),
         tls: Some(tls),
         route_config: "r".into(),
+        http: Default::default(),
     };
     let listener = ir::Listener {
         name: "l".into(),
@@ -121,6 +122,7 @@ fn certificates_come_and_go_with_their_facts() {
         port: 1,
         proxy_protocol: false,
         chains: vec![chain],
+        connection_logs: Vec::new(),
     };
     let proxy = Proxy { listeners: vec![Arc::new(listener)], hosts: Vec::new() };
     let ir = Ir { proxies: [("p".into(), proxy)].into(), ..Ir::default() };

@@ -7,6 +7,7 @@
 mod headers;
 mod host_rewrite;
 mod levels;
+pub mod listener;
 mod path_rewrite;
 mod regex;
 mod registry;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
 use crate::proxy::{Conn, ConnInfo, Engine, Socket};
-use crate::runtime::Listener;
+use crate::runtime::{Chain, Listener};
 use crate::telemetry::Metrics;
 
 /// Time for a PROXY header. The balancer sends it at once.
@@ -49,9 +49,11 @@ pub async fn serve(
             }
         }
     }
-    let info = |route_config: &Arc<str>, sni| ConnInfo {
+    let info = |chain: &Chain, sni| ConnInfo {
         listener: Arc::clone(&listener.name),
-        route_config: Arc::clone(route_config),
+        route_config: Arc::clone(&chain.route_config),
+        http: Arc::clone(&chain.http),
+        id: ConnInfo::next_id(),
         client,
         direct,
         local,
@@ -61,7 +63,7 @@ pub async fn serve(
     let conn = if listener.tls {
         // What a handshake takes is not kept for the life of the connection.
         match Box::pin(tls::handshake(Socket::new(tcp, put_back), listener)).await {
-            Ok(accepted) => Conn::tls(accepted.stream, info(&accepted.chain.route_config, accepted.sni)),
+            Ok(accepted) => Conn::tls(accepted.stream, info(&accepted.chain, accepted.sni)),
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
                 return metrics.tls_failed(&listener.name, error.reason());
@@ -69,7 +71,7 @@ pub async fn serve(
         }
     } else {
         match listener.plain() {
-            Some(chain) => Conn::plain(tcp, put_back, info(&chain.route_config, None)),
+            Some(chain) => Conn::plain(tcp, put_back, info(chain, None)),
             None => return metrics.refused(&listener.name, "no_filter_chain"),
         }
     };

@@ -21,6 +21,7 @@ mod timeout;
 pub use chain::{Chain, Progress, Resume, Waiting};
 pub use cx::{Headers, RequestCx, ResponseCx};
 pub use facts::{Facts, TlsFacts};
+pub(crate) use headers::values;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};

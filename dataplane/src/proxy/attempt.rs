@@ -151,6 +151,9 @@ impl Serving<'_> {
         if let Some(span) = &span {
             trace(span, &mut outgoing);
         }
+        if let Some(noted) = &mut self.exchange.noted {
+            noted.rewritten(outgoing.line(), head);
+        }
         let header = outgoing.seal(target.http2, target.tls.is_some())?;
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
     }
@@ -185,6 +188,11 @@ impl Serving<'_> {
             Ok(session) => session,
             Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
         };
+        if let Some(noted) = &mut self.exchange.noted
+            && self.exchange.info.http.access_logs.as_ref().is_some_and(|logs| logs.upstream_local)
+        {
+            noted.upstream_local = session.local_address();
+        }
         if !body.invited {
             body.invited = true;
             self.invite(head);
@@ -214,6 +222,9 @@ impl Serving<'_> {
             span.answered(response.status);
         }
         self.exchange.upstream_time = Some(waited);
+        if let Some(noted) = &mut self.exchange.noted {
+            noted.response_began = Some(one.started + waited);
+        }
         self.exchange.status = response.status;
         let follows = self.respond(head, response, &mut session)?;
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);

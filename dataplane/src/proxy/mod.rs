@@ -146,7 +146,7 @@ impl Engine {
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         exchange.refused(down.seen());
         exchange.replied(&reply);
-        exchange.finish(None, (0, 0));
+        exchange.finish(None, (0, 0), None);
         Box::pin(down.refuse(reply)).await;
         None
     }
@@ -163,7 +163,7 @@ impl Engine {
         let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
-        exchange.finish(head.as_ref(), down.body_bytes());
+        exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers());
         if whole {
             return down.finish_request().await;
         }
@@ -186,7 +186,8 @@ impl HttpServerApp for Http2 {
         drain: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if let ServerSession::H2(session) = session {
-            self.engine.request(Downstream::h2(session), &self.info, drain).await;
+            let keep_trailers = self.info.http.access_logs.as_ref().is_some_and(|logs| logs.response);
+            self.engine.request(Downstream::h2(session, keep_trailers), &self.info, drain).await;
         }
         None
     }

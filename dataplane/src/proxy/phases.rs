@@ -216,6 +216,7 @@ impl Serving<'_> {
             self.exchange.slots = slots;
         }
         forward::sign(&mut parts.headers);
+        self.exchange.answered(&parts.headers);
     }
 
     /// Answers; says whether the client has it all.

@@ -9,6 +9,7 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::{self, Origin, ServerName};
 use portcullis_shared::version::Digest;
 
+use super::Http;
 use crate::held::Held;
 use crate::tls::server;
 
@@ -46,6 +47,8 @@ pub struct Chain {
     pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
     pub handshake_timeout: Option<Duration>,
+    /// How HTTP is spoken.
+    pub http: Arc<Http>,
     config: table::FilterChain,
     certificate: Option<Digest>,
 }
@@ -170,7 +173,12 @@ impl Chain {
             }
             None => None,
         };
+        let http = match prev.filter(|prev| prev.config.http == config.http) {
+            Some(prev) => Arc::clone(&prev.http),
+            None => Http::build(&config.http).map_err(|e| e.under("http"))?,
+        };
         Ok(Arc::new(Self {
+            http,
             name: Arc::clone(&config.name),
             route_config: Arc::clone(&config.route_config),
             tls,

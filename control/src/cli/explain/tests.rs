@@ -58,6 +58,7 @@ fn listener(port: u32, chains: Vec<wire::FilterChain>) -> wire::Listener {
         port,
         proxy_protocol: false,
         filter_chains: chains,
+        ..Default::default()
     }
 }
 
@@ -67,6 +68,7 @@ fn chain(names: &[&str], certificate: Option<&str>, config: &str) -> wire::Filte
         server_names: names.iter().map(|name| (*name).to_owned()).collect(),
         tls: certificate.map(|name| wire::DownstreamTls { certificate: name.into(), ..Default::default() }),
         route_config: config.into(),
+        ..Default::default()
     }
 }
 
