@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DownstreamTls, Origin};
+use super::{DownstreamTls, Origin, Policy};
 
 /// One address and port of one proxy. It has at least one filter chain, else it is not bound and not here.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,4 +39,6 @@ pub struct FilterChain {
     pub route_config: Arc<str>,
     /// How HTTP is spoken, encoded; empty = the defaults.
     pub http: Bytes,
+    /// For every request that comes this way, in execution order.
+    pub policies: Vec<Policy>,
 }

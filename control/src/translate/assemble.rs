@@ -108,6 +108,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         tls: None,
         route_config: route_config(gateway, None),
         http: gateway.settings.http.clone(),
+        policies: gateway.policies.clone(),
     }
 }
 
@@ -169,6 +170,7 @@ impl Chains {
                 tls: Some(DownstreamTls::clone(tls)),
                 route_config: route_config(gateway, Some(tls)),
                 http: gateway.settings.http.clone(),
+                policies: gateway.policies.clone(),
             })
             .collect();
         chains.sort_by(|a, b| a.name.cmp(&b.name));

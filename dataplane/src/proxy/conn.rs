@@ -68,6 +68,11 @@ impl Conn {
         Conn { io: Io::Tls(Box::new(stream)), fd, info: Arc::new(info) }
     }
 
+    /// What is known about it.
+    pub fn info(&self) -> Arc<ConnInfo> {
+        Arc::clone(&self.info)
+    }
+
     /// ALPN chose HTTP/2; a plain text client says it by its first bytes.
     pub(super) fn http2(&self) -> bool {
         self.info.tls.as_ref().is_some_and(|tls| tls.http2)

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -12,14 +12,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::Shared;
-use super::access_log::{Finished, Line};
+use super::access_log::{Finished, Line, NO_FIELDS};
 use super::clock::Clock;
 use super::conn::ConnInfo;
 use super::forward;
 use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
-use crate::policy::{Chain, Facts, Slots};
+use crate::policy::{Chain, Facts, Flags, Slots};
 use crate::runtime::{Route, Runtime, VirtualHost};
 use crate::upstream::Upstream;
 
@@ -43,6 +43,7 @@ pub(super) struct Exchange {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Reason>,
     pub(super) detail: Option<Box<str>>,
+    pub(super) flags: Flags,
     /// From the start of the last try to its response header.
     pub(super) upstream_time: Option<Duration>,
     /// What a listener's own logs may ask for; none where there are none.
@@ -73,6 +74,7 @@ impl Exchange {
             status: StatusCode::OK,
             reason: None,
             detail: None,
+            flags: Flags::default(),
             upstream_time: None,
             noted: info.http.access_logs.as_ref().map(|_| Box::default()),
             seen: None,
@@ -120,6 +122,7 @@ impl Exchange {
         if let Some(noted) = &mut self.noted {
             noted.local_body = Some(reply.body.clone());
         }
+        self.flags.insert(reply.flag);
         self.ended(reply.reason, reply.detail.clone());
     }
 
@@ -140,6 +143,7 @@ impl Exchange {
     /// The exchange ended, or was answered, for a reason of the gateway's.
     pub(super) fn ended(&mut self, reason: Reason, detail: Option<Box<str>>) {
         self.reason = Some(reason);
+        self.flags.insert(reason.flag());
         self.detail = detail;
     }
 
@@ -190,10 +194,10 @@ impl Exchange {
 
     /// What a listener's logs may know; what only the end shows is filled in by the caller.
     fn over<'a>(&'a self, noted: &'a Noted, head: Option<&'a Head>) -> Finished<'a> {
-        static NO_FIELDS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
         let since = |at: Instant| at.saturating_duration_since(self.started);
         let complete = self.clock.completed().map(|at| since(at.into_std()));
-        let left = self.status == super::reply::CLIENT_CLOSED_REQUEST && self.reason == Some(Reason::ClientGone);
+        let left =
+            self.status == super::reply::CLIENT_CLOSED_REQUEST && self.reason == Some(Reason::ClientGone);
         let failed = matches!(self.reason, Some(Reason::ConnectFailed | Reason::ConnectTimeout));
         Finished {
             facts: self.facts_of(head),
@@ -201,7 +205,7 @@ impl Exchange {
             connection: self.info.id,
             status: if left { 0 } else { self.status.as_u16() },
             details: Some(self.reason.map_or("via_upstream", Reason::details)),
-            flags: self.reason.map_or("-", Reason::flag),
+            flags: self.flags.as_str(),
             response: noted.response.as_ref(),
             trailers: None,
             rewritten: (noted.path.as_deref(), noted.host.as_deref()),
@@ -216,6 +220,7 @@ impl Exchange {
             trace_id: None,
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
+            of_connection: None,
         }
     }
 
@@ -239,7 +244,7 @@ impl Exchange {
             upstream_host: self.endpoint,
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
-            flags: self.reason.map_or("-", Reason::flag),
+            flags: self.flags.as_str(),
         }
     }
 
@@ -264,7 +269,7 @@ impl Exchange {
             status: self.status.as_u16(),
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
-            flags: self.reason.map_or("-", Reason::flag),
+            flags: self.flags.as_str(),
             virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),

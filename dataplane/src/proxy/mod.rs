@@ -25,6 +25,7 @@ mod list;
 pub mod metrics;
 mod outbox;
 mod phases;
+mod policies;
 mod pool;
 mod pump;
 pub mod reply;
@@ -48,7 +49,7 @@ use pingora_core::server::ShutdownWatch;
 use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Connection, ListenerLogs};
 pub use conn::{Conn, ConnInfo};
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
@@ -96,6 +97,13 @@ impl Shared {
     }
 }
 
+/// What lies outside of one request and a policy may use.
+#[derive(Default)]
+pub struct Services {
+    /// The configuration that the request is served by.
+    pub(crate) runtime: Arc<Runtime>,
+}
+
 /// One per data thread: it holds that thread's upstream connections.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -129,6 +137,11 @@ impl Engine {
             let Some(next) = Box::pin(self.request(request, &info, drain)).await else { return };
             down = next;
         }
+    }
+
+    /// Writes the lines of a connection that is over.
+    pub fn log_connection(&self, logs: &ListenerLogs, connection: &Connection<'_>) {
+        logs.write(&connection.into(), &self.shared.metrics.log_dropped);
     }
 
     async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {

@@ -11,6 +11,8 @@ use portcullis_shared::version::Digest;
 
 use super::Http;
 use crate::held::Held;
+use crate::policy::{self, PlanBuilder};
+use crate::proxy::ListenerLogs;
 use crate::tls::server;
 
 /// An address to bind and what serves its connections.
@@ -26,6 +28,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Connections begin with a TLS handshake.
     pub tls: bool,
+    /// What is written about each connection.
+    pub connection_logs: Option<ListenerLogs>,
     exact: HashMap<Arc<str>, Slot>,
     /// Keyed by what follows the star: `.example.com`.
     suffix: HashMap<Arc<str>, Slot>,
@@ -43,6 +47,8 @@ pub struct Chain {
     pub name: Arc<str>,
     /// The route configuration that its requests are looked up in.
     pub route_config: Arc<str>,
+    /// For every request that comes this way.
+    pub policies: policy::Chain,
     /// Ready for the handshake; none = plain text.
     pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
@@ -81,7 +87,12 @@ impl Listener {
         if let Some(prev) = prev.filter(|prev| same && prev.config == *config) {
             return (Arc::clone(prev), rejected);
         }
+        let connection_logs = ListenerLogs::open(&config.connection_logs).unwrap_or_else(|error| {
+            rejected.push(Invalid::new("connection_logs", error));
+            None
+        });
         let mut listener = Self {
+            connection_logs,
             name: Arc::clone(&config.name),
             origin: config.origin.clone(),
             address: SocketAddr::new(config.address, config.port),
@@ -138,7 +149,7 @@ impl Listener {
     }
 
     /// All chains that can serve; one with several names comes once for each.
-    fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+    pub(super) fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
         self.exact.values().chain(self.suffix.values()).chain(&self.any).flatten()
     }
 }
@@ -181,6 +192,7 @@ impl Chain {
             http,
             name: Arc::clone(&config.name),
             route_config: Arc::clone(&config.route_config),
+            policies: PlanBuilder::decode(&config.policies)?.plan().policies,
             tls,
             handshake_timeout: config.tls.as_ref().and_then(|tls| tls.handshake_timeout),
             config: config.clone(),

@@ -61,7 +61,8 @@ async fn a_request_is_a_line_in_envoy_s_format() {
          %ROUTE_NAME% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% %DYNAMIC_METADATA(a:b)%\n";
     let template = r#"{"status": "%RESPONSE_CODE%", "a": {"nothing": "%REQ(x-no)%", "both": "%REQ(x-no)%/%PROTOCOL%"},
         "number": 7, "list": ["%REQ(user-agent)%"]}"#;
-    table.http.access_logs = vec![log(&plain, text(format), None), log(&json, Format::Json(template.into()), None)];
+    table.http.access_logs =
+        vec![log(&plain, text(format), None), log(&json, Format::Json(template.into()), None)];
     let gateway = Gateway::start(table).await;
     ask(&gateway, &peer, "/p?q=1", "200 OK").await;
     assert_eq!(
@@ -92,7 +93,8 @@ async fn answers_of_the_gateway_and_refused_requests_are_lines_too() {
     }
     let lines = lines(&path, 3).await;
     assert!(
-        lines[0].starts_with("/x 503 UF upstream_reset_before_response_started{remote_connection_failure} 127."),
+        lines[0]
+            .starts_with("/x 503 UF upstream_reset_before_response_started{remote_connection_failure} 127."),
         "{lines:?}"
     );
     assert!(lines[0].ends_with("remote connection failure"), "{lines:?}");

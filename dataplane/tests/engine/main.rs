@@ -11,6 +11,8 @@
 
 mod access_logs;
 mod bodies;
+mod breakers;
+mod browsers;
 mod connections;
 mod forwarding;
 mod gateway;

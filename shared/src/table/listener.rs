@@ -3,10 +3,12 @@
 use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use portcullis_proto::table::v1 as wire;
+use prost_types::Any;
 
 use super::{
     AccessLog, HttpSettings, Origin,
     field::{alpn, each, millis, port, required, texts},
+    route::policies,
 };
 use crate::Invalid;
 
@@ -42,6 +44,8 @@ pub struct FilterChain {
     pub route_config: Arc<str>,
     /// How HTTP is spoken.
     pub http: Arc<HttpSettings>,
+    /// For every request that comes this way.
+    pub policies: Vec<Any>,
 }
 
 /// A server name of a filter chain, lower case.
@@ -188,8 +192,13 @@ impl TryFrom<wire::FilterChain> for FilterChain {
             tls: wire.tls.map(DownstreamTls::try_from).transpose().map_err(|e| e.under("tls"))?,
             route_config: required("route_config", wire.route_config)?,
             http: Arc::new(
-                wire.http.map(HttpSettings::try_from).transpose().map_err(|e| e.under("http"))?.unwrap_or_default(),
+                wire.http
+                    .map(HttpSettings::try_from)
+                    .transpose()
+                    .map_err(|e| e.under("http"))?
+                    .unwrap_or_default(),
             ),
+            policies: policies(wire.policies)?,
         })
     }
 }

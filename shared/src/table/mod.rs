@@ -5,6 +5,7 @@
 
 mod access_log;
 mod certificate;
+mod circuit_breakers;
 mod digest;
 mod endpoint;
 mod field;
@@ -21,6 +22,7 @@ mod virtual_host;
 
 pub use access_log::{AccessLog, Compare, JsonFormat, LogFilter, LogFormat, LogSink};
 pub use certificate::Certificate;
+pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet};
 pub use http::{HttpSettings, Network, limit};

@@ -2,7 +2,7 @@
 
 use portcullis_proto::table::v1 as wire;
 
-use super::{millis, origin, strings, tls_version};
+use super::{millis, origin, policies, strings, tls_version};
 use crate::ir::{DownstreamTls, Listener, OcspPolicy};
 
 /// A listener with its filter chains.
@@ -23,6 +23,7 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                 route_config: chain.route_config.to_string(),
                 // Encoded by us, so that it decodes.
                 http: (!chain.http.is_empty()).then(|| decoded(&chain.http)),
+                policies: policies(&chain.policies),
             })
             .collect(),
         connection_logs: listener.connection_logs.iter().map(|log| decoded(log)).collect(),

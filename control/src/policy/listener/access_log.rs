@@ -20,8 +20,8 @@ const DEFAULT_FORMAT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGI
 
 /// Envoy's response flags.
 const FLAGS: &[&str] = &[
-    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI",
-    "IH", "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR",
+    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX",
+    "SI", "IH", "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR",
 ];
 
 /// The logs of a service that stands at `path`.
@@ -155,10 +155,14 @@ fn sample(it: &RuntimeFilter, path: &str, about: &mut About<'_>) -> Option<wire:
 
 fn list(it: &FilterList, path: &str, about: &mut About<'_>) -> Option<wire::LogFilters> {
     if it.filters.len() < 2 {
-        about.error(format!("{path}.filters"), format!("two filters or more are needed, found {}", it.filters.len()));
+        about.error(
+            format!("{path}.filters"),
+            format!("two filters or more are needed, found {}", it.filters.len()),
+        );
         return None;
     }
-    let filters = it.filters.iter().enumerate().map(|(i, one)| filter(one, &format!("{path}.filters[{i}]"), about));
+    let filters =
+        it.filters.iter().enumerate().map(|(i, one)| filter(one, &format!("{path}.filters[{i}]"), about));
     // All are looked at before one that failed ends it.
     let filters: Vec<_> = filters.collect();
     Some(wire::LogFilters { filters: filters.into_iter().collect::<Option<_>>()? })

@@ -8,6 +8,9 @@
 //! served yet; a field that becomes supported moves from there to here.
 
 mod access_log;
+mod cors;
+mod csrf;
+mod faults;
 mod gateway;
 mod headers;
 mod option_objects;
@@ -30,6 +33,9 @@ pub use access_log::{
     GrpcStatusFilter, HeaderFilter, NoFields, RangeMatch, ResponseFlagFilter, RuntimeFilter, RuntimeUint32,
     SafeRegex,
 };
+pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
+pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
+pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
@@ -54,7 +60,8 @@ pub use ssl::{
     UpstreamSslConfig,
 };
 pub use upstream::{
-    ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Random, RoundRobin,
-    StaticHost, StaticUpstream, Upstream, UpstreamGroup, UpstreamType,
+    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
+    LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,
+    UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

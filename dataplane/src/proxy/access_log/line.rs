@@ -40,7 +40,7 @@ pub(in crate::proxy) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::proxy) detail: Option<&'a str>,
     /// Envoy's response flag, `-` for none.
-    pub(in crate::proxy) flags: &'static str,
+    pub(in crate::proxy) flags: &'a str,
     /// Virtual host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::proxy) virtual_host: Option<&'a str>,

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat};
 
 use super::{AccessLog, file, filter};
 use crate::policy::{Facts, values};
+use crate::proxy::conn::ConnInfo;
 use crate::upstream::Counter;
 
 /// A listener's logs.
@@ -58,7 +60,10 @@ impl ListenerLogs {
             response |= any(format, &mut of_response) || config.filter.as_ref().is_some_and(filters_response);
             upstream_local |= any(format, &mut of_upstream_local);
             let log = file::shared(path)?;
-            logs.push(Log { sink: Sink::File { log, format: format.clone() }, filter: config.filter.clone() });
+            logs.push(Log {
+                sink: Sink::File { log, format: format.clone() },
+                filter: config.filter.clone(),
+            });
         }
         Ok(Some(Self { logs: logs.into(), response, upstream_local }))
     }
@@ -152,7 +157,20 @@ fn quoted(out: &mut String, text: &str) {
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
-/// A request that is over.
+/// A connection that is over.
+#[derive(Debug)]
+pub struct Connection<'a> {
+    /// What is known of it.
+    pub info: &'a ConnInfo,
+    /// When it was accepted.
+    pub started: SystemTime,
+    /// How long it was there.
+    pub took: Duration,
+    /// Why there was no TLS session on it.
+    pub failure: Option<&'a str>,
+}
+
+/// A request that is over, or a connection.
 pub(in crate::proxy) struct Finished<'a> {
     /// Of a request that was refused, what could be read of it.
     pub(in crate::proxy) facts: Facts<'a>,
@@ -181,6 +199,58 @@ pub(in crate::proxy) struct Finished<'a> {
     pub(in crate::proxy) trace_id: Option<&'a str>,
     pub(in crate::proxy) traced: bool,
     pub(in crate::proxy) health_check: bool,
+    /// It is a connection and not a request; with this, one without its handshake.
+    pub(in crate::proxy) of_connection: Option<Option<&'a str>>,
+}
+
+/// The fields of a request that has none.
+pub(in crate::proxy) static NO_FIELDS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+
+impl<'a> From<&Connection<'a>> for Finished<'a> {
+    fn from(connection: &Connection<'a>) -> Self {
+        let Connection { info, started, took, failure } = *connection;
+        Finished {
+            facts: Facts {
+                client: info.client,
+                direct: info.direct,
+                local: info.local,
+                sni: info.sni.as_deref(),
+                tls: info.tls.as_ref(),
+                protocol: http::Version::default(),
+                started,
+                method: "",
+                scheme: "",
+                authority: "",
+                path: "",
+                route_name: "",
+                upstream: None,
+                upstream_host: None,
+                attempts: 0,
+                reason: None,
+                flags: "-",
+            },
+            headers: &NO_FIELDS,
+            connection: info.id,
+            status: 0,
+            details: None,
+            flags: "-",
+            response: None,
+            trailers: None,
+            rewritten: (None, None),
+            started,
+            took,
+            request_took: None,
+            response_began: None,
+            bytes: (0, 0),
+            upstream_local: None,
+            upstream_failure: None,
+            local_body: None,
+            trace_id: None,
+            traced: false,
+            health_check: false,
+            of_connection: Some(failure),
+        }
+    }
 }
 
 impl Finished<'_> {
@@ -211,7 +281,8 @@ impl Finished<'_> {
 
     /// What the call said about itself.
     pub(super) fn grpc_code(&self) -> Option<u32> {
-        let of = |map: Option<&HeaderMap>| -> Option<u32> { map?.get("grpc-status")?.to_str().ok()?.parse().ok() };
+        let of =
+            |map: Option<&HeaderMap>| -> Option<u32> { map?.get("grpc-status")?.to_str().ok()?.parse().ok() };
         of(self.trailers).or_else(|| of(self.response))
     }
 }
@@ -250,6 +321,8 @@ impl Values for Finished<'_> {
             Fact::LocalReplyBody => {
                 Some(self.local_body.map_or(Cow::Borrowed(""), |body| String::from_utf8_lossy(body)))
             }
+            Fact::Protocol if self.of_connection.is_some() => None,
+            Fact::DownstreamTransportFailureReason => filled(self.of_connection.flatten()),
             Fact::RouteName => filled(Some(self.facts.route_name)),
             fact => values::fact(&self.facts, fact),
         }

@@ -19,8 +19,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 pub use file::{finish_all, reopen_on_signals};
 pub(super) use line::Line;
-pub use listener::ListenerLogs;
-pub(super) use listener::Finished;
+pub use listener::{Connection, ListenerLogs};
+pub(super) use listener::{Finished, NO_FIELDS};
 
 use super::limits;
 use crate::upstream::Counter;
@@ -170,7 +170,8 @@ fn pieces(mut lines: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
         let within = lines.get(..most).unwrap_or(lines);
         let end = within.iter().rposition(|byte| *byte == b'\n');
         let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'));
-        let (piece, rest) = end.and_then(|end| lines.split_at_checked(end.saturating_add(1))).unwrap_or((lines, &[]));
+        let (piece, rest) =
+            end.and_then(|end| lines.split_at_checked(end.saturating_add(1))).unwrap_or((lines, &[]));
         lines = rest;
         (!piece.is_empty()).then_some(piece)
     })

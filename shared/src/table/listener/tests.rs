@@ -11,6 +11,7 @@ fn chain(server_names: &[&str]) -> wire::FilterChain {
         tls: Some(tls()),
         route_config: "routes".into(),
         http: None,
+        ..Default::default()
     }
 }
 
