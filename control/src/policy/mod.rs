@@ -18,6 +18,7 @@ mod regex;
 mod registry;
 mod retries;
 mod servers;
+pub mod shadowing;
 mod timeout;
 
 pub use levels::{Found, Layer, Levels};

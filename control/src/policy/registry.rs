@@ -1,7 +1,8 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, path_rewrite, rate_limit, retries, timeout,
+    Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, path_rewrite, rate_limit, retries,
+    shadowing, timeout,
 };
 
 /// Every policy.
@@ -18,4 +19,5 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &rate_limit::Local,
     &rate_limit::Early,
     &rate_limit::Regular,
+    &shadowing::Shadowing,
 ];

@@ -22,6 +22,7 @@ mod plan;
 pub(crate) mod rate_limit;
 pub mod registry;
 pub mod retry;
+mod shadow;
 mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +41,7 @@ pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
 pub use rate_limit::bucket::Own;
 pub use retry::{Reset, Retry};
+pub use shadow::Shadow;
 pub use slots::Slots;
 
 use bytes::Bytes;

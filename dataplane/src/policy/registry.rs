@@ -5,7 +5,7 @@ use prost_types::Any;
 
 use super::{
     PlanBuilder, answer, cors, csrf, ext_auth, fault, headers, host_rewrite, path_rewrite, rate_limit, retry,
-    timeout,
+    shadow, timeout,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -25,6 +25,7 @@ const POLICIES: &[(&str, Install)] = &[
     (rate_limit::global::REGULAR, rate_limit::global::install),
     (rate_limit::local::TYPE_URL, rate_limit::local::install),
     (retry::TYPE_URL, retry::install),
+    (shadow::TYPE_URL, shadow::install),
     (timeout::TYPE_URL, timeout::install),
 ];
 
@@ -78,6 +79,7 @@ mod tests {
             proto::PathRewrite::type_url(),
             proto::RateLimit::type_url(),
             proto::Retry::type_url(),
+            proto::Shadow::type_url(),
             proto::Timeout::type_url(),
         ];
         assert_eq!(known, wanted);

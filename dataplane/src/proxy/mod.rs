@@ -31,6 +31,7 @@ mod pool;
 mod pump;
 pub mod reply;
 mod retry;
+mod shadow;
 mod socket;
 mod span;
 mod strict;

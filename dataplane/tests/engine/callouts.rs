@@ -23,6 +23,7 @@ fn get(path: &'static str) -> Call {
         body: Bytes::new(),
         timeout: Duration::from_secs(10),
         answer_limit: 100,
+        discard: false,
     }
 }
 

@@ -24,6 +24,7 @@ mod policies;
 mod rate_limits;
 mod replies;
 mod retries;
+mod shadows;
 mod strict;
 mod telemetry;
 mod timeouts;

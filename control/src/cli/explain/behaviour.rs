@@ -17,6 +17,7 @@ const SHOWN: &[Show] = &[
     |any| shown(any, local),
     |any| shown(any, early),
     |any| shown(any, regular),
+    |any| shown(any, shadow),
 ];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
@@ -89,6 +90,10 @@ fn asked(limit: &policy::RateLimit, place: &str) -> String {
         "rate limit asked of {} {place}, {count} descriptors, {otherwise} without an answer",
         limit.upstream
     )
+}
+
+fn shadow(shadow: policy::Shadow) -> String {
+    format!("{} copied to {}", percent(shadow.per_million), shadow.upstream)
 }
 
 fn text(how: &How) -> String {

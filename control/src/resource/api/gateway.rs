@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::access_log::AccessLoggingService;
 use super::ext_auth::ExtAuthSettings;
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
-use super::access_log::AccessLoggingService;
 use super::reference::Ref;
 use super::selector::Expression;
 

@@ -12,6 +12,7 @@ use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
+use super::shadowing::RouteShadowing;
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -69,6 +70,8 @@ pub struct RouteOptions {
     pub ratelimit_early: Option<RateLimitRouteExtension>,
     /// Rate limits after authentication.
     pub ratelimit_regular: Option<RateLimitRouteExtension>,
+    /// Copies to another upstream.
+    pub shadowing: Option<RouteShadowing>,
     /// CORS.
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.

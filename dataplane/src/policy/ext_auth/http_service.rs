@@ -91,6 +91,7 @@ impl HttpService {
             body: sent,
             timeout,
             answer_limit: ANSWER_BYTES,
+            discard: false,
         })
     }
 

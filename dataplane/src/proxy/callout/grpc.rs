@@ -92,6 +92,7 @@ impl Caller {
                 body,
                 timeout: call.timeout,
                 answer_limit: call.answer_limit.saturating_add(PREFIX),
+                discard: false,
             };
             read(&caller.call(upstream, http).await?)
         }

@@ -60,6 +60,8 @@ pub struct Call {
     pub timeout: Duration,
     /// Most bytes of the answer's body.
     pub answer_limit: usize,
+    /// The answer's body is of no interest: it is read and dropped, however long it is.
+    pub discard: bool,
 }
 
 /// What a callout was answered.
@@ -173,7 +175,7 @@ async fn exchange(pool: &Arc<Pool>, upstream: &Arc<Upstream>, call: Call) -> Res
     loop {
         let began = Instant::now();
         let one = Try { pool, upstream, picked: &picked, head: &head, body: &call.body, fresh };
-        match one.run(call.answer_limit).await {
+        match one.run(call.answer_limit, call.discard).await {
             Ok(answer) => {
                 upstream.stats.responses.inc(answer.status);
                 upstream.stats.time.observe(began.elapsed());
@@ -208,7 +210,7 @@ struct Try<'a> {
 }
 
 impl Try<'_> {
-    async fn run(self, limit: usize) -> Result<Called, Ended> {
+    async fn run(self, limit: usize, discard: bool) -> Result<Called, Ended> {
         self.upstream.stats.requests.inc();
         let breakers = &self.upstream.breakers;
         let target = target(self.upstream, &self.picked.endpoint);
@@ -235,7 +237,7 @@ impl Try<'_> {
             session.push(self.body.clone());
         }
         session.finish().map_err(failed)?;
-        let mut reading = Reading::new(limit);
+        let mut reading = Reading::new(limit, discard);
         std::future::poll_fn(|cx| reading.poll(&mut session, cx)).await.map_err(|ended| match ended {
             // An answer had begun: whatever the call was for, it was taken.
             Ended::Failed(failure, _) if reading.begun() => Ended::Error(CallError::Failed(failure.detail)),
@@ -257,6 +259,7 @@ impl Try<'_> {
 /// How far an exchange has come.
 struct Reading {
     limit: usize,
+    discard: bool,
     informed: u8,
     at: Stage,
     /// The whole request is out.
@@ -275,9 +278,10 @@ enum Stage {
 }
 
 impl Reading {
-    fn new(limit: usize) -> Self {
+    fn new(limit: usize, discard: bool) -> Self {
         Reading {
             limit,
+            discard,
             informed: 0,
             at: Stage::Header,
             sent: false,
@@ -319,6 +323,7 @@ impl Reading {
                     self.at = if session.body_is_done() { Stage::Trailers } else { Stage::Body };
                 }
                 Stage::Body => match ready!(session.poll_piece(cx)).map_err(failed)? {
+                    Some(_) if self.discard => {}
                     Some(piece) if self.body.len().saturating_add(piece.len()) > self.limit => {
                         return Poll::Ready(Err(CallError::TooLarge(self.limit).into()));
                     }

@@ -41,7 +41,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[
             reject("idleTimeout"),
             reject("maxStreamDuration"),
-            reject("shadowing"),
             reject("upgrades"),
             reject("lbHash"),
             warn("tracing"),
