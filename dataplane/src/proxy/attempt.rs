@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use http::response::Parts;
-use http::{HeaderMap, StatusCode, Version};
+use http::{StatusCode, Version};
 use smallvec::SmallVec;
 
 use super::body::Body;
@@ -25,7 +25,7 @@ use super::pool::Lease;
 use super::pump::{Pump, Stop};
 use super::reply::{LocalReply, Reason};
 use super::retry::{Next, Retries};
-use super::span::{Client, TRACESTATE};
+use super::span::{Client, TRACEPARENT, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::Plan;
@@ -396,13 +396,10 @@ fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
 
 /// Puts the span's context where the upstream looks for it, in place of the client's.
 fn trace(span: &Client, outgoing: &mut Outgoing<'_>) {
-    let mut context = HeaderMap::new();
-    span.inject(&mut context);
-    if context.is_empty() {
-        return;
-    }
-    outgoing.leave_out(TRACESTATE);
-    for (name, value) in &context {
-        outgoing.set(name.clone(), value.clone());
+    let Some((parent, state)) = span.context() else { return };
+    outgoing.set(TRACEPARENT, parent);
+    match state {
+        Some(state) => outgoing.set(TRACESTATE, state),
+        None => outgoing.leave_out(TRACESTATE),
     }
 }

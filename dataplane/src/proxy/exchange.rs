@@ -142,7 +142,7 @@ impl Exchange {
         if let Some(log) = &self.shared.access_log {
             let own = span.as_ref().map(|span| span.trace_id());
             let trace_id = match (&own, head) {
-                (Some(id), _) => Some(id.as_str()),
+                (Some(id), _) => str::from_utf8(id).ok(),
                 (None, Some(head)) => span::trace_id_of(&head.headers),
                 (None, None) => None,
             };
