@@ -47,7 +47,7 @@ pub(super) struct Line<'a> {
     /// What exactly happened.
     pub(super) detail: Option<&'a str>,
     /// Envoy's response flag, `-` for none.
-    pub(super) flags: &'static str,
+    pub(super) flags: &'a str,
     /// Virtual host.
     pub(super) virtual_host: Option<&'a str>,
     /// Route.
