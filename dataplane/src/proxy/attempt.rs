@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use http::response::Parts;
 use http::{StatusCode, Version};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::body::Body;
 use super::clock::Expired;
@@ -170,7 +170,7 @@ impl Serving<'_> {
         let _active = Active::on(&stats);
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
-        let idle = if one.fresh { None } else { self.pool.idle(&one.target) };
+        let idle = if one.fresh { None } else { self.pool.idle(&one.target, one.started) };
         let leased = match idle {
             Some(lease) => Ok((lease, true)),
             None => self.connect(&one.target, one.fresh, body).await,

@@ -4,10 +4,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::access_log::Line;
@@ -55,10 +56,11 @@ impl Exchange {
     pub(super) fn begin(shared: &Arc<Shared>, info: Arc<ConnInfo>) -> Self {
         shared.metrics.requests.inc();
         shared.metrics.active.inc();
+        let started = Instant::now();
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
-            clock: Clock::new(),
+            clock: Clock::new(started),
             slots: Slots::default(),
             span: None,
             virtual_host: None,
@@ -73,7 +75,7 @@ impl Exchange {
             flags: Flags::default(),
             upstream_time: None,
             seen: None,
-            started: Instant::now(),
+            started,
             started_at: SystemTime::now(),
             client: info.client,
             info,

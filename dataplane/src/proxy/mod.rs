@@ -60,7 +60,7 @@ pub use crate::policy::TlsFacts;
 use crate::runtime::Runtime;
 use downstream::Downstream;
 use exchange::Exchange;
-use h1::Server;
+use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
 use transport::Transport;
@@ -166,6 +166,9 @@ impl Engine {
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes());
+        if let Some(head) = head {
+            spare::give_back(head.headers);
+        }
         if whole {
             return down.finish_request().await;
         }

@@ -201,7 +201,9 @@ fn traceparent(context: &SpanContext) -> Result<HeaderValue, InvalidHeaderValue>
 fn hexadecimal(text: &mut [u8], bytes: &[u8]) {
     let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+        if let [high, low] = pair {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 0xf));
+        }
     }
 }
 

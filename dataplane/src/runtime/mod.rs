@@ -19,6 +19,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use portcullis_shared::table::Kind;
 use portcullis_shared::version::Digest;
 
@@ -55,7 +56,7 @@ pub struct Runtime {
     /// Kinds and parts that hold rejected resources: they are tried again in the next build.
     unsettled: HashSet<(Kind, usize)>,
     listeners: Vec<Arc<Listener>>,
-    route_configs: HashMap<Arc<str>, Arc<RouteConfig>>,
+    route_configs: HashMap<Arc<str>, Arc<RouteConfig>, RandomState>,
     virtual_hosts: Named<VirtualHost>,
     upstreams: Named<Upstream>,
     splits: Named<Split>,
