@@ -1,116 +1,30 @@
-//! The access log: one JSON object per request, written by a thread of its own.
+//! Access logs: lines of requests and connections, written by a thread for each place that they go to.
 //!
+//! [`line`] is the worker's own line, `listener` what users configure for a listener.
 //! A request writes its line into the buffer that all data threads share; the writer takes what has gathered there in
 //! one piece, so that a busy log costs neither a wake-up nor a write for each line. A full buffer loses lines and counts
 //! them: a slow disk must never be felt by a request. Must not hold on to anything of a request.
 
+mod file;
+mod filter;
+mod json;
+mod line;
+mod listener;
+
 use std::cell::RefCell;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::json::{Object, address, timestamp};
+pub use file::{finish_all, reopen_on_signals};
+pub(super) use line::Line;
+pub use listener::{Connection, ListenerLogs};
+pub(super) use listener::{Finished, NO_FIELDS};
+
 use super::limits;
 use crate::upstream::Counter;
-
-/// One request. Fields without a value are left out.
-#[derive(Debug)]
-pub(super) struct Line<'a> {
-    /// When the request header was complete, RFC 3339.
-    pub(super) time: SystemTime,
-    /// Listener that accepted the connection.
-    pub(super) listener: &'a str,
-    /// The client's address.
-    pub(super) client: SocketAddr,
-    /// Server name of the TLS handshake.
-    pub(super) sni: Option<&'a str>,
-    /// Version of TLS.
-    pub(super) tls: Option<&'static str>,
-    /// `HTTP/1.1` and so on.
-    pub(super) protocol: &'static str,
-    /// Method.
-    pub(super) method: &'a str,
-    /// `http` or `https`.
-    pub(super) scheme: &'static str,
-    /// Host or `:authority`.
-    pub(super) authority: &'a str,
-    /// Path with query, normalised, before any rewrite.
-    pub(super) path: &'a str,
-    /// What the client got; 499 when it left first.
-    pub(super) status: u16,
-    /// Why the gateway answered, or ended the request, itself.
-    pub(super) reason: Option<&'static str>,
-    /// What exactly happened.
-    pub(super) detail: Option<&'a str>,
-    /// Envoy's response flag, `-` for none.
-    pub(super) flags: &'a str,
-    /// Virtual host.
-    pub(super) virtual_host: Option<&'a str>,
-    /// Route.
-    pub(super) route: Option<&'a str>,
-    /// Upstream.
-    pub(super) upstream: Option<&'a str>,
-    /// Endpoint of the last try.
-    pub(super) endpoint: Option<SocketAddr>,
-    /// Tries.
-    pub(super) attempts: u32,
-    /// From the request header to the end of the answer.
-    pub(super) duration: Duration,
-    /// From the last try's start to its response header.
-    pub(super) upstream_time: Option<Duration>,
-    /// Body bytes from the client.
-    pub(super) bytes_received: usize,
-    /// Body bytes to the client.
-    pub(super) bytes_sent: usize,
-    /// `x-request-id`.
-    pub(super) request_id: Option<&'a str>,
-    /// `user-agent`.
-    pub(super) user_agent: Option<&'a str>,
-    /// Trace that the request belongs to.
-    pub(super) trace_id: Option<&'a str>,
-}
-
-impl Line<'_> {
-    /// Appends it as a JSON object.
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut object = Object::begin(out);
-        object.with("time", |out| timestamp(out, self.time));
-        object.text("listener", self.listener);
-        object.with("client", |out| address(out, self.client));
-        object.some_text("sni", self.sni);
-        object.some_text("tls", self.tls);
-        object.text("protocol", self.protocol);
-        object.text("method", self.method);
-        object.text("scheme", self.scheme);
-        object.text("authority", self.authority);
-        object.text("path", self.path);
-        object.number("status", u64::from(self.status));
-        object.some_text("reason", self.reason);
-        object.some_text("detail", self.detail);
-        object.text("flags", self.flags);
-        object.some_text("virtual_host", self.virtual_host);
-        object.some_text("route", self.route);
-        object.some_text("upstream", self.upstream);
-        if let Some(endpoint) = self.endpoint {
-            object.with("endpoint", |out| address(out, endpoint));
-        }
-        object.number("attempts", u64::from(self.attempts));
-        object.millis("duration_ms", self.duration);
-        if let Some(took) = self.upstream_time {
-            object.millis("upstream_ms", took);
-        }
-        object.number("bytes_received", self.bytes_received as u64);
-        object.number("bytes_sent", self.bytes_sent as u64);
-        object.some_text("request_id", self.request_id);
-        object.some_text("user_agent", self.user_agent);
-        object.some_text("trace_id", self.trace_id);
-        object.end();
-    }
-}
 
 /// The requests' end. Cloning shares it; the writer ends when all clones are gone.
 #[derive(Debug, Clone)]
@@ -169,8 +83,12 @@ impl AccessLog {
     pub fn open(to: &str) -> io::Result<Option<Self>> {
         match to {
             "off" => Ok(None),
-            "-" => Self::start(Box::new(io::stdout()), PIPE_BUF).map(Some),
-            file => Self::to(Box::new(OpenOptions::new().create(true).append(true).open(file)?)).map(Some),
+            "-" => file::shared("/dev/stdout").map(Some),
+            path => {
+                // So that a mistake shows at the start.
+                file::open(path)?;
+                file::shared(path).map(Some)
+            }
         }
     }
 
@@ -194,14 +112,21 @@ impl AccessLog {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             line.write(scratch);
+            scratch.push(b'\n');
             if !self.queue(scratch) {
                 dropped.inc();
             }
         });
     }
 
-    fn queue(&self, line: &mut Vec<u8>) -> bool {
-        line.push(b'\n');
+    /// Queues a line as it is, or counts it in `dropped`. Never waits for the sink.
+    fn push_text(&self, line: &str, dropped: &Counter) {
+        if !self.queue(line.as_bytes()) {
+            dropped.inc();
+        }
+    }
+
+    fn queue(&self, line: &[u8]) -> bool {
         let Sender(queue) = &*self.0;
         let mut state = queue.state.lock();
         let before = state.lines.len();
@@ -239,15 +164,16 @@ impl AccessLog {
 /// other's lines. A file that is appended to takes any number.
 const PIPE_BUF: usize = 4096;
 
-/// Whole lines of at most `most` bytes together, or one that is longer.
+/// Whole lines of at most `most` bytes together, or one that is longer; or what has no end.
 fn pieces(mut lines: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let within = lines.get(..most).unwrap_or(lines);
         let end = within.iter().rposition(|byte| *byte == b'\n');
-        let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'))?;
-        let (piece, rest) = lines.split_at_checked(end.saturating_add(1))?;
+        let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'));
+        let (piece, rest) =
+            end.and_then(|end| lines.split_at_checked(end.saturating_add(1))).unwrap_or((lines, &[]));
         lines = rest;
-        Some(piece)
+        (!piece.is_empty()).then_some(piece)
     })
 }
 
@@ -287,52 +213,8 @@ fn wait(queue: &Queue, state: &mut MutexGuard<'_, State>) {
 
 #[cfg(test)]
 mod tests {
+    use super::line::tests::line;
     use super::*;
-
-    fn line() -> Line<'static> {
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        Line {
-            time: SystemTime::UNIX_EPOCH,
-            listener: "l",
-            client: address,
-            sni: None,
-            tls: None,
-            protocol: "HTTP/1.1",
-            method: "GET",
-            scheme: "http",
-            authority: "a",
-            path: "/",
-            status: 200,
-            reason: None,
-            detail: None,
-            flags: "-",
-            virtual_host: None,
-            route: None,
-            upstream: None,
-            endpoint: None,
-            attempts: 0,
-            duration: Duration::from_micros(1500),
-            upstream_time: None,
-            bytes_received: 0,
-            bytes_sent: 0,
-            request_id: None,
-            user_agent: None,
-            trace_id: None,
-        }
-    }
-
-    #[test]
-    fn a_line_is_one_object_without_empty_fields() {
-        let mut text = Vec::new();
-        Line { path: "/\"\n", ..line() }.write(&mut text);
-        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        let wanted = serde_json::json!({
-            "time": "1970-01-01T00:00:00.000Z", "listener": "l", "client": "127.0.0.1:1", "protocol": "HTTP/1.1",
-            "method": "GET", "scheme": "http", "authority": "a", "path": "/\"\n", "status": 200, "flags": "-",
-            "attempts": 0, "duration_ms": 1.5, "bytes_received": 0, "bytes_sent": 0,
-        });
-        assert_eq!(value, wanted);
-    }
 
     #[test]
     fn a_line_is_never_split_over_two_writes() {
@@ -342,6 +224,7 @@ mod tests {
         assert_eq!(cut(5), [5, 4, 5]);
         assert_eq!(cut(4), [2, 3, 4, 5]);
         assert_eq!(cut(1), [2, 3, 4, 5]);
+        assert_eq!(pieces(b"1\n22", usize::MAX).map(<[u8]>::len).collect::<Vec<_>>(), [2, 2]);
     }
 
     /// A sink that waits for permission before each write.

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use super::digits::decimal;
+use crate::proxy::digits::decimal;
 
 /// An object that is begun.
 pub(super) struct Object<'a> {
