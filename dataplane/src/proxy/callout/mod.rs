@@ -217,7 +217,7 @@ impl Try<'_> {
         let header = Outgoing::new(self.head)
             .seal(target.http2, target.tls.is_some())
             .map_err(|reply| Ended::Error(reply.into()))?;
-        let idle = if self.fresh { None } else { self.pool.idle(&target) };
+        let idle = if self.fresh { None } else { self.pool.idle(&target, tokio::time::Instant::now()) };
         let (lease, reused) = match idle {
             Some(lease) => (lease, true),
             None => {
