@@ -41,7 +41,7 @@ pub struct Level {
     pub limit: u32,
     /// Whole tokens.
     pub remaining: u32,
-    /// Until it is full.
+    /// Until there is one, if there is none now.
     pub reset: Duration,
 }
 
@@ -101,11 +101,9 @@ impl Bucket {
     fn level_at(&self, now: u64) -> Level {
         let spoken_for = self.spoken_for.load(Ordering::Relaxed).max(now.saturating_sub(self.span));
         let free = now.saturating_sub(spoken_for);
-        Level {
-            limit: self.rule.max,
-            remaining: u32::try_from(free / self.step).unwrap_or(u32::MAX).min(self.rule.max),
-            reset: Duration::from_nanos(self.span.saturating_sub(free)),
-        }
+        let remaining = u32::try_from(free / self.step).unwrap_or(u32::MAX).min(self.rule.max);
+        let wait = if remaining > 0 { 0 } else { self.step.saturating_sub(free) };
+        Level { limit: self.rule.max, remaining, reset: Duration::from_nanos(wait) }
     }
 }
 
@@ -152,7 +150,7 @@ mod tests {
         // It never holds more than fits, however long nobody comes.
         let late = start + 1000 * SECOND;
         assert_eq!((0..9).filter(|_| bucket.take_at(late)).count(), 3);
-        assert_eq!(bucket.level_at(late).reset, Duration::from_millis(1500));
+        assert_eq!(bucket.level_at(late).reset, Duration::from_millis(500));
     }
 
     #[test]

@@ -46,7 +46,9 @@ impl Policy for LocalRateLimit {
 
     fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
         if let Some(Seen(level)) = cx.slots.get() {
-            let seconds = level.reset.as_secs();
+            // Rounded up: who comes back then is not too early.
+            let seconds = level.reset.as_millis().div_ceil(1000);
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
             for (name, value) in told(&level.limit.to_string(), level.remaining.into(), seconds) {
                 cx.headers.insert(&name, value);
             }
@@ -114,7 +116,7 @@ mod tests {
         assert_eq!((reply.status.as_u16(), reply.flag), (429, "RL"));
         let mut response = Response { slots: request.slots, ..Response::default() };
         assert!(matches!(plan.policies.response(1, &mut response.cx()), Passed::Done));
-        let wanted = ["x-ratelimit-limit: 1", "x-ratelimit-remaining: 0", "x-ratelimit-reset: 3599"];
+        let wanted = ["x-ratelimit-limit: 1", "x-ratelimit-remaining: 0", "x-ratelimit-reset: 3600"];
         assert_eq!(lines(&response.headers), wanted);
     }
 
