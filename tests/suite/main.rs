@@ -14,7 +14,6 @@ mod cli;
 mod protocols;
 mod reload;
 mod routing;
-mod servers;
 mod strictness;
 mod survival;
 mod tls;
