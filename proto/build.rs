@@ -2,6 +2,7 @@
 
 /// Every file of the schema. A new policy adds its file here.
 const FILES: &[&str] = &[
+    "envoy/service/accesslog/v3/als.proto",
     "envoy/service/auth/v3/external_auth.proto",
     "envoy/service/ratelimit/v3/rls.proto",
     "portcullis/admin/v1/admin.proto",

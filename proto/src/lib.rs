@@ -60,7 +60,21 @@ pub mod envoy {
         }
     }
 
+    pub mod data {
+        pub mod accesslog {
+            pub mod v3 {
+                tonic::include_proto!("envoy.data.accesslog.v3");
+            }
+        }
+    }
+
     pub mod service {
+        pub mod accesslog {
+            pub mod v3 {
+                tonic::include_proto!("envoy.service.accesslog.v3");
+            }
+        }
+
         pub mod auth {
             pub mod v3 {
                 tonic::include_proto!("envoy.service.auth.v3");

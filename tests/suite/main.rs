@@ -14,6 +14,7 @@ mod cli;
 mod protocols;
 mod reload;
 mod routing;
+mod servers;
 mod strictness;
 mod survival;
 mod tls;

@@ -290,3 +290,51 @@ fn csrf_of_the_most_specific_level_replaces_the_others() {
     );
     assert!(notes[1].starts_with("error destination.csrf.additionalOrigins[2]: csrf: invalid regex [[]"));
 }
+
+fn with_auth_server(mut case: Case) -> Case {
+    let settings = json!({ "extauth": {"extauthzServerRef": {"name": "auth", "namespace": "ns"}} });
+    let settings = serde_json::from_value(settings).unwrap();
+    case.servers = Servers::of_settings(&settings, &case.owner, &mut Notes::default());
+    case
+}
+
+#[test]
+fn the_most_specific_extauth_replaces_the_others() {
+    let custom = |from: &str| json!({ "extauth": {"customAuth": {"contextExtensions": {"from": from}}} });
+    let off = json!({ "extauth": {"disable": true} });
+    let says = |case: &Case| {
+        let (policies, notes) = case.forward();
+        assert!(notes.is_empty(), "{notes:?}");
+        let auth: Option<wire::ExtAuth> = one(&policies);
+        auth.map(|it| (it.disabled, it.context_extensions.into_iter().map(|it| it.value).collect::<Vec<_>>()))
+    };
+    let of = |route: Value| with_auth_server(Case::routes(&[route]).host(custom("host")));
+    assert_eq!(says(&of(json!({}))), Some((false, vec!["host".to_owned()])));
+    assert_eq!(says(&of(custom("route"))), Some((false, vec!["route".to_owned()])));
+    assert_eq!(says(&of(off.clone())), Some((true, vec![])));
+    let destination = of(json!({})).destination(off);
+    let (policies, _) = destination.run(of_destination);
+    assert!(one::<wire::ExtAuth>(&policies).is_some_and(|it| it.disabled));
+    assert_eq!(of(json!({})).destination(json!({})).run(of_destination).0, vec![]);
+}
+
+#[test]
+fn an_extauth_without_a_server_is_an_error() {
+    let custom = json!({ "extauth": {"customAuth": {}} });
+    let (policies, notes) = Case::routes(&[custom]).forward();
+    assert!(one::<wire::ExtAuth>(&policies).is_none() && notes.len() == 1, "{notes:?}");
+    let named = json!({ "extauth": {"customAuth": {"name": "x"}} });
+    let (_, notes) = with_auth_server(Case::routes(&[named])).forward();
+    assert!(notes.iter().all(|it| it.starts_with("error route0.extauth.customAuth.name")), "{notes:?}");
+}
+
+#[test]
+fn rate_limits_without_a_server_are_an_error_and_buckets_are_not() {
+    let limits = json!({ "ratelimit": {
+        "rateLimits": [{"actions": [{"remoteAddress": {}}]}], "localRatelimit": {"maxTokens": 3},
+    } });
+    let (policies, notes) = Case::routes(&[limits]).forward();
+    assert!(notes.len() == 1 && notes[0].contains("there is no server to ask"), "{notes:?}");
+    let bucket = one::<wire::LocalRateLimit>(&policies).map(|it| (it.bucket.unwrap().max_tokens, it.scope));
+    assert_eq!(bucket, Some((3, "vh-route-0".to_owned())));
+}

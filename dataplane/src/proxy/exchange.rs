@@ -12,10 +12,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::Shared;
-use super::access_log::{Finished, Line, NO_FIELDS};
+use super::access_log::{Finished, Line, NO_FIELDS, Outside};
 use super::clock::Clock;
 use super::conn::ConnInfo;
 use super::forward;
+use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
@@ -154,6 +155,7 @@ impl Exchange {
         head: Option<&Head>,
         (received, sent): (usize, usize),
         trailers: Option<HeaderMap>,
+        pool: &Arc<Pool>,
     ) {
         let took = self.started.elapsed();
         let metrics = self.shared.metrics.clone();
@@ -179,7 +181,8 @@ impl Exchange {
             let bytes = (received, sent);
             let trailers = trailers.as_ref();
             let over = Finished { bytes, took, trailers, trace_id, traced, ..self.over(noted, head) };
-            logs.write(&over, &metrics.log_dropped);
+            let outside = Outside { runtime: &self.runtime, pool };
+            logs.write(&over, Some(outside), &metrics.log_dropped);
         }
         if let Some(log) = log {
             let line = Line { bytes_received: received, bytes_sent: sent, trace_id, ..self.line(head, took) };

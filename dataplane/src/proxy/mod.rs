@@ -154,7 +154,7 @@ impl Engine {
 
     /// Writes the lines of a connection that is over.
     pub fn log_connection(&self, logs: &ListenerLogs, connection: &Connection<'_>) {
-        logs.write(&connection.into(), &self.shared.metrics.log_dropped);
+        logs.write(&connection.into(), None, &self.shared.metrics.log_dropped);
     }
 
     async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
@@ -172,7 +172,7 @@ impl Engine {
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         exchange.refused(down.seen());
         exchange.replied(&reply);
-        exchange.finish(None, (0, 0), None);
+        exchange.finish(None, (0, 0), None, &self.pool);
         Box::pin(down.refuse(reply)).await;
         None
     }
@@ -189,7 +189,7 @@ impl Engine {
         let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
-        exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers());
+        exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers(), &self.pool);
         if let Some(head) = head {
             spare::give_back(head.headers);
         }

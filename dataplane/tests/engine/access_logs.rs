@@ -146,3 +146,40 @@ async fn filters_choose_what_is_logged() {
         assert_eq!(lines(&folder.path().join(name), wanted.len()).await, wanted, "{name}");
     }
 }
+
+#[tokio::test]
+async fn entries_go_to_a_server_many_at_a_time() {
+    let (server, mut messages) = crate::grpc::access_log_server().await;
+    let peer = Peer::bind().await;
+    let mut table = Table::to(peer.address).upstream("logs", &[server], true);
+    let sink = table::GrpcSink {
+        upstream: "logs".into(),
+        log_name: "mine".into(),
+        request_headers: vec!["user-agent".into()],
+        response_headers: vec!["x-up".into()],
+        response_trailers: vec![],
+    };
+    table.http.access_logs =
+        vec![table::AccessLog { sink: Some(table::access_log::Sink::Grpc(sink)), filter: None }];
+    let gateway = Gateway::start(table).await;
+    ask(&gateway, &peer, "/one", "200 OK").await;
+    let mut entries = Vec::new();
+    while entries.is_empty() {
+        let message = tokio::time::timeout(Duration::from_secs(10), messages.recv())
+            .await
+            .expect("nothing came")
+            .unwrap();
+        assert_eq!(message.identifier.unwrap().log_name, "mine");
+        match message.log_entries.unwrap() {
+            portcullis_proto::envoy::service::accesslog::v3::stream_access_logs_message::LogEntries::HttpLogs(
+                logs,
+            ) => entries.extend(logs.log_entry),
+        }
+    }
+    let (request, response) = (entries[0].request.clone().unwrap(), entries[0].response.clone().unwrap());
+    assert_eq!((request.path.as_str(), request.authority.as_str()), ("/one", "a.test"));
+    assert_eq!((request.request_id.as_str(), request.request_headers["user-agent"].as_str()), ("id", "me"));
+    assert_eq!((response.response_code, response.response_headers["x-up"].as_str()), (Some(200), "yes"));
+    let common = entries[0].common_properties.clone().unwrap();
+    assert_eq!((common.upstream_cluster.as_str(), common.upstream_request_attempt_count), ("up", 1));
+}

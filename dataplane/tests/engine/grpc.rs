@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use portcullis_proto::envoy::service::accesslog::v3 as als;
 use portcullis_proto::envoy::service::auth::v3 as auth;
 use portcullis_proto::envoy::service::ratelimit::v3 as rls;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -88,4 +89,32 @@ pub async fn rate_limit_server(
     answer: impl Fn(&rls::RateLimitRequest) -> Result<rls::RateLimitResponse, Status> + Send + Sync + 'static,
 ) -> RateLimitServer {
     start!(answer, rls::rate_limit_service_server::RateLimitServiceServer<_>)
+}
+
+struct Logs(tokio::sync::mpsc::UnboundedSender<als::StreamAccessLogsMessage>);
+
+#[tonic::async_trait]
+impl als::access_log_service_server::AccessLogService for Logs {
+    async fn stream_access_logs(
+        &self,
+        request: Request<tonic::Streaming<als::StreamAccessLogsMessage>>,
+    ) -> Result<Response<als::StreamAccessLogsResponse>, Status> {
+        let mut messages = request.into_inner();
+        while let Some(message) = messages.message().await? {
+            let _ = self.0.send(message);
+        }
+        Ok(Response::new(als::StreamAccessLogsResponse {}))
+    }
+}
+
+/// An AccessLogService, and what is sent to it.
+pub async fn access_log_server()
+-> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<als::StreamAccessLogsMessage>) {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = als::access_log_service_server::AccessLogServiceServer::new(Logs(sender));
+    let router = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+    (address, receiver)
 }

@@ -29,6 +29,23 @@ pub enum LogSink {
         /// The form of a line.
         format: LogFormat,
     },
+    /// To a server of Envoy's access log service.
+    Grpc(GrpcSink),
+}
+
+/// A server of Envoy's access log service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrpcSink {
+    /// Name of its upstream.
+    pub upstream: Arc<str>,
+    /// What the log is called there.
+    pub log_name: Arc<str>,
+    /// Fields of the request that it wants.
+    pub request_headers: Vec<HeaderName>,
+    /// Fields of the response.
+    pub response_headers: Vec<HeaderName>,
+    /// Trailers of the response.
+    pub response_trailers: Vec<HeaderName>,
 }
 
 /// The form of a line.
@@ -180,10 +197,28 @@ impl TryFrom<wire::AccessLog> for AccessLog {
     fn try_from(wire: wire::AccessLog) -> Result<Self, Invalid> {
         let sink = match wire.sink.ok_or_else(|| Invalid::new("sink", "missing"))? {
             wire::access_log::Sink::File(file) => file_sink(file).map_err(|e| e.under("file"))?,
+            wire::access_log::Sink::Grpc(grpc) => grpc_sink(grpc).map_err(|e| e.under("grpc"))?,
         };
         let filter = wire.filter.map(LogFilter::try_from).transpose().map_err(|e| e.under("filter"))?;
         Ok(Self { sink, filter })
     }
+}
+
+fn grpc_sink(wire: wire::GrpcSink) -> Result<LogSink, Invalid> {
+    let names = |list: Vec<String>, field: &str| {
+        let name = |(i, text): (usize, String)| {
+            HeaderName::from_bytes(text.as_bytes())
+                .map_err(|_| Invalid::new(format!("{field}[{i}]"), format!("bad header name \"{text}\"")))
+        };
+        list.into_iter().enumerate().map(name).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(LogSink::Grpc(GrpcSink {
+        upstream: required("upstream", wire.upstream)?,
+        log_name: required("log_name", wire.log_name)?,
+        request_headers: names(wire.request_headers, "request_headers")?,
+        response_headers: names(wire.response_headers, "response_headers")?,
+        response_trailers: names(wire.response_trailers, "response_trailers")?,
+    }))
 }
 
 fn file_sink(wire: wire::FileSink) -> Result<LogSink, Invalid> {

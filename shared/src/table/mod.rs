@@ -20,7 +20,7 @@ mod substitution;
 mod upstream;
 mod virtual_host;
 
-pub use access_log::{AccessLog, Compare, JsonFormat, LogFilter, LogFormat, LogSink};
+pub use access_log::{AccessLog, Compare, GrpcSink, JsonFormat, LogFilter, LogFormat, LogSink};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};

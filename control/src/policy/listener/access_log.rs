@@ -1,5 +1,6 @@
 //! Access logs: sinks, formats and filters.
 
+use http::HeaderName;
 use portcullis_proto::table::v1 as wire;
 use portcullis_shared::format::Format;
 use portcullis_shared::routing::FieldName;
@@ -9,7 +10,7 @@ use portcullis_shared::table::JsonFormat;
 use super::About;
 use crate::resource::{
     AccessLog, AccessLogFilter, AccessLoggingService, ComparedFilter, ComparisonOp, Denominator,
-    EnvoyHeaderMatcher, FileSink, FilterList, RuntimeFilter,
+    EnvoyHeaderMatcher, FileSink, FilterList, GrpcAccessLogService, RuntimeFilter,
 };
 
 /// Envoy's, which Gloo uses where no format is given.
@@ -41,14 +42,59 @@ pub(super) fn lower(
 fn one(log: &AccessLog, path: &str, about: &mut About<'_>) -> Option<wire::AccessLog> {
     let filter = log.filter.as_ref().map(|it| filter(it, &format!("{path}.filter"), about));
     // Another sink than a file is warned of where the field is read.
-    let sink = file(log.file_sink.as_ref()?, &format!("{path}.fileSink"), about)?;
+    let sink = match (&log.file_sink, &log.grpc_service) {
+        (_, Some(service)) => {
+            wire::access_log::Sink::Grpc(grpc(service, &format!("{path}.grpcService"), about)?)
+        }
+        (sink, None) => {
+            wire::access_log::Sink::File(file(sink.as_ref()?, &format!("{path}.fileSink"), about)?)
+        }
+    };
     // A filter that says nothing was an error.
     let filter = match filter {
         Some(None) => return None,
         Some(filter) => filter,
         None => None,
     };
-    Some(wire::AccessLog { sink: Some(wire::access_log::Sink::File(sink)), filter })
+    Some(wire::AccessLog { sink: Some(sink), filter })
+}
+
+fn grpc(service: &GrpcAccessLogService, path: &str, about: &mut About<'_>) -> Option<wire::GrpcSink> {
+    if path.contains("listenerAccessLoggingService") {
+        about.error(path.to_owned(), "connections are logged to files only: use `fileSink`");
+        return None;
+    }
+    if service.log_name.is_empty() {
+        about.error(format!("{path}.logName"), "a name for the log is needed");
+    }
+    if service.static_cluster_name.is_empty() {
+        let text = "the server is needed: the name of an Upstream as `<name>_<namespace>`";
+        about.error(format!("{path}.staticClusterName"), text);
+    }
+    let mut names = |list: &[String], field: &str| {
+        let one = |(at, name): (usize, &String)| {
+            let lower = HeaderName::from_bytes(name.as_bytes()).ok().map(|name| name.to_string());
+            if lower.is_none() {
+                about.error(format!("{path}.{field}[{at}]"), format!("[{name}] is not a header name"));
+            }
+            lower
+        };
+        list.iter().enumerate().filter_map(one).collect::<Vec<_>>()
+    };
+    let sink = wire::GrpcSink {
+        upstream: service.static_cluster_name.clone(),
+        log_name: service.log_name.clone(),
+        request_headers: names(&service.additional_request_headers_to_log, "additionalRequestHeadersToLog"),
+        response_headers: names(
+            &service.additional_response_headers_to_log,
+            "additionalResponseHeadersToLog",
+        ),
+        response_trailers: names(
+            &service.additional_response_trailers_to_log,
+            "additionalResponseTrailersToLog",
+        ),
+    };
+    (!sink.upstream.is_empty() && !sink.log_name.is_empty()).then_some(sink)
 }
 
 fn file(sink: &FileSink, path: &str, about: &mut About<'_>) -> Option<wire::FileSink> {

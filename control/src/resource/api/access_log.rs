@@ -16,6 +16,8 @@ pub struct AccessLoggingService {
 pub struct AccessLog {
     /// To a file. One sink is set.
     pub file_sink: Option<FileSink>,
+    /// To a server of Envoy's access log service.
+    pub grpc_service: Option<GrpcAccessLogService>,
     /// What is logged; absent = everything.
     pub filter: Option<AccessLogFilter>,
 }
@@ -30,6 +32,22 @@ pub struct FileSink {
     pub string_format: Option<String>,
     /// An object with operators in its texts.
     pub json_format: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// `grpcService`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GrpcAccessLogService {
+    /// What the log is called there.
+    pub log_name: String,
+    /// The server: the name of an upstream in the table, `<name>_<namespace>`.
+    pub static_cluster_name: String,
+    /// Request headers that it wants.
+    pub additional_request_headers_to_log: Vec<String>,
+    /// Response headers that it wants.
+    pub additional_response_headers_to_log: Vec<String>,
+    /// Response trailers that it wants.
+    pub additional_response_trailers_to_log: Vec<String>,
 }
 
 /// `filter`: one member is set.

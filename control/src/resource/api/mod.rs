@@ -32,9 +32,9 @@ mod virtual_service;
 
 pub use access_log::{
     AccessLog, AccessLogFilter, AccessLoggingService, ComparedFilter, ComparisonFilter, ComparisonOp,
-    Denominator, EnvoyHeaderMatcher, FileSink, FilterList, FractionalPercent, GoogleRe2, GrpcStatus,
-    GrpcStatusFilter, HeaderFilter, NoFields, RangeMatch, ResponseFlagFilter, RuntimeFilter, RuntimeUint32,
-    SafeRegex,
+    Denominator, EnvoyHeaderMatcher, FileSink, FilterList, FractionalPercent, GoogleRe2,
+    GrpcAccessLogService, GrpcStatus, GrpcStatusFilter, HeaderFilter, NoFields, RangeMatch,
+    ResponseFlagFilter, RuntimeFilter, RuntimeUint32, SafeRegex,
 };
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};

@@ -30,7 +30,8 @@ pub(super) struct Grpc {
 
 impl Grpc {
     pub(super) fn new(wire: proto::ExtAuthGrpc, extensions: BTreeMap<String, String>) -> Self {
-        Grpc { authority: Some(wire.authority.into()).filter(|text: &Box<str>| !text.is_empty()), extensions }
+        let authority = Some(wire.authority).filter(|text| !text.is_empty()).map(Into::into);
+        Grpc { authority, extensions }
     }
 
     pub(super) fn call(&self, timeout: Duration) -> GrpcCall {

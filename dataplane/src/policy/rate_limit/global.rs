@@ -87,6 +87,7 @@ enum Value {
 }
 
 /// What the response gets.
+#[derive(Default)]
 struct Told(Vec<(HeaderName, HeaderValue)>);
 
 type Entry = descriptor::rate_limit_descriptor::Entry;
@@ -126,12 +127,6 @@ impl Policy for RateLimit {
             }
         }
         Answer::Continue
-    }
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Told(Vec::new())
     }
 }
 
@@ -332,7 +327,7 @@ fn rule(wire: proto::RateLimit) -> Result<Rule, Invalid> {
     }
     Ok(Rule {
         upstream: wire.upstream.into(),
-        authority: Some(wire.authority.into()).filter(|text: &Box<str>| !text.is_empty()),
+        authority: Some(wire.authority).filter(|text| !text.is_empty()).map(Into::into),
         domain: wire.domain,
         timeout: Duration::from_millis(wire.timeout_ms.max(1)),
         deny_on_fail: wire.deny_on_fail,

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -14,9 +14,13 @@ use portcullis_shared::format::{Fact, Format, Operator, Typed, Values};
 use portcullis_shared::routing::RequestView;
 use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat};
 
+use super::grpc::GrpcLog;
 use super::{AccessLog, file, filter};
 use crate::policy::{Facts, values};
+use crate::proxy::callout::Caller;
 use crate::proxy::conn::ConnInfo;
+use crate::proxy::pool::Pool;
+use crate::runtime::Runtime;
 use crate::upstream::Counter;
 
 /// A listener's logs.
@@ -38,6 +42,7 @@ struct Log {
 #[derive(Debug)]
 enum Sink {
     File { log: AccessLog, format: LogFormat },
+    Grpc(Arc<GrpcLog>),
 }
 
 thread_local! {
@@ -56,20 +61,31 @@ impl ListenerLogs {
         let mut logs = Vec::with_capacity(configs.len());
         let (mut response, mut upstream_local) = (false, false);
         for config in configs {
-            let table::LogSink::File { path, format } = &config.sink;
-            response |= any(format, &mut of_response) || config.filter.as_ref().is_some_and(filters_response);
-            upstream_local |= any(format, &mut of_upstream_local);
-            let log = file::shared(path)?;
-            logs.push(Log {
-                sink: Sink::File { log, format: format.clone() },
-                filter: config.filter.clone(),
-            });
+            response |= config.filter.as_ref().is_some_and(filters_response);
+            let sink = match &config.sink {
+                table::LogSink::File { path, format } => {
+                    response |= any(format, &mut of_response);
+                    upstream_local |= any(format, &mut of_upstream_local);
+                    Sink::File { log: file::shared(path)?, format: format.clone() }
+                }
+                table::LogSink::Grpc(config) => {
+                    response |= !(config.response_headers.is_empty() && config.response_trailers.is_empty());
+                    upstream_local = true;
+                    Sink::Grpc(GrpcLog::new(config))
+                }
+            };
+            logs.push(Log { sink, filter: config.filter.clone() });
         }
         Ok(Some(Self { logs: logs.into(), response, upstream_local }))
     }
 
     /// Writes the lines of a request that is over.
-    pub(in crate::proxy) fn write(&self, request: &Finished<'_>, dropped: &Counter) {
+    pub(in crate::proxy) fn write(
+        &self,
+        request: &Finished<'_>,
+        outside: Option<Outside<'_>>,
+        dropped: &Counter,
+    ) {
         for Log { sink, filter } in &self.logs {
             if filter.as_ref().is_some_and(|filter| !filter::passes(filter, request)) {
                 continue;
@@ -86,9 +102,22 @@ impl ListenerLogs {
                     }
                     log.push_text(line, dropped);
                 }),
+                Sink::Grpc(log) => match &outside {
+                    Some(Outside { runtime, pool }) => {
+                        let upstream = runtime.upstream(log.upstream());
+                        log.push(request, upstream, || Caller::new((*pool).clone()), dropped);
+                    }
+                    None => dropped.inc(),
+                },
             }
         }
     }
+}
+
+/// What a log needs that goes to a server.
+pub(in crate::proxy) struct Outside<'a> {
+    pub(in crate::proxy) runtime: &'a Runtime,
+    pub(in crate::proxy) pool: &'a Arc<Pool>,
 }
 
 /// What stands for a value that is not there.

@@ -7,6 +7,7 @@
 
 mod file;
 mod filter;
+mod grpc;
 mod json;
 mod line;
 mod listener;
@@ -21,7 +22,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 pub use file::{finish_all, reopen_on_signals};
 pub(super) use line::Line;
 pub use listener::{Connection, ListenerLogs};
-pub(super) use listener::{Finished, NO_FIELDS};
+pub(super) use listener::{Finished, NO_FIELDS, Outside};
 
 use super::limits;
 use crate::upstream::Counter;

@@ -42,12 +42,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "AccessLog",
         oneofs: &[&["fileSink", "grpcService", "openTelemetryService"]],
-        later: &[
-            warn("grpcService").note("write to a file, or to /dev/stdout"),
-            warn("openTelemetryService").note("write to a file, or to /dev/stdout"),
-        ],
+        later: &[warn("openTelemetryService").note("write to a file, or to /dev/stdout")],
         ..PLAIN
     },
+    Entry { name: "GrpcAccessLogService", later: &[warn("filterStateObjectsToLog")], ..PLAIN },
     Entry { name: "FileSink", oneofs: &[&["stringFormat", "jsonFormat"]], ..PLAIN },
     Entry {
         name: "AccessLogFilter",
