@@ -65,7 +65,7 @@ async fn an_auth_server_decides_by_grpc_and_by_http() {
     let gateway = Gateway::new();
     let _running = two_versions(&gateway).await;
     gateway.write("auth.yaml", &upstream("auth", bob().await, "  useHttp2: true\n"));
-    let server = "{name: auth, namespace: gloo-system}";
+    let server = "{name: auth, namespace: gloo-system}, requestTimeout: 10s";
     gateway.write("settings.yaml", &settings(&format!("{{extauth: {{extauthzServerRef: {server}}}}}")));
     let service = virtual_service("main", "['*']", ROUTES).replace(
         "    routes:\n",

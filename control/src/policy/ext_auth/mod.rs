@@ -42,6 +42,10 @@ impl Policy for ExtAuth {
             servers.named_auth.get(custom.name.as_str())
         };
         let Some(server) = server else {
+            // A group of upstreams by itself does not know which listeners have it.
+            if levels.host_name.is_empty() {
+                return None;
+            }
             match custom.name.as_str() {
                 "" => found.error(
                     notes,
