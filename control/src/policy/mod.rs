@@ -6,6 +6,7 @@
 
 mod cors;
 mod csrf;
+mod dynamic_forward_proxy;
 mod faults;
 mod headers;
 mod host_rewrite;
@@ -16,6 +17,7 @@ mod registry;
 mod retries;
 mod timeout;
 
+pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
 

@@ -1,9 +1,12 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout};
+use super::{
+    Policy, cors, csrf, dynamic_forward_proxy, faults, headers, host_rewrite, path_rewrite, retries, timeout,
+};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
+    &dynamic_forward_proxy::DynamicForwardProxy,
     &faults::Faults,
     &cors::Cors,
     &csrf::Csrf,

@@ -3,7 +3,10 @@
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
-use super::{PlanBuilder, answer, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry, timeout};
+use super::{
+    PlanBuilder, answer, cors, csrf, dynamic_forward, fault, headers, host_rewrite, path_rewrite, retry,
+    timeout,
+};
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
 type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
@@ -13,6 +16,8 @@ const POLICIES: &[(&str, Install)] = &[
     (answer::TYPE_URL, answer::install),
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
+    (dynamic_forward::HOST, dynamic_forward::install_host),
+    (dynamic_forward::PROXY, dynamic_forward::install_proxy),
     (fault::TYPE_URL, fault::install),
     (headers::TYPE_URL, headers::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
@@ -62,6 +67,8 @@ mod tests {
             proto::Answer::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
+            proto::DynamicForwardProxy::type_url(),
+            proto::DynamicHost::type_url(),
             proto::Fault::type_url(),
             proto::Headers::type_url(),
             proto::HostRewrite::type_url(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::reference::Ref;
 use super::selector::Expression;
 
@@ -59,6 +60,8 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// Routes may send requests to the host that they name.
+    pub dynamic_forward_proxy: Option<DynamicForwardProxy>,
 }
 
 /// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.

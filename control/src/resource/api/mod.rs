@@ -9,6 +9,7 @@
 
 mod cors;
 mod csrf;
+mod dynamic_forward_proxy;
 mod faults;
 mod gateway;
 mod headers;
@@ -28,6 +29,9 @@ mod virtual_service;
 
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
+pub use dynamic_forward_proxy::{
+    DnsCacheConfig, DnsLookupFamily, DynamicForwardProxy, PerRouteConfig, SocketAddress,
+};
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
