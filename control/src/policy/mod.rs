@@ -11,6 +11,7 @@ mod faults;
 mod headers;
 mod host_rewrite;
 mod levels;
+pub mod listener;
 mod path_rewrite;
 mod regex;
 mod registry;

@@ -92,6 +92,7 @@ fn listener(it: &wire::Listener) -> Value {
             "routeConfig": chain.route_config,
             "policies": policies,
             "tls": tls,
+            "http": chain.http.as_ref().map(|it| format!("{it:?}")),
         })
     });
     clean(json!({
@@ -99,6 +100,7 @@ fn listener(it: &wire::Listener) -> Value {
         "address": it.address,
         "port": it.port,
         "proxyProtocol": it.proxy_protocol,
+        "connectionLogs": it.connection_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
     }))
 }

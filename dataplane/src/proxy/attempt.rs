@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, Version};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::body::Body;
 use super::clock::Expired;
@@ -27,7 +27,7 @@ use super::pool::Lease;
 use super::pump::{Progress, Pump, Stop};
 use super::reply::{LocalReply, Reason};
 use super::retry::{Next, Retries};
-use super::span::{Client, TRACESTATE};
+use super::span::{Client, TRACEPARENT, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::{Filters, Plan};
@@ -139,6 +139,9 @@ impl Serving<'_> {
         if let Some(span) = &span {
             trace(span, &mut outgoing);
         }
+        if let Some(noted) = &mut self.exchange.noted {
+            noted.rewritten(outgoing.line(), head);
+        }
         let header = outgoing.seal(target.http2, target.tls.is_some())?;
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
     }
@@ -158,7 +161,7 @@ impl Serving<'_> {
         stats.requests.inc();
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
-        let idle = if one.fresh { None } else { self.pool.idle(&one.target) };
+        let idle = if one.fresh { None } else { self.pool.idle(&one.target, one.started) };
         let leased = match idle {
             Some(lease) => Ok((lease, true)),
             None => self.connect(&one.target, one.fresh, body).await,
@@ -178,6 +181,11 @@ impl Serving<'_> {
             Ok(began) => began,
             Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
         };
+        if let Some(noted) = &mut self.exchange.noted
+            && self.exchange.info.http.access_logs.as_ref().is_some_and(|logs| logs.upstream_local)
+        {
+            noted.upstream_local = session.local_address();
+        }
         if !body.invited {
             body.invited = true;
             self.invite(head);
@@ -210,6 +218,9 @@ impl Serving<'_> {
             span.answered(response.status);
         }
         self.exchange.upstream_time = Some(waited);
+        if let Some(noted) = &mut self.exchange.noted {
+            noted.response_began = Some(one.started + waited);
+        }
         self.exchange.status = response.status;
         let (follows, progress) = self.respond(head, response, &mut session, body, progress).await?;
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
@@ -318,7 +329,7 @@ impl Serving<'_> {
             // Apart, so that it is no part of every request's state.
             _ => Box::pin(self.response_policies(head, &mut parts, session, body, upload, nothing)).await?,
         };
-        forward::sign(&mut parts.headers);
+        self.sign(&mut parts.headers);
         self.exchange.status = parts.status;
         let follows = match payload {
             _ if tunnel => Follows::Tunnel,
@@ -429,13 +440,10 @@ fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
 
 /// Puts the span's context where the upstream looks for it, in place of the client's.
 fn trace(span: &Client, outgoing: &mut Outgoing<'_>) {
-    let mut context = HeaderMap::new();
-    span.inject(&mut context);
-    if context.is_empty() {
-        return;
-    }
-    outgoing.leave_out(TRACESTATE);
-    for (name, value) in &context {
-        outgoing.set(name.clone(), value.clone());
+    let Some((parent, state)) = span.context() else { return };
+    outgoing.set(TRACEPARENT, parent);
+    match state {
+        Some(state) => outgoing.set(TRACESTATE, state),
+        None => outgoing.leave_out(TRACESTATE),
     }
 }

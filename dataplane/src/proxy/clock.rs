@@ -27,7 +27,8 @@ pub(super) enum Expired {
 pub(super) struct Clock {
     total: Option<Duration>,
     per_try: Option<Duration>,
-    complete: bool,
+    /// When the last byte of the request was here.
+    complete: Option<Instant>,
     total_at: Option<Instant>,
     try_at: Option<Instant>,
     idle: Duration,
@@ -38,16 +39,16 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A request whose header is complete.
-    pub(super) fn new() -> Self {
+    /// A request whose header is complete, as of `now`.
+    pub(super) fn new(now: Instant) -> Self {
         Clock {
             total: None,
             per_try: None,
-            complete: false,
+            complete: None,
             total_at: None,
             try_at: None,
             idle: limits::STREAM_IDLE,
-            idle_at: Instant::now() + limits::STREAM_IDLE,
+            idle_at: now + limits::STREAM_IDLE,
             moved: false,
             timer: Timer::default(),
         }
@@ -60,19 +61,24 @@ impl Clock {
 
     /// The last byte of the request is here: both limits start.
     pub(super) fn request_complete(&mut self) {
-        if self.complete {
+        if self.complete.is_some() {
             return;
         }
-        self.complete = true;
         let now = Instant::now();
+        self.complete = Some(now);
         self.total_at = self.total.map(|limit| now + limit);
         self.try_at = self.per_try.map(|limit| now + limit);
+    }
+
+    /// When the last byte of the request was here.
+    pub(super) fn completed(&self) -> Option<Instant> {
+        self.complete
     }
 
     /// A try begins.
     pub(super) fn start_try(&mut self, limit: Option<Duration>) {
         self.per_try = limit;
-        self.try_at = if self.complete { limit.map(|limit| Instant::now() + limit) } else { None };
+        self.try_at = if self.complete.is_some() { limit.map(|limit| Instant::now() + limit) } else { None };
     }
 
     /// The try has its response header.
@@ -147,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn limits_count_from_the_complete_request() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.limit_total(Some(Duration::from_secs(2)));
         clock.start_try(Some(Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -164,7 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_what_has_no_other_limit_and_progress_puts_it_off() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.request_complete();
         assert!(futures::poll!(std::future::poll_fn(|cx| clock.poll(cx))).is_pending());
         tokio::time::advance(limits::STREAM_IDLE - Duration::from_secs(1)).await;
@@ -175,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_future_is_cut_at_the_limit() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.limit_total(Some(Duration::from_millis(10)));
         clock.request_complete();
         assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired::Total));

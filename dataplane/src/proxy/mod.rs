@@ -14,6 +14,7 @@ mod body;
 mod clock;
 pub mod conn;
 mod connect;
+mod digits;
 mod downstream;
 mod exchange;
 mod failure;
@@ -49,7 +50,7 @@ use pingora_core::server::ShutdownWatch;
 use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Connection, ListenerLogs};
 pub use conn::{Conn, ConnInfo};
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
@@ -59,7 +60,7 @@ pub use crate::policy::TlsFacts;
 use crate::runtime::Runtime;
 use downstream::Downstream;
 use exchange::Exchange;
-use h1::Server;
+use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
 use transport::Transport;
@@ -139,6 +140,11 @@ impl Engine {
         }
     }
 
+    /// Writes the lines of a connection that is over.
+    pub fn log_connection(&self, logs: &ListenerLogs, connection: &Connection<'_>) {
+        logs.write(&connection.into(), &self.shared.metrics.log_dropped);
+    }
+
     async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
         let app = Http2 { engine: self.clone(), info: conn.info };
         // Nothing comes back: streams end with their connection.
@@ -154,7 +160,7 @@ impl Engine {
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         exchange.refused(down.seen());
         exchange.replied(&reply);
-        exchange.finish(None, (0, 0));
+        exchange.finish(None, (0, 0), None);
         Box::pin(down.refuse(reply)).await;
         None
     }
@@ -171,7 +177,10 @@ impl Engine {
         let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
-        exchange.finish(head.as_ref(), down.body_bytes());
+        exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers());
+        if let Some(head) = head {
+            spare::give_back(head.headers);
+        }
         if whole {
             return down.finish_request().await;
         }
@@ -194,7 +203,8 @@ impl HttpServerApp for Http2 {
         drain: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if let ServerSession::H2(session) = session {
-            self.engine.request(Downstream::h2(session), &self.info, drain).await;
+            let keep_trailers = self.info.http.access_logs.as_ref().is_some_and(|logs| logs.response);
+            self.engine.request(Downstream::h2(session, keep_trailers), &self.info, drain).await;
         }
         None
     }

@@ -10,6 +10,7 @@ mod build;
 mod destinations;
 mod listener;
 mod names;
+mod protocol;
 mod route_config;
 mod virtual_host;
 
@@ -19,6 +20,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use portcullis_shared::table::Kind;
 use portcullis_shared::version::Digest;
 
@@ -30,6 +32,7 @@ pub use crate::held::Held;
 pub use destinations::{Destination, Destinations, Split};
 pub use listener::{Chain, Listener};
 pub use portcullis_shared::table::{DirectResponse, Redirect};
+pub use protocol::Http;
 pub use route_config::RouteConfig;
 pub use virtual_host::{Action, Route, Target, VirtualHost};
 
@@ -56,9 +59,9 @@ pub struct Runtime {
     /// Kinds and parts that hold rejected resources: they are tried again in the next build.
     unsettled: HashSet<(Kind, usize)>,
     listeners: Vec<Arc<Listener>>,
-    route_configs: HashMap<Arc<str>, Arc<RouteConfig>>,
+    route_configs: HashMap<Arc<str>, Arc<RouteConfig>, RandomState>,
     /// Policies of listeners that have some, by the route configuration of their chain.
-    listener_policies: HashMap<Arc<str>, policy::Chain>,
+    listener_policies: HashMap<Arc<str>, policy::Chain, RandomState>,
     virtual_hosts: Named<VirtualHost>,
     upstreams: Named<Upstream>,
     splits: Named<Split>,
