@@ -1,7 +1,8 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, cors, csrf, dynamic_forward_proxy, faults, headers, host_rewrite, path_rewrite, retries, timeout,
+    Policy, cors, csrf, dynamic_forward_proxy, ext_auth, faults, headers, host_rewrite, path_rewrite,
+    rate_limit, retries, shadowing, timeout,
 };
 
 /// Every policy.
@@ -15,4 +16,9 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,
+    &ext_auth::ExtAuth,
+    &rate_limit::Local,
+    &rate_limit::Early,
+    &rate_limit::Regular,
+    &shadowing::Shadowing,
 ];
