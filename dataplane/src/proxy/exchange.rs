@@ -62,7 +62,7 @@ impl Exchange {
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
-            clock: Clock::new(),
+            clock: Clock::new(&info.http),
             slots: Slots::default(),
             span: None,
             virtual_host: None,
@@ -86,8 +86,8 @@ impl Exchange {
     }
 
     /// The request is admitted: its span begins.
-    pub(super) fn admitted(&mut self, head: &Head) {
-        self.client = forward::client_address(&head.headers, self.info.client);
+    pub(super) fn admitted(&mut self, head: &Head, client: SocketAddr) {
+        self.client = client;
         if let Some(tracer) = &self.shared.tracer {
             self.span = Some(Box::new(Server::begin(tracer, head, &self.info, self.started_at)));
         }

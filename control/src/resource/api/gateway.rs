@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::access_log::AccessLoggingService;
-use super::reference::Ref;
+use super::http_connection::HttpConnectionManagerSettings;
+use super::reference::{Empty, Ref};
 use super::selector::Expression;
 
 /// The `spec` of a Gateway.
@@ -60,12 +61,27 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// What Envoy's router adds.
+    pub router: Option<ListenerRouter>,
+    /// How headers are checked.
+    pub header_validation_settings: Option<HeaderValidationSettings>,
 }
 
-/// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.
+/// `router`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct HttpConnectionManagerSettings {}
+pub struct ListenerRouter {
+    /// No `x-envoy-*` is added to requests and answers.
+    pub suppress_envoy_headers: Option<bool>,
+}
+
+/// `headerValidationSettings`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeaderValidationSettings {
+    /// Methods that nobody has registered are served; here they always are.
+    pub disable_http1_method_validation: Option<Empty>,
+}
 
 /// `options` of a Gateway.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -13,6 +13,7 @@ mod csrf;
 mod faults;
 mod gateway;
 mod headers;
+mod http_connection;
 mod option_objects;
 mod options;
 mod reference;
@@ -39,7 +40,13 @@ pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
-pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
+pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
+pub use http_connection::{
+    CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
+    HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
+    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
+    ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
