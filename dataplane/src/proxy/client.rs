@@ -108,7 +108,12 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, separator: &str, word: &st
 }
 
 /// As [`append`], for what is a value already.
-pub(super) fn append_value(headers: &mut HeaderMap, name: &HeaderName, separator: &[u8], value: &HeaderValue) {
+pub(super) fn append_value(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    separator: &[u8],
+    value: &HeaderValue,
+) {
     let mut all: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     all.push(value.as_bytes());
     // Joined from values, so it is one.

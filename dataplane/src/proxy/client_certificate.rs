@@ -84,9 +84,11 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let group = three.iter().chain([&0, &0]).take(3).fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
+        let group =
+            three.iter().chain([&0, &0]).take(3).fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
         for place in 0..4 {
-            let digit = DIGITS.get((group >> (18 - 6 * place) & 0x3f) as usize).filter(|_| place <= three.len());
+            let digit =
+                DIGITS.get((group >> (18 - 6 * place) & 0x3f) as usize).filter(|_| place <= three.len());
             text.push(digit.map_or('=', |digit| char::from(*digit)));
         }
     }
@@ -97,7 +99,9 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     #[test]
     fn base64_pads_to_whole_groups() {
-        for (bytes, text) in [(&b""[..], ""), (b"f", "Zg=="), (b"fo", "Zm8="), (b"foo", "Zm9v"), (b"foob", "Zm9vYg==")] {
+        for (bytes, text) in
+            [(&b""[..], ""), (b"f", "Zg=="), (b"fo", "Zm8="), (b"foo", "Zm9v"), (b"foob", "Zm9vYg==")]
+        {
             assert_eq!(super::base64(bytes), text);
         }
     }

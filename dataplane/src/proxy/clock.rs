@@ -46,9 +46,8 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A request whose header is complete.
-    pub(super) fn new(http: &Http) -> Self {
-        let now = Instant::now();
+    /// A request whose header is complete, as of `now`.
+    pub(super) fn new(now: Instant, http: &Http) -> Self {
         let times = &http.settings.timeouts;
         let idle = http.stream_idle.unwrap_or(limits::FOREVER);
         Clock {
@@ -172,7 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn limits_count_from_the_complete_request() {
-        let mut clock = Clock::new(&Http::default());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.limit_total(Some(Duration::from_secs(2)));
         clock.start_try(Some(Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -189,7 +188,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_what_has_no_other_limit_and_progress_puts_it_off() {
-        let mut clock = Clock::new(&Http::default());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.request_complete();
         assert!(futures::poll!(std::future::poll_fn(|cx| clock.poll(cx))).is_pending());
         tokio::time::advance(limits::STREAM_IDLE - Duration::from_secs(1)).await;
@@ -200,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_future_is_cut_at_the_limit() {
-        let mut clock = Clock::new(&Http::default());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.limit_total(Some(Duration::from_millis(10)));
         clock.request_complete();
         assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired::Total));

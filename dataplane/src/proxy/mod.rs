@@ -16,6 +16,7 @@ mod client_certificate;
 mod clock;
 pub mod conn;
 mod connect;
+mod digits;
 mod downstream;
 mod exchange;
 mod failure;
@@ -49,8 +50,8 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, Ser
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
-use portcullis_shared::telemetry::Telemetry;
 use portcullis_shared::table::Codec;
+use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
@@ -64,7 +65,7 @@ pub use crate::policy::TlsFacts;
 use crate::runtime::Runtime;
 use downstream::Downstream;
 use exchange::Exchange;
-use h1::Server;
+use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
 use transport::Transport;
@@ -215,6 +216,9 @@ impl Engine {
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers());
+        if let Some(head) = head {
+            spare::give_back(head.headers);
+        }
         if whole {
             return down.finish_request().await;
         }
@@ -256,7 +260,8 @@ impl HttpServerApp for Http2 {
     fn h2_options(&self) -> Option<H2Options> {
         let http = &*self.info.http;
         let http2 = &http.settings.http2;
-        let bytes = u32::try_from(http.header_bytes.saturating_add(32 * http.header_fields.saturating_add(4)));
+        let bytes =
+            u32::try_from(http.header_bytes.saturating_add(32 * http.header_fields.saturating_add(4)));
         let mut options = default_h2_options();
         options
             .initial_window_size(http2.stream_window.unwrap_or(limits::H2_DOWNSTREAM_STREAM_WINDOW))

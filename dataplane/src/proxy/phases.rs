@@ -164,7 +164,9 @@ impl Serving<'_> {
         let mut ran: Option<(Chain, usize)> = None;
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
-            if head.upgrade && !strict::upgrades(head).all(|protocol| self.exchange.info.http.allows_upgrade(&protocol)) {
+            if head.upgrade
+                && !strict::upgrades(head).all(|protocol| self.exchange.info.http.allows_upgrade(&protocol))
+            {
                 return Err(Reason::UpgradeFailed.into());
             }
             let known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();

@@ -4,8 +4,8 @@
 //! show, `h1` has refused before. Owns the checks on parsed headers of both versions and the request in its checked form,
 //! [`Head`]. Must not route.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::header::LOCATION;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
@@ -18,8 +18,8 @@ use super::downstream::Downstream;
 use super::h1::content_length;
 use super::list::words;
 use super::reply::{LocalReply, Reason, is_grpc};
-use crate::runtime::Http;
 use crate::policy::Line;
+use crate::runtime::Http;
 
 /// A request header that passed.
 pub(super) struct Head {

@@ -20,6 +20,7 @@ mod http2;
 mod policies;
 mod replies;
 mod retries;
+mod settings;
 mod strict;
 mod telemetry;
 mod timeouts;

@@ -225,8 +225,10 @@ mod tests {
             merge_slashes: merge,
             unescape_slashes: unescape,
         };
-        let read = |target, rules| read(target, rules).map(|(path, found)| (path.into_owned(), found)).unwrap();
-        let case = |target, rules, wanted: &str, found| assert_eq!(read(target, rules), (wanted.into(), found));
+        let read =
+            |target, rules| read(target, rules).map(|(path, found)| (path.into_owned(), found)).unwrap();
+        let case =
+            |target, rules, wanted: &str, found| assert_eq!(read(target, rules), (wanted.into(), found));
         case("/a%2Fb//c?x=%2F", rules(false, true, true), "/a/b/c?x=%2F", true);
         case("/a//c", rules(false, true, false), "/a/c", false);
         case("/a%2Fb/../c%5cd/%61?x=%2F", rules(true, false, true), "/a/b/../c\\d/%61?x=%2F", true);

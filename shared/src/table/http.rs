@@ -14,7 +14,7 @@ use super::field::each;
 use crate::Invalid;
 
 /// See the module.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HttpSettings {
     /// In place of the worker's own log.
     pub access_logs: Vec<AccessLog>,
@@ -63,6 +63,8 @@ pub struct HttpSettings {
     /// What becomes of names with underscores.
     pub underscores: Underscores,
 }
+
+impl Eq for HttpSettings {}
 
 /// Who the client is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -72,7 +72,10 @@ pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSetti
         HeadersWithUnderscoresAction::DropHeader => wire::UnderscoreAction::Drop,
     } as i32;
     if it.enable_trailers == Some(true) {
-        about.warning(format!("{PATH}.enableTrailers"), "trailers over HTTP/1 are not supported yet and are dropped");
+        about.warning(
+            format!("{PATH}.enableTrailers"),
+            "trailers over HTTP/1 are not supported yet and are dropped",
+        );
     }
     if it.uuid_request_id_config.is_some() {
         let text = "the request id has no part in tracing here: W3C trace context and the percentages decide";
@@ -177,7 +180,8 @@ fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Option<wi
             error(about, format!("http2ProtocolOptions.{field}"), text);
         }
     }
-    if let Some(streams) = it.max_concurrent_streams.filter(|streams| !(1..=2_147_483_647).contains(streams)) {
+    if let Some(streams) = it.max_concurrent_streams.filter(|streams| !(1..=2_147_483_647).contains(streams))
+    {
         let text = format!("a number from 1 to 2147483647 is needed, found {streams}");
         error(about, "http2ProtocolOptions.maxConcurrentStreams", text);
     }
@@ -219,10 +223,14 @@ fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wi
     let mut upgrades = Vec::new();
     for (at, upgrade) in it.upgrades.iter().enumerate() {
         match &upgrade.websocket {
-            Some(spec) if upgrades.is_empty() => upgrades
-                .push(wire::Upgrade { protocol: "websocket".to_owned(), enabled: spec.enabled != Some(false) }),
+            Some(spec) if upgrades.is_empty() => upgrades.push(wire::Upgrade {
+                protocol: "websocket".to_owned(),
+                enabled: spec.enabled != Some(false),
+            }),
             Some(_) => error(about, format!("upgrades[{at}]"), "upgrade config websocket is not unique"),
-            None => error(about, format!("upgrades[{at}]"), "an upgrade needs a type, such as `websocket: {}`"),
+            None => {
+                error(about, format!("upgrades[{at}]"), "an upgrade needs a type, such as `websocket: {}`")
+            }
         }
     }
     upgrades
@@ -292,6 +300,12 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
                 format!("tracing.requestHeadersForTags[{at}]"),
                 format!("[{header}] is not a header name"),
             ),
+        }
+    }
+    for (field, set) in [("verbose", it.verbose), ("spawnUpstreamSpan", it.spawn_upstream_span)] {
+        if set {
+            let text = "makes no difference here: every try has a span of its own, with all there is to say";
+            about.warning(format!("{PATH}.tracing.{field}"), text);
         }
     }
     let environment = it.environment_variables_for_tags.iter().map(|tag| wire::Tag {

@@ -146,7 +146,9 @@ impl Early {
     /// # Errors
     /// The name or value that is none.
     pub fn build(levels: &[proto::HeaderLevel]) -> Result<Self, Invalid> {
-        let one = |(i, wire): (usize, &proto::HeaderLevel)| level(wire.clone()).map_err(|e| e.under(format!("[{i}]")));
+        let one = |(i, wire): (usize, &proto::HeaderLevel)| {
+            level(wire.clone()).map_err(|e| e.under(format!("[{i}]")))
+        };
         levels.iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }
 

@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use portcullis_shared::table::HeaderCase;
 
 use super::{Framing, date};
+use crate::proxy::digits::decimal;
 
 /// What the `connection` field of an answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(super) fn request<'a>(
     match framing {
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
-            decimal(out, length);
+            decimal(out, length, 1);
             out.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -54,7 +55,8 @@ pub(super) fn request<'a>(
 
 /// How a name is written in a head.
 fn as_it_came<'h>(head: &'h [u8], name: &HeaderName) -> Option<&'h [u8]> {
-    let names = head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| line.split(|byte| *byte == b':').next());
+    let names =
+        head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| line.split(|byte| *byte == b':').next());
     names.into_iter().find(|came| came.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
@@ -77,7 +79,8 @@ pub(super) fn response(
             }
         }
     }
-    let own = |lower, upper| if case == HeaderCase::Proper { upper } else { lower };
+    let own =
+        |lower: &'static [u8], upper: &'static [u8]| if case == HeaderCase::Proper { upper } else { lower };
     if !dated {
         // RFC 9110 6.6.1.
         date::now(|date| put(out, [own(b"date: ", b"Date: "), date, b"\r\n"]));
@@ -110,21 +113,6 @@ fn put<const N: usize>(out: &mut Vec<u8>, pieces: [&[u8]; N]) {
     for piece in pieces {
         out.extend_from_slice(piece);
     }
-}
-
-fn decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let mut left = number;
-    let mut at = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (left % 10) as u8;
-        left /= 10;
-        at -= 1;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 /// The body of one message on its way out.

@@ -75,6 +75,8 @@ pub(in crate::proxy) struct Server {
     seen: usize,
     phase: Phase,
     deadline: Instant,
+    /// Of the request header of which a part is here, once more of it is waited for.
+    header_due: Option<Instant>,
     /// When an idle connection is closed.
     expires: Instant,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -110,6 +112,7 @@ impl Server {
             expires: now + http.idle.unwrap_or(limits::FIRST_BYTE).min(limits::FIRST_BYTE),
             http,
             served: 0,
+            header_due: None,
             drain: Box::pin(async move {
                 // An error means that the sender is gone: the process is going down.
                 let _ = watch.wait_for(|draining| *draining).await;
@@ -161,11 +164,11 @@ impl Server {
         match phase {
             Phase::Idle => {
                 let now = Instant::now();
-                (self.deadline, self.expires) = (now + limits::SETTLED, now + self.http.idle.unwrap_or(limits::FOREVER));
+                (self.deadline, self.expires) =
+                    (now + limits::SETTLED, now + self.http.idle.unwrap_or(limits::FOREVER));
             }
-            Phase::Header => {
-                self.deadline = Instant::now() + self.http.request_headers.unwrap_or(limits::FOREVER);
-            }
+            // Only a header that does not come at once needs it: `poll_more`.
+            Phase::Header => self.header_due = None,
             Phase::Open => {}
         }
     }
@@ -189,7 +192,9 @@ impl Server {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.broken(&error))),
             Poll::Pending if self.phase == Phase::Header => {
-                self.timer.poll(self.deadline, cx).map(|()| Err(NoRequest::Late))
+                let limit = self.http.request_headers.unwrap_or(limits::FOREVER);
+                let due = self.header_due.get_or_insert_with(|| Instant::now() + limit);
+                self.timer.poll(*due, cx).map(|()| Err(NoRequest::Late))
             }
             Poll::Pending => {
                 // Silent, idle or draining: nobody has to be told.
