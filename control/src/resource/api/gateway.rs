@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::access_log::AccessLoggingService;
+use super::dynamic_forward_proxy::DynamicForwardProxy;
+use super::ext_auth::ExtAuthSettings;
 use super::http_connection::HttpConnectionManagerSettings;
+use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
+use super::reference::Ref;
 use super::reference::{Empty, Ref};
 use super::selector::Expression;
 
@@ -65,6 +69,14 @@ pub struct HttpListenerOptions {
     pub router: Option<ListenerRouter>,
     /// How headers are checked.
     pub header_validation_settings: Option<HeaderValidationSettings>,
+    /// Routes may send requests to the host that they name.
+    pub dynamic_forward_proxy: Option<DynamicForwardProxy>,
+    /// The auth server, in place of that of Settings.
+    pub extauth: Option<ExtAuthSettings>,
+    /// The rate limit server, in place of that of Settings.
+    pub ratelimit_server: Option<RateLimitServerSettings>,
+    /// Token buckets of HTTP requests.
+    pub http_local_ratelimit: Option<LocalRateLimitSettings>,
 }
 
 /// `router`.
