@@ -9,7 +9,6 @@ use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
 use super::http_connection::HttpConnectionManagerSettings;
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
-use super::reference::Ref;
 use super::reference::{Empty, Ref};
 use super::selector::Expression;
 
