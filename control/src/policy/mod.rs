@@ -12,6 +12,7 @@ mod regex;
 mod registry;
 mod retries;
 mod timeout;
+mod transformation;
 
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;

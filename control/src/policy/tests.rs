@@ -38,17 +38,22 @@ impl Case {
     }
 
     fn run<T>(&self, run: impl FnOnce(&Levels<'_, '_>, &mut Notes) -> T) -> (T, Vec<String>) {
-        let host = [Layer { options: &self.host, owner: &self.owner, path: "host".into() }];
+        let host = [Layer { options: &self.host, owner: &self.owner, path: "host".into(), depth: 0 }];
         let routes: Vec<_> = self
             .routes
             .iter()
             .enumerate()
-            .map(|(at, options)| Layer { options, owner: &self.owner, path: format!("route{at}").into() })
+            .map(|(at, options)| {
+                // The last is a route of the virtual service, which delegates to the others.
+                let depth = self.routes.len() - 1 - at;
+                Layer { options, owner: &self.owner, path: format!("route{at}").into(), depth }
+            })
             .collect();
         let destination = self.destination.as_ref().map(|options| Layer {
             options,
             owner: &self.owner,
             path: "destination".into(),
+            depth: 0,
         });
         let levels = Levels {
             host: &host,

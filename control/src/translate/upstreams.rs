@@ -151,7 +151,7 @@ fn members<'s>(
             continue;
         };
         if let Some(options) = &weighted.options {
-            let layer = Layer { options, owner, path: format!("{path}.options").into() };
+            let layer = Layer { options, owner, path: format!("{path}.options").into(), depth: 0 };
             let levels =
                 Levels { host: &[], route: &[], destination: Some(&layer), most_specific_headers_win: false };
             policy::of_destination(&levels, notes);

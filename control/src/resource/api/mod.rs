@@ -20,6 +20,7 @@ mod secret;
 mod selector;
 mod settings;
 mod ssl;
+mod transformation;
 mod upstream;
 mod virtual_service;
 
@@ -45,6 +46,12 @@ pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings,
 pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
+};
+pub use transformation::{
+    DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
+    MergeJsonKeys, OverridableTemplate, RequestBodyParse, RequestMatch, RequestResponseTransformations,
+    ResponseMatch, SpanTransformer, Transformation, TransformationStages, TransformationTemplate,
+    Transformations,
 };
 pub use upstream::{
     ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Random, RoundRobin,

@@ -7,6 +7,7 @@ use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
+use super::transformation::{TransformationStages, Transformations};
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -16,6 +17,10 @@ pub struct VirtualHostOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the virtual host level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `options` of a route.
@@ -42,6 +47,10 @@ pub struct RouteOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the route level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `options` of a weighted destination.
@@ -50,6 +59,10 @@ pub struct RouteOptions {
 pub struct WeightedDestinationOptions {
     /// Header manipulation of the destination level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and

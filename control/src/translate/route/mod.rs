@@ -9,6 +9,7 @@ mod reach;
 mod sort;
 
 pub use action::{Destinations, wire_name};
+pub use matcher::lower as lower_matcher;
 pub use flatten::{FlatRoute, Reporter, flatten, not_found, object_ref, origin};
 
 use std::sync::Arc;

@@ -15,8 +15,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("csrf"),
             warn("stats"),
             reject("bufferPerRoute"),
-            reject("stagedTransformations"),
-            reject("transformations"),
             reject("ratelimit"),
             reject("ratelimitEarly"),
             reject("ratelimitRegular"),
@@ -57,8 +55,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             warn("tracing"),
             warn("envoyMetadata"),
             reject("bufferPerRoute"),
-            reject("stagedTransformations"),
-            reject("transformations"),
             reject("ratelimit"),
             reject("ratelimitEarly"),
             reject("ratelimitRegular"),
@@ -93,13 +89,34 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[
             reject("csrf"),
             reject("bufferPerRoute"),
-            reject("stagedTransformations"),
-            reject("transformations"),
             reject("extauth"),
             warn("extensions"),
         ],
         ..PLAIN
     },
+    Entry {
+        name: "TransformationStages",
+        later: &[enterprise("postRouting")],
+        deeper: &[
+            ("requestTransforms", "early` or `regular"),
+            ("responseTransforms", "early` or `regular"),
+            ("requestTransformation", "regular.requestTransforms[]"),
+            ("responseTransformation", "regular.responseTransforms[]"),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "Transformation",
+        oneofs: &[&["transformationTemplate", "headerBodyTransform", "xsltTransformation"]],
+        later: &[enterprise("xsltTransformation")],
+        ..PLAIN
+    },
+    Entry {
+        name: "TransformationTemplate",
+        oneofs: &[&["body", "passthrough", "mergeExtractorsToBody", "mergeJsonKeys"]],
+        ..PLAIN
+    },
+    Entry { name: "Extraction", oneofs: &[&["header", "body"]], ..PLAIN },
     Entry {
         name: "HeaderValueOption",
         oneofs: &[&["header", "headerSecretRef"]],
