@@ -4,6 +4,9 @@
 //! message that travels. `registry` lists them; nothing else knows them by name. To add one: its folder here, its line
 //! in the registry, and the same two on the data plane.
 
+mod cors;
+mod csrf;
+mod faults;
 mod headers;
 mod host_rewrite;
 mod levels;
@@ -96,6 +99,16 @@ pub trait Policy: Sync {
     /// The effective options of all levels as one message; `None` where none of them says anything.
     /// With a destination in `levels` the result stands in for the route's on requests to that destination.
     fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy>;
+
+    /// As [`Policy::lower`] for a route with this action, for policies that do something else on some of them.
+    fn lower_for(
+        &self,
+        _action: ActionKind,
+        levels: &Levels<'_, '_>,
+        notes: &mut Notes,
+    ) -> Option<ir::Policy> {
+        self.lower(levels, notes)
+    }
 }
 
 /// A message as it travels.
@@ -120,7 +133,7 @@ pub fn of_route(levels: &Levels<'_, '_>, action: ActionKind, notes: &mut Notes) 
     for policy in REGISTRY {
         match policy.fit(action) {
             Fit::Works => {
-                staged.extend(policy.lower(levels, notes).map(|it| (policy.stage(), it)));
+                staged.extend(policy.lower_for(action, levels, notes).map(|it| (policy.stage(), it)));
             }
             Fit::Ignored => {}
             Fit::Refused => levels.refuse(*policy, notes),

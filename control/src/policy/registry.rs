@@ -1,11 +1,14 @@
 //! The policies. Within a stage the order here is the order of execution.
 
-use super::{Policy, headers, host_rewrite, path_rewrite, retries, timeout, transformation};
+use super::{Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout, transformation};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
+    &faults::Faults,
     &transformation::Early,
+    &cors::Cors,
     &transformation::Regular,
+    &csrf::Csrf,
     &timeout::Timeout,
     &retries::Retries,
     &path_rewrite::PathRewrite,

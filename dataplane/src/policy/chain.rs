@@ -130,7 +130,13 @@ mod tests {
 
     fn reply() -> Verdict {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Verdict::Reply(LocalReply { status, reason: "enough", headers: Vec::new(), body: Bytes::new() })
+        Verdict::Reply(LocalReply {
+            status,
+            reason: "enough",
+            flag: "RL",
+            headers: Vec::new(),
+            body: Bytes::new(),
+        })
     }
 
     fn wait() -> Verdict {

@@ -7,8 +7,12 @@
 
 mod answer;
 mod chain;
+mod cors;
+pub mod csrf;
 mod cx;
 mod facts;
+mod fault;
+mod flags;
 mod headers;
 pub mod host_rewrite;
 pub mod path_rewrite;
@@ -16,11 +20,13 @@ mod plan;
 pub mod registry;
 pub mod retry;
 mod slots;
+mod text;
 mod timeout;
 
 pub use chain::{Chain, Progress, Resume, Waiting};
 pub use cx::{Headers, RequestCx, ResponseCx};
 pub use facts::{Facts, TlsFacts};
+pub use flags::Flags;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
@@ -71,6 +77,8 @@ pub struct LocalReply {
     pub status: StatusCode,
     /// Stable snake case word for log, span and metric.
     pub reason: &'static str,
+    /// Envoy's response flag; "-" for none.
+    pub flag: &'static str,
     /// Extra headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The whole body.

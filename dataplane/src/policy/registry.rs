@@ -3,7 +3,7 @@
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
-use super::{PlanBuilder, answer, headers, host_rewrite, path_rewrite, retry, timeout};
+use super::{PlanBuilder, answer, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry, timeout};
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
 type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
@@ -11,6 +11,9 @@ type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
 /// (type URL, how it is installed). The order means nothing here: control sends policies in execution order.
 const POLICIES: &[(&str, Install)] = &[
     (answer::TYPE_URL, answer::install),
+    (cors::TYPE_URL, cors::install),
+    (csrf::TYPE_URL, csrf::install),
+    (fault::TYPE_URL, fault::install),
     (headers::TYPE_URL, headers::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
@@ -57,6 +60,9 @@ mod tests {
         known.sort();
         let wanted = [
             proto::Answer::type_url(),
+            proto::Cors::type_url(),
+            proto::Csrf::type_url(),
+            proto::Fault::type_url(),
             proto::Headers::type_url(),
             proto::HostRewrite::type_url(),
             proto::PathRewrite::type_url(),

@@ -19,6 +19,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::reply::Reason;
+use crate::policy::csrf;
 use crate::runtime::Runtime;
 use crate::upstream::{Codes, Counter, Gauge, Histogram, Upstream};
 
@@ -123,6 +124,13 @@ impl Exposition {
                 rows.into_iter().try_for_each(|(word, count)| series(&[("reason", word)], count))
             },
         )?;
+        for (name, help, count) in [
+            ("envoy_http_csrf_request_valid", "Requests of a fitting origin", &csrf::COUNTS.valid),
+            ("envoy_http_csrf_request_invalid", "Requests of another origin", &csrf::COUNTS.invalid),
+            ("envoy_http_csrf_missing_source_origin", "Requests without an origin", &csrf::COUNTS.missing),
+        ] {
+            family(encoder, (name, help, Unknown), &mut |series| series(&[HTTP], count.get()))?;
+        }
         let lost = ("portcullis_access_log_dropped", "Access log lines lost to a slow sink");
         let counter = encoder.encode_descriptor(lost.0, lost.1, None, Counted)?;
         ConstCounter::new(metrics.log_dropped.get()).encode(counter)

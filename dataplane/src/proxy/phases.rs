@@ -192,6 +192,7 @@ impl Serving<'_> {
             _ => (plan.policies.len(), Ok(())),
         };
         head.headers = headers;
+        self.exchange.flags.extend(&slots.flags);
         self.exchange.slots = slots;
         self.exchange.policies.1 = count;
         ended

@@ -216,6 +216,8 @@ pub struct LocalReply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What exactly was wrong, for the log only: a client learns nothing from it.
     pub detail: Option<Box<str>>,
+    /// Envoy's response flag; "-" for none.
+    pub flag: &'static str,
 }
 
 impl From<Reason> for LocalReply {
@@ -241,6 +243,7 @@ impl From<crate::policy::LocalReply> for LocalReply {
     fn from(reply: crate::policy::LocalReply) -> Self {
         let mut own = LocalReply::new(Reason::Policy(reply.reason)).status(reply.status).body(reply.body);
         own.headers = reply.headers;
+        own.flag = reply.flag;
         own
     }
 }
@@ -255,6 +258,7 @@ impl LocalReply {
             body: Bytes::from_static(text.as_bytes()),
             headers: Vec::new(),
             detail: None,
+            flag: reason.flag(),
         }
     }
 

@@ -11,6 +11,12 @@ use http::StatusCode;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// None so far.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// One more.
     pub fn inc(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);

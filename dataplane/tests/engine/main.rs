@@ -10,6 +10,7 @@
 )]
 
 mod bodies;
+mod browsers;
 mod connections;
 mod forwarding;
 mod gateway;
