@@ -60,7 +60,8 @@ pub use transformation::{
     Transformations,
 };
 pub use upstream::{
-    ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Random, RoundRobin,
-    StaticHost, StaticUpstream, Upstream, UpstreamGroup, UpstreamType,
+    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
+    LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,
+    UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};
