@@ -1,6 +1,8 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout, transformation};
+use super::{
+    Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout, transformation,
+};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[

@@ -30,8 +30,8 @@ pub use globals::Globals;
 pub use memo::Memo;
 pub use notes::{Note, Notes};
 pub use path::{host_problem, problem as path_problem};
-pub use route::lower_matcher;
 pub use report::{ObjectReport, Report, State};
+pub use route::lower_matcher;
 pub use secret::{SecretFacts, SecretIndex};
 pub use upstreams::SecretReader;
 

@@ -16,6 +16,7 @@ mod filter;
 mod flags;
 mod headers;
 pub mod host_rewrite;
+pub mod metadata;
 pub mod path_rewrite;
 mod plan;
 pub mod registry;
@@ -25,6 +26,7 @@ mod slots;
 pub(crate) mod testing;
 mod text;
 mod timeout;
+pub mod transformation;
 
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
 pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};

@@ -3,7 +3,10 @@
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
-use super::{PlanBuilder, answer, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry, timeout};
+use super::{
+    PlanBuilder, answer, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry, timeout,
+    transformation,
+};
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
 type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
@@ -19,6 +22,8 @@ const POLICIES: &[(&str, Install)] = &[
     (path_rewrite::TYPE_URL, path_rewrite::install),
     (retry::TYPE_URL, retry::install),
     (timeout::TYPE_URL, timeout::install),
+    (transformation::EARLY, transformation::install_early),
+    (transformation::REGULAR, transformation::install),
 ];
 
 /// The type URLs that a worker names in its Hello.
@@ -62,12 +67,14 @@ mod tests {
             proto::Answer::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
+            proto::EarlyTransformation::type_url(),
             proto::Fault::type_url(),
             proto::Headers::type_url(),
             proto::HostRewrite::type_url(),
             proto::PathRewrite::type_url(),
             proto::Retry::type_url(),
             proto::Timeout::type_url(),
+            proto::Transformation::type_url(),
         ];
         assert_eq!(known, wanted);
         assert!(known.iter().all(|url| portcullis_shared::policy::ORDER.contains(&&**url)));

@@ -103,12 +103,7 @@ fn one<T>(
 }
 
 /// A matcher of requests; one without a path is for all paths, and `caseSensitive` counts for nothing.
-fn matcher<T>(
-    found: &Found<'_, T>,
-    field: &str,
-    value: &Matcher,
-    notes: &mut Notes,
-) -> Option<table::Match> {
+fn matcher<T>(found: &Found<'_, T>, field: &str, value: &Matcher, notes: &mut Notes) -> Option<table::Match> {
     let mut value = value.clone();
     value.case_sensitive = None;
     if value.path().is_none() {

@@ -162,7 +162,11 @@ fn lists(
             message.requests = first.requests;
         }
         Some(old) if stage == Stage::Regular => {
-            old.warning(notes, "", "`stagedTransformations.regular` counts and `transformations` is left out");
+            old.warning(
+                notes,
+                "",
+                "`stagedTransformations.regular` counts and `transformations` is left out",
+            );
         }
         _ => {}
     }

@@ -174,10 +174,9 @@ impl<T> Site<'_, '_, T> {
         }
         let (mode, wire_mode) = match value.mode {
             ExtractionMode::Extract => (Mode::Extract, None),
-            ExtractionMode::SingleReplace => (
-                Mode::SingleReplace(new.as_str().into()),
-                Some(wire::extractor::Mode::SingleReplace(new)),
-            ),
+            ExtractionMode::SingleReplace => {
+                (Mode::SingleReplace(new.as_str().into()), Some(wire::extractor::Mode::SingleReplace(new)))
+            }
             ExtractionMode::ReplaceAll => {
                 (Mode::ReplaceAll(new.as_str().into()), Some(wire::extractor::Mode::ReplaceAll(new)))
             }

@@ -93,7 +93,8 @@ impl Head for Request<'_, '_> {
         let bad = |part: &str| format!("{part} would be [{value}]");
         match field {
             Field::Method => {
-                self.0.line.method = Some(Method::from_bytes(value.as_bytes()).map_err(|_| bad("the method"))?);
+                self.0.line.method =
+                    Some(Method::from_bytes(value.as_bytes()).map_err(|_| bad("the method"))?);
             }
             Field::Path => {
                 let target = value.parse::<PathAndQuery>().ok().filter(|_| value.starts_with('/'));

@@ -310,11 +310,7 @@ fn header_matcher(wire: portcullis_proto::table::v1::HeaderMatch) -> Result<Head
     Ok(matcher)
 }
 
-fn each<W, T>(
-    list: Vec<W>,
-    field: &str,
-    one: impl Fn(W) -> Result<T, Invalid>,
-) -> Result<Box<[T]>, Invalid> {
+fn each<W, T>(list: Vec<W>, field: &str, one: impl Fn(W) -> Result<T, Invalid>) -> Result<Box<[T]>, Invalid> {
     list.into_iter()
         .enumerate()
         .map(|(at, wire)| one(wire).map_err(|e| e.under(format!("{field}[{at}]"))))

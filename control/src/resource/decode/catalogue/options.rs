@@ -80,11 +80,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "WeightedDestinationOptions",
-        later: &[
-            reject("bufferPerRoute"),
-            reject("extauth"),
-            warn("extensions"),
-        ],
+        later: &[reject("bufferPerRoute"), reject("extauth"), warn("extensions")],
         ..PLAIN
     },
     Entry {
