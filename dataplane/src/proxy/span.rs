@@ -91,6 +91,11 @@ impl Server {
         }
     }
 
+    /// A policy gave it a name of its own.
+    pub(super) fn rename(&mut self, name: &str) {
+        self.span.update_name(name.to_owned());
+    }
+
     /// Trace id, for the access log.
     pub(super) fn trace_id(&self) -> String {
         self.span.span_context().trace_id().to_string()

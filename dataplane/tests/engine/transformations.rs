@@ -55,7 +55,7 @@ async fn a_request_s_line_headers_and_body_are_new() {
             "POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{\"id\":8,\"user\":{\r\n",
         )
         .await;
-    client.send("d\r\n\"name\":\"Bob\"}}\r\n0\r\n\r\n").await;
+    client.send("e\r\n\"name\":\"Bob\"}}\r\n0\r\n\r\n").await;
     let head = upstream.head().await;
     assert!(head.starts_with("PUT /users/8 "), "{head}");
     assert_eq!((header(&head, "transfer-encoding"), header(&head, "content-length")), (None, Some("14")));
