@@ -182,7 +182,7 @@ fn policies(
     let none = resource::HttpListenerOptions::default();
     let options = http.options.as_ref().unwrap_or(&none);
     let path = "spec.httpGateway.options".into();
-    policy::of_listener(&policy::Layer { options, owner: id, path }, globals, notes)
+    policy::of_listener(&policy::Layer { options, owner: id, path, depth: 0 }, globals, notes)
 }
 
 /// Expressions win over the selector, which wins over the list. None of them means all.
