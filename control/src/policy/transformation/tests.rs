@@ -35,9 +35,9 @@ fn stages(case: &Case) -> (Vec<String>, Vec<String>) {
 #[test]
 fn a_route_replaces_both_stages_of_its_virtual_host() {
     let host =
-        json!({ "stagedTransformations": {"early": requests("host-early"), "regular": requests("host")} });
+        json!({ "stagedTransformations": {"early": requests("host-early"), "regular": requests("x-host")} });
     let case = Case::routes(&[json!({})]).host(host.clone());
-    assert_eq!(stages(&case), (vec!["host-early".into()], vec!["host".into()]));
+    assert_eq!(stages(&case), (vec!["host-early".into()], vec!["x-host".into()]));
     let route = json!({ "stagedTransformations": {"early": requests("route-early")} });
     let case = Case::routes(&[route]).host(host);
     assert_eq!(stages(&case), (vec!["route-early".into()], vec![]));
@@ -46,9 +46,9 @@ fn a_route_replaces_both_stages_of_its_virtual_host() {
 #[test]
 fn lists_are_inherited_as_far_up_as_each_level_inherits() {
     let level = |name: &str, inherit: bool| json!({ "stagedTransformations": {"regular": requests(name), "inheritTransformation": inherit} });
-    let host = level("host", false);
+    let host = level("x-host", false);
     let regular = |routes: &[Value]| stages(&Case::routes(routes).host(host.clone())).1;
-    assert_eq!(regular(&[level("child", true), level("parent", true)]), ["child", "parent", "host"]);
+    assert_eq!(regular(&[level("child", true), level("parent", true)]), ["child", "parent", "x-host"]);
     assert_eq!(regular(&[level("child", true), level("parent", false)]), ["child", "parent"]);
     assert_eq!(regular(&[level("child", false), level("parent", true)]), ["child"]);
     assert_eq!(
@@ -56,8 +56,8 @@ fn lists_are_inherited_as_far_up_as_each_level_inherits() {
         ["child"],
         "a delegating route must inherit itself"
     );
-    assert_eq!(regular(&[json!({}), level("parent", true)]), ["parent", "host"]);
-    assert_eq!(regular(&[level("only", true)]), ["only", "host"]);
+    assert_eq!(regular(&[json!({}), level("parent", true)]), ["parent", "x-host"]);
+    assert_eq!(regular(&[level("only", true)]), ["only", "x-host"]);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_older_form_is_a_regular_stage_unless_there_is_one() {
 #[test]
 fn a_destination_hides_what_it_does_not_have() {
     let host =
-        json!({ "stagedTransformations": {"early": requests("host-early"), "regular": requests("host")} });
+        json!({ "stagedTransformations": {"early": requests("host-early"), "regular": requests("x-host")} });
     let own = json!({ "stagedTransformations": {"early": requests("own")} });
     let (policies, _) = Case::routes(&[json!({})]).host(host).destination(own.clone()).run(of_destination);
     let early = one::<wire::EarlyTransformation>(&policies).and_then(|it| it.stage);
