@@ -224,6 +224,7 @@ impl Exchange {
             trace_id: None,
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
+            metadata: self.slots.get(),
             of_connection: None,
         }
     }

@@ -28,8 +28,8 @@ struct Parser<'t> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Else,
-    EndIf,
-    EndFor,
+    If,
+    For,
 }
 
 impl<'t> Parser<'t> {
@@ -115,8 +115,8 @@ impl<'t> Parser<'t> {
                             None => {
                                 let (what, opener) = match end {
                                     End::Else => ("else", "if"),
-                                    End::EndIf => ("endif", "if"),
-                                    End::EndFor => ("endfor", "for"),
+                                    End::If => ("endif", "if"),
+                                    End::For => ("endfor", "for"),
                                 };
                                 return parser.error(at, format!("`{what}` without `{opener}`"));
                             }
@@ -143,8 +143,8 @@ impl<'t> Parser<'t> {
             "for" => self.repetition(token.at).map(Ok),
             "set" => self.assignment().map(Ok),
             "else" => Ok(Err((End::Else, token.at))),
-            "endif" => self.close(TokenKind::StatementClose).map(|()| Err((End::EndIf, token.at))),
-            "endfor" => self.close(TokenKind::StatementClose).map(|()| Err((End::EndFor, token.at))),
+            "endif" => self.close(TokenKind::StatementClose).map(|()| Err((End::If, token.at))),
+            "endfor" => self.close(TokenKind::StatementClose).map(|()| Err((End::For, token.at))),
             "elif" | "elseif" => self.error(token.at, "write `else if`"),
             "include" | "extends" | "block" | "endblock" | "raw" | "macro" => {
                 self.error(token.at, format!("`{}` is not possible in transformations", token.text))
@@ -163,7 +163,7 @@ impl<'t> Parser<'t> {
             let (nodes, end) = self.block(Some(("if", at)))?;
             arms.push((condition, nodes));
             match end {
-                Some(End::EndIf) => return Ok(Node::If(arms, Vec::new())),
+                Some(End::If) => return Ok(Node::If(arms, Vec::new())),
                 Some(End::Else) if self.word("if") => {
                     condition = self.expression(0)?;
                     self.close(TokenKind::StatementClose)?;
@@ -171,11 +171,11 @@ impl<'t> Parser<'t> {
                 Some(End::Else) => {
                     self.close(TokenKind::StatementClose)?;
                     return match self.block(Some(("if", at)))? {
-                        (otherwise, Some(End::EndIf)) => Ok(Node::If(arms, otherwise)),
+                        (otherwise, Some(End::If)) => Ok(Node::If(arms, otherwise)),
                         _ => self.error(at, "after `else` this `if` needs its `endif`"),
                     };
                 }
-                Some(End::EndFor) | None => return self.error(at, "`if` without `endif`"),
+                Some(End::For) | None => return self.error(at, "`if` without `endif`"),
             }
         }
     }
@@ -192,7 +192,7 @@ impl<'t> Parser<'t> {
         let over = self.expression(0)?;
         self.close(TokenKind::StatementClose)?;
         match self.block(Some(("for", at)))? {
-            (body, Some(End::EndFor)) => Ok(Node::For { key, value, over, body }),
+            (body, Some(End::For)) => Ok(Node::For { key, value, over, body }),
             _ => self.error(at, "`for` without `endfor`"),
         }
     }

@@ -185,7 +185,7 @@ impl RequestRule {
 
 impl ResponseRule {
     fn fits(&self, cx: &ResponseCx<'_>) -> bool {
-        if !self.details.is_empty() && !details::are(&self.details, cx.local, cx.facts.reason) {
+        if !self.details.is_empty() && !details::are(&self.details, cx.details) {
             return false;
         }
         // The status stands in the place of the method, see `header_matcher`.

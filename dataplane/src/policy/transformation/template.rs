@@ -28,7 +28,7 @@ pub(super) struct TemplateTransform {
     advanced: bool,
     leave_unparsed: bool,
     ignore_parse_error: bool,
-    extractors: Box<[(Box<str>, Source, Extractor)]>,
+    extractors: Extractors,
     set: Box<[(Field, Template)]>,
     remove: Box<[http::HeaderName]>,
     append: Box<[(Field, Template)]>,
@@ -36,6 +36,9 @@ pub(super) struct TemplateTransform {
     metadata: Box<[Metadata]>,
     span: Option<Template>,
 }
+
+/// By name.
+type Extractors = Box<[(Box<str>, Source, Extractor)]>;
 
 #[derive(Debug)]
 enum Source {
@@ -337,7 +340,7 @@ pub(super) fn compile(wire: proto::TemplateTransform) -> Result<TemplateTransfor
     })
 }
 
-fn extractors(list: &[proto::Extractor]) -> Result<Box<[(Box<str>, Source, Extractor)]>, Invalid> {
+fn extractors(list: &[proto::Extractor]) -> Result<Extractors, Invalid> {
     let one = |wire: &proto::Extractor| {
         let source = match &wire.source {
             Some(proto::extractor::Source::Header(name)) => Source::Header(name.as_str().into()),

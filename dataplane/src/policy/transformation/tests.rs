@@ -344,12 +344,9 @@ fn responses_are_chosen_by_status_header_and_details() {
     kind.headers.insert("x-kind", http::HeaderValue::from_static("a"));
     assert_eq!(rule(&mut kind), "header");
     assert_eq!(rule(&mut Response::default()), "upstream");
-    let mut local = Response { local: true, ..Response::default() };
-    local.facts.reason = Some("redirect");
-    assert_eq!(rule(&mut local), "details");
-    let mut local = Response { local: true, ..Response::default() };
-    local.facts.reason = Some("no_route");
-    assert_eq!(rule(&mut local), "");
+    let local = |details| Response { local: true, details, ..Response::default() };
+    assert_eq!(rule(&mut local("direct_response")), "details");
+    assert_eq!(rule(&mut local("route_not_found")), "");
 }
 
 #[test]
