@@ -1,7 +1,8 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout, transformation,
+    Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, path_rewrite, rate_limit, retries,
+    shadowing, timeout, transformation,
 };
 
 /// Every policy.
@@ -16,4 +17,9 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,
+    &ext_auth::ExtAuth,
+    &rate_limit::Local,
+    &rate_limit::Early,
+    &rate_limit::Regular,
+    &shadowing::Shadowing,
 ];

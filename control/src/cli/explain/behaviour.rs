@@ -15,6 +15,11 @@ const SHOWN: &[Show] = &[
     |any| shown(any, cors),
     |any| shown(any, |regular: policy::Transformation| transformation("regular", regular.stage)),
     |any| shown(any, csrf),
+    |any| shown(any, ext_auth),
+    |any| shown(any, local),
+    |any| shown(any, early),
+    |any| shown(any, regular),
+    |any| shown(any, shadow),
 ];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
@@ -102,6 +107,42 @@ fn changes(transform: &policy::Transform) -> Vec<String> {
     let append = template.append.iter().map(|header| format!("add {}", header.name));
     let metadata = template.metadata.iter().map(|it| format!("metadata {}:{}", it.namespace, it.key));
     set.chain(remove).chain(append).chain(body).chain(metadata).collect()
+}
+
+fn ext_auth(auth: policy::ExtAuth) -> String {
+    if auth.disabled {
+        return String::new();
+    }
+    let otherwise = if auth.failure_mode_allow { ", passes without an answer" } else { "" };
+    format!("auth asked of {} within {}{otherwise}", auth.upstream, duration(auth.timeout_ms))
+}
+
+fn local(limit: policy::LocalRateLimit) -> String {
+    let bucket = limit.bucket.unwrap_or_default();
+    let (tokens, interval) = (bucket.tokens_per_fill, duration(bucket.fill_interval_ms));
+    let each = if limit.per_connection { " for each connection" } else { "" };
+    format!("{} requests at once, {tokens} more each {interval}{each}", bucket.max_tokens)
+}
+
+fn early(early: policy::EarlyRateLimit) -> String {
+    early.limit.map(|limit| asked(&limit, "before authentication")).unwrap_or_default()
+}
+
+fn regular(limit: policy::RateLimit) -> String {
+    asked(&limit, "after authentication")
+}
+
+fn asked(limit: &policy::RateLimit, place: &str) -> String {
+    let otherwise = if limit.deny_on_fail { "denied" } else { "passes" };
+    let count = limit.descriptors.len();
+    format!(
+        "rate limit asked of {} {place}, {count} descriptors, {otherwise} without an answer",
+        limit.upstream
+    )
+}
+
+fn shadow(shadow: policy::Shadow) -> String {
+    format!("{} copied to {}", percent(shadow.per_million), shadow.upstream)
 }
 
 fn text(how: &How) -> String {
