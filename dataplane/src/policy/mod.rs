@@ -18,6 +18,7 @@ mod filter;
 mod flags;
 mod headers;
 pub mod host_rewrite;
+pub mod metadata;
 pub mod path_rewrite;
 mod plan;
 pub(crate) mod rate_limit;
@@ -29,6 +30,7 @@ mod slots;
 pub(crate) mod testing;
 mod text;
 mod timeout;
+pub mod transformation;
 
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
 pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};

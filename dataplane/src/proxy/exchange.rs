@@ -19,6 +19,7 @@ use super::forward;
 use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
+use crate::policy::transformation::SpanName;
 use crate::policy::{Chain, Facts, Flags, Slots};
 use crate::runtime::{Route, Runtime, VirtualHost};
 use crate::upstream::Upstream;
@@ -186,7 +187,10 @@ impl Exchange {
             let line = Line { bytes_received: received, bytes_sent: sent, trace_id, ..self.line(head, took) };
             log.push(&line, &metrics.log_dropped);
         }
-        if let Some(span) = span {
+        if let Some(mut span) = span {
+            if let Some(SpanName(name)) = self.slots.get() {
+                span.rename(name);
+            }
             span.end(self.status, self.reason);
         }
     }
@@ -219,6 +223,7 @@ impl Exchange {
             trace_id: None,
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
+            metadata: self.slots.get(),
             of_connection: None,
         }
     }

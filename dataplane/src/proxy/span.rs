@@ -97,6 +97,11 @@ impl Server {
         }
     }
 
+    /// A policy gave it a name of its own.
+    pub(super) fn rename(&mut self, name: &str) {
+        self.span.update_name(name.to_owned());
+    }
+
     /// Trace id in hexadecimal digits, for the access log.
     pub(super) fn trace_id(&self) -> [u8; 32] {
         let mut text = [0; 32];

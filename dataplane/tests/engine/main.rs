@@ -30,6 +30,7 @@ mod strict;
 mod telemetry;
 mod timeouts;
 mod tls;
+mod transformations;
 mod upgrades;
 mod wire;
 

@@ -75,7 +75,11 @@ impl Policy for Manipulation {
     fn request(&self, cx: &mut RequestCx<'_>) -> Verdict {
         for level in &self.request {
             level.remove(cx.headers);
-            let new = level.compute(&RequestValues { facts: cx.facts, headers: cx.headers.map() });
+            let new = level.compute(&RequestValues {
+                facts: cx.facts,
+                headers: cx.headers.map(),
+                metadata: cx.slots.get(),
+            });
             apply(new, cx.headers);
         }
         Verdict::Continue
@@ -85,7 +89,11 @@ impl Policy for Manipulation {
         for level in &self.response {
             level.remove(cx.headers);
             let new = level.compute(&ResponseValues {
-                request: RequestValues { facts: cx.facts, headers: cx.request_headers },
+                request: RequestValues {
+                    facts: cx.facts,
+                    headers: cx.request_headers,
+                    metadata: cx.slots.get(),
+                },
                 status: *cx.status,
                 headers: cx.headers.map(),
             });
