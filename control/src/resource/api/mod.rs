@@ -15,6 +15,7 @@ mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
+mod http_connection;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -28,6 +29,7 @@ mod selector;
 mod settings;
 mod shadowing;
 mod ssl;
+mod transformation;
 mod upstream;
 mod virtual_service;
 
@@ -50,8 +52,14 @@ pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
-pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
+pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
+pub use http_connection::{
+    CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
+    HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
+    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
+    ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+};
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
 pub use rate_limit::{
@@ -76,6 +84,12 @@ pub use shadowing::RouteShadowing;
 pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
+};
+pub use transformation::{
+    DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
+    MergeJsonKeys, OverridableTemplate, RequestBodyParse, RequestMatch, RequestResponseTransformations,
+    ResponseMatch, SpanTransformer, Transformation, TransformationStages, TransformationTemplate,
+    Transformations,
 };
 pub use upstream::{
     CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
