@@ -164,7 +164,7 @@ impl Early {
     pub(crate) fn apply(&self, headers: &mut http::HeaderMap, facts: &Facts<'_>) {
         for level in &self.0 {
             level.remove(headers);
-            let new = level.compute(&RequestValues { facts, headers });
+            let new = level.compute(&RequestValues { facts, headers, metadata: None });
             apply(new, headers);
         }
     }
