@@ -11,10 +11,7 @@ fn all() -> policy::Shadow {
 }
 
 async fn gateway(up: &Peer, shadow: &Peer, rule: policy::Shadow) -> Gateway {
-    let rewrite = policy::PathRewrite {
-        rewrite: Some(policy::path_rewrite::Rewrite::Prefix("/new".into())),
-        ..Default::default()
-    };
+    let rewrite = policy::PathRewrite { rewrite: Some(policy::path_rewrite::Rewrite::Prefix("/new".into())) };
     let table = Table::default()
         .upstream("up", &[up.address], false)
         .upstream("shadow", &[shadow.address], false)
