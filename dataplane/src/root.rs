@@ -25,6 +25,7 @@ use crate::proxy;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, State};
+use crate::upstream::care;
 
 /// What a drain takes beyond its timeout: the data threads close what is left.
 const SLACK: Duration = Duration::from_secs(1);
@@ -156,9 +157,11 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         drain: drain.follow(),
         status: link_status,
     });
+    let followed = published.subscribe();
     let mut children = vec![
         ChildSpec::body("admin", move || admin::run(Arc::clone(&admin))),
         ChildSpec::body("loader", move || loader::actor::run(Arc::clone(&mailbox))),
+        ChildSpec::body("care", move || care::run(followed.clone())),
         ChildSpec::body("link", move || link::client::run(Arc::clone(&link))),
     ];
     if let Some(store) = store.clone() {

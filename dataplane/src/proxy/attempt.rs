@@ -30,7 +30,7 @@ use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::Plan;
 use crate::runtime::Route;
-use crate::upstream::{Bound, Endpoint, Picked, Stats, Upstream};
+use crate::upstream::{Bound, Endpoint, Picked, Upstream};
 
 /// One try, as far as it is decided before it begins.
 struct Try<'a> {
@@ -149,8 +149,7 @@ impl Serving<'_> {
         retries: &mut Retries<'_>,
     ) -> Result<Outcome, End> {
         // Its parts stay where they are: taken apart they would be in the state of the request twice.
-        let stats = upstream.stats.clone();
-        stats.requests.inc();
+        upstream.stats.requests.inc();
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
         let idle = if one.fresh { None } else { self.pool.idle(&one.target) };
@@ -171,7 +170,7 @@ impl Serving<'_> {
         // Counted until all of it is over, the connection's return to the pool included.
         let (_active, mut session) = match began {
             Ok(began) => began,
-            Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
+            Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, upstream),
         };
         if !body.invited {
             body.invited = true;
@@ -183,10 +182,11 @@ impl Serving<'_> {
             Ok(response) => response,
             Err(stop) => {
                 let stop = with_refusal(stop, pump.refusal());
-                return self.failed(stop, one.picked, one.span, body, retries, reused, &stats);
+                return self.failed(stop, one.picked, one.span, body, retries, reused, upstream);
             }
         };
         let waited = one.started.elapsed();
+        upstream.answered(&one.picked.endpoint, || forward::judged_status(&response));
         if let Next::Again(pause) =
             retries.after_response(response.status, &response.headers, pump.body.can_rewind())
         {
@@ -242,13 +242,14 @@ impl Serving<'_> {
         body: &Body,
         retries: &mut Retries<'_>,
         reused: bool,
-        stats: &Stats,
+        upstream: &Upstream,
     ) -> Result<Outcome, End> {
-        let rewinds = body.can_rewind();
+        let (rewinds, stats) = (body.can_rewind(), &upstream.stats);
         let (end, next): (End, Next) = match stop {
             Stop::Client(gone) => (gone.into(), Next::Answer),
             Stop::Expired(expired) => {
                 stats.timeouts.inc();
+                upstream.unanswered(&picked.endpoint, StatusCode::GATEWAY_TIMEOUT);
                 let next =
                     if expired == Expired::Try { retries.after_timeout(rewinds) } else { Next::Answer };
                 let end = match expired {
@@ -267,6 +268,10 @@ impl Serving<'_> {
                     _ => stats.resets.inc(),
                 }
                 let next = retries.after_failure(&failure, rewinds, reused);
+                // That a connection lay too long, or was one too many, is not the endpoint's fault.
+                if next != Next::Reconnect && failure.kind != Kind::Overflow {
+                    upstream.unanswered(&picked.endpoint, StatusCode::SERVICE_UNAVAILABLE);
+                }
                 (LocalReply::new(failure.reason()).detail(failure.detail).into(), next)
             }
         };

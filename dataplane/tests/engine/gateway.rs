@@ -50,6 +50,7 @@ pub fn destinations(list: &[(&str, u32)]) -> table::route::Action {
             upstream: (*upstream).into(),
             weight: *weight,
             policies: vec![],
+            subset: vec![],
         })
         .collect();
     let target = table::forward::Target::Destinations(table::Destinations { destinations });
