@@ -120,7 +120,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         .with_access_log(access_log.clone());
 
     let context = Arc::new(thread::Context {
-        runtime: current,
+        runtime: Arc::clone(&current),
         published: published.subscribe(),
         engine: Arc::new(shared),
         board: Arc::clone(&board),
@@ -143,6 +143,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         loaded: loaded.subscribe(),
         link: link_status.subscribe(),
         board: Arc::clone(&board),
+        runtime: current,
         drain: drain.follow(),
     });
     let link = Arc::new(Link {

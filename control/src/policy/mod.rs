@@ -9,6 +9,7 @@ mod csrf;
 mod faults;
 mod headers;
 mod host_rewrite;
+mod lb_hash;
 mod levels;
 mod path_rewrite;
 mod regex;

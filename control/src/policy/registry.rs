@@ -1,6 +1,6 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout};
+use super::{Policy, cors, csrf, faults, headers, host_rewrite, lb_hash, path_rewrite, retries, timeout};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
@@ -9,6 +9,7 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &csrf::Csrf,
     &timeout::Timeout,
     &retries::Retries,
+    &lb_hash::LbHash,
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,

@@ -3,7 +3,9 @@
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
-use super::{PlanBuilder, answer, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry, timeout};
+use super::{
+    PlanBuilder, answer, cors, csrf, fault, hash, headers, host_rewrite, path_rewrite, retry, timeout,
+};
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
 type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
@@ -14,6 +16,7 @@ const POLICIES: &[(&str, Install)] = &[
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
     (fault::TYPE_URL, fault::install),
+    (hash::TYPE_URL, hash::install),
     (headers::TYPE_URL, headers::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
@@ -63,6 +66,7 @@ mod tests {
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
             proto::Fault::type_url(),
+            proto::Hash::type_url(),
             proto::Headers::type_url(),
             proto::HostRewrite::type_url(),
             proto::PathRewrite::type_url(),

@@ -32,7 +32,7 @@ use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::{Filters, Plan};
 use crate::runtime::Route;
-use crate::upstream::{Bound, Endpoint, Picked, Upstream};
+use crate::upstream::{Bound, Endpoint, Picked, Upstream, Wish};
 
 /// One try, as far as it is decided before it begins.
 struct Try<'a> {
@@ -67,10 +67,19 @@ impl Serving<'_> {
         }
         let mut retries = Retries::new(plan.retry.as_deref(), &upstream.breakers, &head.method);
         let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+        let hash = plan.hash.as_ref().and_then(|hash| {
+            let (hash, cookies) = hash.of(&head.headers, &self.exchange.facts(head));
+            self.exchange.cookies = cookies;
+            hash
+        });
+        let labels = plan.subset.as_deref().unwrap_or_default();
         let mut again: Option<Picked> = None;
         loop {
             let fresh = again.is_some();
-            let picked = again.take().or_else(|| upstream.pick(&tried)).ok_or(Reason::UpstreamUnhealthy)?;
+            let picked = again
+                .take()
+                .or_else(|| upstream.pick_for(&Wish { tried: &tried, hash, labels }))
+                .ok_or(Reason::UpstreamUnhealthy)?;
             self.exchange.attempts = self.exchange.attempts.saturating_add(1);
             self.exchange.endpoint = Some(picked.endpoint.address);
             let one = self.prepare(head, route, plan, upstream, picked, fresh)?;
@@ -315,6 +324,9 @@ impl Serving<'_> {
         // HTTP/1 drops trailers on either side.
         let trailers = session.is_http2() && head.version == Version::HTTP_2;
         forward::sanitize_response(&mut parts, waited, trailers);
+        for cookie in self.exchange.cookies.drain(..) {
+            parts.headers.append(http::header::SET_COOKIE, cookie);
+        }
         let is_head = head.method == http::Method::HEAD;
         let nothing = tunnel || is_bodyless(parts.status, is_head);
         let (payload, upload) = match self.exchange.policies.1 {
@@ -420,6 +432,7 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
 fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
     Target {
         address: endpoint.address,
+        epoch: upstream.connection_epoch(),
         http2: upstream.http2,
         tls: upstream.tls.as_ref().map(|tls| TlsTarget {
             config: tls.config.clone(),

@@ -42,6 +42,8 @@ pub(super) struct Exchange {
     pub(super) reason: Option<Reason>,
     pub(super) detail: Option<Box<str>>,
     pub(super) flags: Flags,
+    /// For the upstream's answer to set.
+    pub(super) cookies: Vec<HeaderValue>,
     /// From the start of the last try to its response header.
     pub(super) upstream_time: Option<Duration>,
     /// Of a request that was not admitted, for the log.
@@ -71,6 +73,7 @@ impl Exchange {
             reason: None,
             detail: None,
             flags: Flags::default(),
+            cookies: Vec::new(),
             upstream_time: None,
             seen: None,
             started: Instant::now(),

@@ -23,17 +23,22 @@ pub(super) struct Lane {
     ready: watch::Sender<bool>,
     /// Counts sets with other members.
     members: watch::Sender<u64>,
+    epoch: AtomicU64,
     dynamic: bool,
 }
 
 impl Lane {
     /// Endpoints that stand in the table.
     pub(super) fn fixed(list: &[table::Endpoint], before: Option<&Self>, rules: Rules) -> Self {
-        let before = before.map(Self::load).unwrap_or_default();
+        let before_set = before.map(Self::load).unwrap_or_default();
         // What is no longer in the table is gone: only discovery errs.
         let rules = Rules { keep_healthy: false, ..rules };
-        let endpoints = Arc::new(Endpoints::new(list, &before, &rules));
-        Self::holding(endpoints, true, false, rules)
+        let endpoints = Arc::new(Endpoints::new(list, &before_set, &rules));
+        let same = before_set.list().iter().map(|one| one.address).eq(list.iter().map(|one| one.address));
+        let lane = Self::holding(endpoints, true, false, rules);
+        let epoch = before.map_or(0, Self::epoch) + u64::from(!same);
+        lane.epoch.store(epoch, Ordering::Relaxed);
+        lane
     }
 
     /// A dynamic upstream that knows none yet.
@@ -48,6 +53,7 @@ impl Lane {
             sequence: AtomicU64::new(0),
             ready: watch::Sender::new(ready),
             members: watch::Sender::new(0),
+            epoch: AtomicU64::new(0),
             dynamic,
         }
     }
@@ -85,7 +91,7 @@ impl Lane {
         }
         self.sequence.store(set.sequence, Ordering::Release);
         self.ready.send_replace(true);
-        self.members.send_modify(|count| *count = count.wrapping_add(1));
+        self.moved();
         true
     }
 
@@ -98,8 +104,18 @@ impl Lane {
         self.endpoints.store(Arc::new(next));
         drop(rules);
         if fewer {
-            self.members.send_modify(|count| *count = count.wrapping_add(1));
+            self.moved();
         }
+    }
+
+    fn moved(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.members.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// A number for the present members.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
     }
 
     /// Counts the sets with other members.

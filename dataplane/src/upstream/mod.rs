@@ -149,6 +149,12 @@ impl Upstream {
         self.check.is_some() || self.judge.is_some() || self.rules.slow_start.is_some()
     }
 
+    /// Changes when connections from before must not be used any more.
+    #[must_use]
+    pub fn connection_epoch(&self) -> u64 {
+        if self.rules.close_connections { self.lane.epoch() } else { 0 }
+    }
+
     /// Whether endpoints are known. False only for a dynamic upstream whose first set has not come.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -275,9 +275,7 @@ impl Judge {
                 (rules.enforcing_consecutive_local_origin_failure, &stats.consecutive_local)
             }
             Kind::SuccessRate => (rules.enforcing_success_rate, &stats.success_rate),
-            Kind::LocalSuccessRate => {
-                (rules.enforcing_local_origin_success_rate, &stats.local_success_rate)
-            }
+            Kind::LocalSuccessRate => (rules.enforcing_local_origin_success_rate, &stats.local_success_rate),
         }
     }
 }

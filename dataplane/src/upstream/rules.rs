@@ -20,6 +20,8 @@ pub(super) struct Rules {
     pub(super) judged: bool,
     /// A healthy endpoint that is gone from the set stays until its check fails.
     pub(super) keep_healthy: bool,
+    /// Connections end when endpoints come or go.
+    pub(super) close_connections: bool,
     /// Changes of health within this time are put in force together.
     pub(super) merge_window: Duration,
 }
@@ -35,6 +37,7 @@ impl Rules {
             checked: config.health_check.is_some(),
             judged: config.outlier_detection.is_some(),
             keep_healthy: config.health_check.is_some() && !config.ignore_health_on_host_removal,
+            close_connections: config.close_connections_on_host_set_change,
             merge_window: config.update_merge_window,
         }
     }

@@ -9,12 +9,14 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod balancing;
 mod bodies;
 mod breakers;
 mod browsers;
 mod connections;
 mod forwarding;
 mod gateway;
+mod health;
 mod http2;
 mod policies;
 mod replies;

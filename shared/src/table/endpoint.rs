@@ -8,8 +8,8 @@ use std::{
 use portcullis_proto::table::v1 as wire;
 
 use super::Labels;
-use super::label::labels;
 use super::field::{each, optional, port, required};
+use super::label::labels;
 use crate::Invalid;
 
 /// One address of an upstream.

@@ -191,7 +191,12 @@ impl TryFrom<wire::HttpCheck> for HttpCheck {
                 .ok_or_else(|| Invalid::new("path", format!("\"{}\" is not a path", wire.path)))?,
             method,
             add_headers: headers("add_headers", wire.add_headers)?,
-            remove_headers: wire.remove_headers.into_iter().enumerate().map(remove).collect::<Result<_, _>>()?,
+            remove_headers: wire
+                .remove_headers
+                .into_iter()
+                .enumerate()
+                .map(remove)
+                .collect::<Result<_, _>>()?,
             expected,
             http2: wire.http2,
             service_name: optional(wire.service_name),

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use portcullis_proto::table::v1 as wire;
 
 use super::{
-    CircuitBreakers, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart, SubsetRules, TlsVersion,
+    CircuitBreakers, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart, SubsetRules,
+    TlsVersion,
     field::{alpn, each, millis, optional, required, texts},
     listener::versions,
 };

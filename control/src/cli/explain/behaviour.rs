@@ -9,7 +9,8 @@ use std::time::Duration;
 type Show = fn(&Any) -> Option<String>;
 
 /// One per policy; a policy that changes nothing says nothing.
-const SHOWN: &[Show] = &[|any| shown(any, fault), |any| shown(any, cors), |any| shown(any, csrf)];
+const SHOWN: &[Show] =
+    &[|any| shown(any, fault), |any| shown(any, cors), |any| shown(any, csrf), |any| shown(any, hash)];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
 pub(super) fn of(any: &Any) -> Option<String> {
@@ -30,6 +31,16 @@ fn fault(fault: policy::Fault) -> String {
         .then(|| format!("{} answered {}", percent(fault.abort_per_million), fault.abort_status));
     let parts: Vec<String> = delay.into_iter().chain(abort).collect();
     format!("faults: {}", parts.join(", "))
+}
+
+fn hash(hash: policy::Hash) -> String {
+    use policy::hash_key::Key;
+    let key = |key: policy::HashKey| match key.key {
+        Some(Key::Header(name)) => format!("header {name}"),
+        Some(Key::Cookie(cookie)) => format!("cookie {}", cookie.name),
+        Some(Key::SourceIp(_)) | None => "the client's address".to_owned(),
+    };
+    format!("endpoint by {}", hash.keys.into_iter().map(key).collect::<Vec<_>>().join(", "))
 }
 
 fn cors(cors: policy::Cors) -> String {

@@ -12,6 +12,9 @@ mod csrf;
 mod faults;
 mod gateway;
 mod headers;
+mod health_check;
+mod lb_hash;
+mod load_balancer;
 mod option_objects;
 mod options;
 mod reference;
@@ -34,6 +37,15 @@ pub use gateway::{
 };
 pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
+pub use health_check::{
+    CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, Int64Range, OutlierDetection,
+    Payload, TcpHealthCheck,
+};
+pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use load_balancer::{
+    FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
+    Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
+};
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
 pub use reference::{Empty, Ref};
@@ -53,8 +65,7 @@ pub use ssl::{
     UpstreamSslConfig,
 };
 pub use upstream::{
-    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
-    LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,
-    UpstreamType,
+    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
+    UpstreamGroup, UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

@@ -6,6 +6,7 @@ use super::cors::{CorsPolicy, CorsPolicyMergeSettings};
 use super::csrf::CsrfPolicy;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
+use super::lb_hash::LbHash;
 use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
@@ -55,6 +56,8 @@ pub struct RouteOptions {
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
+    /// What makes two requests go to the same endpoint.
+    pub lb_hash: Option<LbHash>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
 }

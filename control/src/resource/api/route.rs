@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::load_balancer::Subset;
 use super::options::{DelegateOptionsRefs, RouteOptions, WeightedDestinationOptions};
 use super::reference::{Empty, Ref};
 use super::rewrite::RegexMatchAndSubstitute;
@@ -203,6 +204,8 @@ impl RouteAction {
 pub struct Destination {
     /// An Upstream.
     pub upstream: Option<Ref>,
+    /// Endpoints with these labels; the upstream must have a `subsetSpec`.
+    pub subset: Option<Subset>,
 }
 
 /// What a destination is.

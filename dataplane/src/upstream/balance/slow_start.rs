@@ -49,11 +49,8 @@ mod tests {
 
     #[test]
     fn the_part_grows_with_time_as_the_aggression_says() {
-        let slow = |aggression| SlowStart {
-            window: Duration::from_secs(100),
-            aggression,
-            min_weight_percent: 10.0,
-        };
+        let slow =
+            |aggression| SlowStart { window: Duration::from_secs(100), aggression, min_weight_percent: 10.0 };
         let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(near(factor(&slow(1.0), 0.0), 0.1), "not less than the minimum");
         assert!(near(factor(&slow(1.0), 50.0), 0.5));

@@ -37,7 +37,9 @@ impl Subsets {
         for endpoint in all {
             for selector in &wanted.selectors {
                 let label = |key: &Arc<str>| endpoint.labels.iter().find(|(own, _)| own == key).cloned();
-                let Some(labels) = selector.keys.iter().map(label).collect::<Option<Vec<_>>>() else { continue };
+                let Some(labels) = selector.keys.iter().map(label).collect::<Option<Vec<_>>>() else {
+                    continue;
+                };
                 let subset = members.entry(labels.into()).or_default();
                 if !selector.single_host || subset.is_empty() {
                     subset.push(Arc::clone(endpoint));

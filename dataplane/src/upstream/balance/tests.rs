@@ -77,8 +77,9 @@ proptest! {
         let (before, after) = (choices(&list, balancer), choices(&fewer, balancer));
         let stayed: Vec<u64> = hashes(5000).filter(|hash| port(&before, *hash) != lost).collect();
         let moved = stayed.iter().filter(|hash| port(&before, **hash) != port(&after, **hash)).count();
-        // On a ring nothing else moves; a table is filled anew, and a few entries change hands.
-        let most = if balancer == LoadBalancer::Maglev { stayed.len() / 5 } else { 0 };
+        // The number of places of each follows from the number of endpoints, and a table is filled anew: a little more
+        // moves than has to.
+        let most = stayed.len() / 5;
         prop_assert!(moved <= most, "{moved} of {} moved", stayed.len());
     }
 
@@ -148,7 +149,11 @@ fn subsets_are_found_by_all_their_labels() {
     let rules = Rules { panic_threshold: 50.0, ..Rules::default() };
     let find = |fallback: SubsetFallback, wanted: &[(&str, &str)]| {
         let wish = SubsetRules {
-            selectors: vec![selector(&["version"], false), selector(&["stage", "version"], false), selector(&["stage"], true)],
+            selectors: vec![
+                selector(&["version"], false),
+                selector(&["stage", "version"], false),
+                selector(&["stage"], true),
+            ],
             fallback,
         };
         let all = choices(&list, LoadBalancer::Random);

@@ -108,10 +108,7 @@ mod tests {
     fn the_first_result_counts_at_once() {
         assert_eq!(Course::default().take(Ok(()), false, &check()), Some(Change::Healthy));
         assert_eq!(Course::default().take(Ok(()), true, &check()), None);
-        assert_eq!(
-            Course::default().take(Err(Failure::Network), true, &check()),
-            Some(Change::Unhealthy)
-        );
+        assert_eq!(Course::default().take(Err(Failure::Network), true, &check()), Some(Change::Unhealthy));
     }
 
     #[test]

@@ -60,10 +60,9 @@ impl Log<'_> {
             Event::EjectUnhealthy { failure } => {
                 ("eject_unhealthy_event", json!({"failure_type": failure.word()}))
             }
-            Event::CheckFailure { failure, first } => (
-                "health_check_failure_event",
-                json!({"failure_type": failure.word(), "first_check": first}),
-            ),
+            Event::CheckFailure { failure, first } => {
+                ("health_check_failure_event", json!({"failure_type": failure.word(), "first_check": first}))
+            }
         };
         if let Some(line) = line.as_object_mut() {
             line.insert(name.to_owned(), about);

@@ -47,7 +47,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("maxStreamDuration"),
             reject("shadowing"),
             reject("upgrades"),
-            reject("lbHash"),
             warn("tracing"),
             warn("envoyMetadata"),
             reject("bufferPerRoute"),
