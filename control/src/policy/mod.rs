@@ -11,6 +11,7 @@ mod headers;
 mod host_rewrite;
 mod lb_hash;
 mod levels;
+pub mod listener;
 mod path_rewrite;
 mod regex;
 mod registry;

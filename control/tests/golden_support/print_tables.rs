@@ -85,13 +85,14 @@ fn listener(it: &wire::Listener) -> Value {
                 "ocspPolicy": tls.ocsp_policy,
             })
         });
-        json!({ "name": chain.name, "serverNames": chain.server_names, "routeConfig": chain.route_config, "tls": tls })
+        json!({ "name": chain.name, "serverNames": chain.server_names, "routeConfig": chain.route_config, "tls": tls, "http": chain.http.as_ref().map(|it| format!("{it:?}")) })
     });
     clean(json!({
         "origin": origin(it.origin.as_ref()),
         "address": it.address,
         "port": it.port,
         "proxyProtocol": it.proxy_protocol,
+        "connectionLogs": it.connection_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
     }))
 }

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod access_logs;
 mod balancing;
 mod bodies;
 mod breakers;

@@ -3,6 +3,7 @@
 //! One file per kind holds the type, its invariants and the conversion from the wire, whose error names the field.
 //! A value of these types is valid; nobody checks again. Users, their field names and defaults are not known here.
 
+mod access_log;
 mod balancing;
 mod certificate;
 mod circuit_breakers;
@@ -10,6 +11,7 @@ mod digest;
 mod endpoint;
 mod field;
 mod health_check;
+mod http;
 mod label;
 mod listener;
 mod origin;
@@ -22,12 +24,14 @@ mod substitution;
 mod upstream;
 mod virtual_host;
 
+pub use access_log::{AccessLog, Compare, JsonFormat, LogFilter, LogFormat, LogSink};
 pub use balancing::{LoadBalancer, SlowStart, SubsetFallback, SubsetRules, SubsetSelector};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet};
 pub use health_check::{CheckHeader, Checker, GrpcCheck, HealthCheck, HttpCheck, TcpCheck};
+pub use http::{HttpSettings, Network, limit};
 pub use label::{Label, Labels};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, ServerName, TlsVersion};
 pub use origin::Origin;
