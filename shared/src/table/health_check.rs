@@ -264,7 +264,7 @@ mod tests {
         assert_eq!((check.healthy_edge_interval, check.no_traffic_interval), (two, Duration::from_secs(60)));
         assert!(check.reuse_connection);
         let Checker::Http(http) = check.checker else { panic!("http") };
-        assert_eq!((http.method, http.expected), (Method::GET, vec![200..201]));
+        assert_eq!((http.method, http.expected.first()), (Method::GET, Some(&(200..201))));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::notes::{Note, Notes};
 use super::service::Variant;
 use crate::ir;
 use crate::policy::{self, ActionKind, Layer, Levels};
-use crate::resource::{Level, VirtualHostOptions};
+use crate::resource::{Action, Level, VirtualHostOptions};
 
 /// What lowering a route needs besides the route.
 pub struct Context<'a, 's> {
@@ -88,7 +88,12 @@ fn lower_one<'s>(
         true => action::lower(flat, &levels, context, &mut notes),
         false => None,
     };
-    let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
+    // What is wrong about a destination says nothing about the options beside it.
+    let meant = match flat.route.action() {
+        Some(Action::Route(_)) => ActionKind::Forward,
+        _ => ActionKind::DirectResponse,
+    };
+    let kind = action.as_ref().map_or(meant, action_kind);
     let policies = policy::of_route(&levels, kind, &mut notes);
     let replacement = context.globals.replacement.as_ref();
     // Options of the virtual host were looked at once for all routes.
