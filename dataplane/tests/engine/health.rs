@@ -256,7 +256,7 @@ async fn an_endpoint_on_which_requests_fail_is_left_out_for_a_while() {
     let up = table::Upstream {
         outlier_detection: Some(table::OutlierDetection {
             interval_ms: 20,
-            base_ejection_time_ms: 200,
+            base_ejection_time_ms: 1000,
             consecutive_5xx: Some(3),
             max_ejection_percent: Some(50),
             ..Default::default()
