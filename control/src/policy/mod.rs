@@ -6,6 +6,7 @@
 
 mod cors;
 mod csrf;
+mod ext_auth;
 mod faults;
 mod headers;
 mod host_rewrite;
@@ -13,13 +14,17 @@ mod lb_hash;
 mod levels;
 pub mod listener;
 mod path_rewrite;
+mod rate_limit;
 mod regex;
 mod registry;
 mod retries;
+mod servers;
+pub mod shadowing;
 mod timeout;
 
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
+pub use servers::Servers;
 
 use std::sync::Arc;
 

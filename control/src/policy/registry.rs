@@ -1,6 +1,9 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, cors, csrf, faults, headers, host_rewrite, lb_hash, path_rewrite, retries, timeout};
+use super::{
+    Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, lb_hash, path_rewrite, rate_limit, retries,
+    shadowing, timeout,
+};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
@@ -13,4 +16,9 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,
+    &ext_auth::ExtAuth,
+    &rate_limit::Local,
+    &rate_limit::Early,
+    &rate_limit::Regular,
+    &shadowing::Shadowing,
 ];

@@ -7,7 +7,7 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::Labels;
 
 use super::chain::{Chain, Step};
-use super::{Hash, HostRewrite, PathRewrite, Policy, Retry, registry};
+use super::{Hash, HostRewrite, PathRewrite, Policy, Retry, Shadow, registry};
 
 /// Limit of the whole exchange when no policy says otherwise.
 pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -29,6 +29,8 @@ pub struct Plan {
     pub hash: Option<Arc<Hash>>,
     /// Endpoints with these labels; none = any.
     pub subset: Option<Labels>,
+    /// Where copies go.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 impl Default for Plan {
@@ -41,6 +43,7 @@ impl Default for Plan {
             host_rewrite: None,
             hash: None,
             subset: None,
+            shadow: None,
         }
     }
 }
@@ -57,6 +60,7 @@ impl Plan {
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
             hash: over.hash.clone().or_else(|| self.hash.clone()),
             subset: over.subset.clone().or_else(|| self.subset.clone()),
+            shadow: over.shadow.clone().or_else(|| self.shadow.clone()),
         }
     }
 }
@@ -71,6 +75,7 @@ pub struct PlanBuilder {
     host_rewrite: Option<Arc<HostRewrite>>,
     hash: Option<Arc<Hash>>,
     subset: Option<Labels>,
+    shadow: Option<Arc<Shadow>>,
 }
 
 impl PlanBuilder {
@@ -96,6 +101,7 @@ impl PlanBuilder {
             && self.host_rewrite.is_none()
             && self.hash.is_none()
             && self.subset.is_none()
+            && self.shadow.is_none()
     }
 
     /// The plan of a route that has these policies.
@@ -132,6 +138,11 @@ impl PlanBuilder {
     /// Endpoints with these labels.
     pub fn subset(&mut self, labels: Labels) {
         self.subset = Some(labels);
+    }
+
+    /// Where copies go.
+    pub fn shadow(&mut self, shadow: Shadow) {
+        self.shadow = Some(Arc::new(shadow));
     }
 
     /// Host towards the upstream.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::access_log::AccessLoggingService;
+use super::ext_auth::ExtAuthSettings;
+use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
 use super::reference::Ref;
 use super::selector::Expression;
 
@@ -60,6 +62,12 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// The auth server, in place of that of Settings.
+    pub extauth: Option<ExtAuthSettings>,
+    /// The rate limit server, in place of that of Settings.
+    pub ratelimit_server: Option<RateLimitServerSettings>,
+    /// Token buckets of HTTP requests.
+    pub http_local_ratelimit: Option<LocalRateLimitSettings>,
 }
 
 /// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.

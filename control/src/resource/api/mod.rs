@@ -10,6 +10,7 @@
 mod access_log;
 mod cors;
 mod csrf;
+mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
@@ -18,6 +19,7 @@ mod lb_hash;
 mod load_balancer;
 mod option_objects;
 mod options;
+mod rate_limit;
 mod reference;
 mod retries;
 mod rewrite;
@@ -26,6 +28,7 @@ mod scalar;
 mod secret;
 mod selector;
 mod settings;
+mod shadowing;
 mod ssl;
 mod upstream;
 mod virtual_service;
@@ -38,6 +41,10 @@ pub use access_log::{
 };
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
+pub use ext_auth::{
+    ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
+    ExtAuthHttpService, ExtAuthSettings, GrpcService,
+};
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
@@ -55,6 +62,12 @@ pub use load_balancer::{
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+pub use rate_limit::{
+    Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
+    RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
+    RateLimitMetadata, RateLimitRequestHeaders, RateLimitRouteExtension, RateLimitServerSettings,
+    RateLimitVhostExtension, TokenBucket,
+};
 pub use reference::{Empty, Ref};
 pub use retries::{RetryBackOff, RetryPolicy};
 pub use rewrite::{Regex, RegexMatchAndSubstitute, RegexProgram};
@@ -67,6 +80,7 @@ pub use scalar::GoDuration;
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};
+pub use shadowing::RouteShadowing;
 pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
