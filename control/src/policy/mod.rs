@@ -6,6 +6,7 @@
 
 mod cors;
 mod csrf;
+mod dynamic_forward_proxy;
 mod ext_auth;
 mod faults;
 mod headers;
@@ -22,6 +23,7 @@ mod servers;
 pub mod shadowing;
 mod timeout;
 
+pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
 pub use servers::Servers;

@@ -1,12 +1,13 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, cors, csrf, ext_auth, faults, headers, host_rewrite, lb_hash, path_rewrite, rate_limit, retries,
-    shadowing, timeout,
+    Policy, cors, csrf, dynamic_forward_proxy, ext_auth, faults, headers, host_rewrite, lb_hash,
+    path_rewrite, rate_limit, retries, shadowing, timeout,
 };
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
+    &dynamic_forward_proxy::DynamicForwardProxy,
     &faults::Faults,
     &cors::Cors,
     &csrf::Csrf,

@@ -85,7 +85,15 @@ fn listener(it: &wire::Listener) -> Value {
                 "ocspPolicy": tls.ocsp_policy,
             })
         });
-        json!({ "name": chain.name, "serverNames": chain.server_names, "routeConfig": chain.route_config, "tls": tls, "http": chain.http.as_ref().map(|it| format!("{it:?}")) })
+        let policies: Vec<_> = chain.policies.iter().map(any).collect();
+        json!({
+            "name": chain.name,
+            "serverNames": chain.server_names,
+            "routeConfig": chain.route_config,
+            "policies": policies,
+            "tls": tls,
+            "http": chain.http.as_ref().map(|it| format!("{it:?}")),
+        })
     });
     clean(json!({
         "origin": origin(it.origin.as_ref()),
@@ -160,6 +168,7 @@ fn route(it: &wire::Route) -> Value {
             forward::Target::Destinations(it) => json!({ "forward": destinations(Some(it)) }),
             forward::Target::Split(name) => json!({ "split": name }),
             forward::Target::ClusterHeader(name) => json!({ "clusterHeader": name }),
+            forward::Target::Dynamic(_) => json!({ "dynamic": true }),
         },
         route::Action::Redirect(it) => {
             let path = it.path_rewrite.as_ref().map(|path| match path {
@@ -244,6 +253,8 @@ fn any(it: &prost_types::Any) -> Value {
     let text = show::<policy::Answer>(it)
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))
+        .or_else(|| show::<policy::DynamicForwardProxy>(it))
+        .or_else(|| show::<policy::DynamicHost>(it))
         .or_else(|| show::<policy::Fault>(it))
         .or_else(|| show::<policy::Hash>(it))
         .or_else(|| show::<policy::Headers>(it))

@@ -10,6 +10,7 @@ mod chain;
 mod cors;
 pub mod csrf;
 mod cx;
+mod dynamic_forward;
 mod ext_auth;
 mod facts;
 mod fault;
@@ -32,6 +33,7 @@ mod timeout;
 
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
 pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};
+pub use dynamic_forward::Dynamic;
 pub use facts::{Facts, TlsFacts};
 pub(crate) use filter::joined;
 pub use filter::{BodyError, BodyFilter, Filters};

@@ -4,8 +4,8 @@ use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
 use super::{
-    PlanBuilder, answer, cors, csrf, ext_auth, fault, hash, headers, host_rewrite, path_rewrite, rate_limit,
-    retry, shadow, timeout,
+    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, hash, headers, host_rewrite,
+    path_rewrite, rate_limit, retry, shadow, timeout,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -16,6 +16,8 @@ const POLICIES: &[(&str, Install)] = &[
     (answer::TYPE_URL, answer::install),
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
+    (dynamic_forward::HOST, dynamic_forward::install_host),
+    (dynamic_forward::PROXY, dynamic_forward::install_proxy),
     (ext_auth::TYPE_URL, ext_auth::install),
     (fault::TYPE_URL, fault::install),
     (hash::TYPE_URL, hash::install),
@@ -71,6 +73,8 @@ mod tests {
             proto::Answer::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
+            proto::DynamicForwardProxy::type_url(),
+            proto::DynamicHost::type_url(),
             proto::EarlyRateLimit::type_url(),
             proto::ExtAuth::type_url(),
             proto::Fault::type_url(),
