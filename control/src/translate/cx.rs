@@ -68,6 +68,13 @@ pub enum UpstreamFact {
     Rejected,
 }
 
+impl UpstreamFact {
+    /// It is in the table.
+    pub fn is_served(&self) -> bool {
+        matches!(self, Self::Served { .. })
+    }
+}
+
 /// What a route has to know about an UpstreamGroup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GroupFact {
@@ -227,7 +234,7 @@ pub trait ServerLookup {
 
 impl ServerLookup for Cx<'_> {
     fn http2(&mut self, upstream: &ObjectRef) -> Option<bool> {
-        if self.upstream(upstream) != Some(UpstreamFact::Served) {
+        if !self.upstream(upstream).is_some_and(UpstreamFact::is_served) {
             return None;
         }
         match self.object(upstream) {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::headers::{HeaderValue, HeaderValueOption};
+use super::rate_limit::Int64Range;
 use super::scalar::GoDuration;
 
 /// One of `healthChecks`.
@@ -102,16 +103,6 @@ pub enum CheckMethod {
     Options,
     Trace,
     Patch,
-}
-
-/// From `start` up to but not with `end`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Int64Range {
-    /// First.
-    pub start: i64,
-    /// One beyond the last.
-    pub end: i64,
 }
 
 /// `tcpHealthCheck`.

@@ -56,8 +56,8 @@ pub use gateway::{
 pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use health_check::{
-    CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, Int64Range, OutlierDetection,
-    Payload, TcpHealthCheck,
+    CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, OutlierDetection, Payload,
+    TcpHealthCheck,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
 pub use load_balancer::{

@@ -105,7 +105,7 @@ fn lower_one<'s>(
         policies.push(policy::dynamic_host(host));
     }
     if let Some((found, Some(id))) = policy::shadowing::upstream(&levels)
-        && context.cx.upstream(&id) != Some(UpstreamFact::Served)
+        && !context.cx.upstream(&id).is_some_and(UpstreamFact::is_served)
     {
         let text = format!("shadowing: upstream {}.{} not found or rejected", id.namespace, id.name);
         found.error(&mut notes, ".upstream", text);
