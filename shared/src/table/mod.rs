@@ -31,7 +31,10 @@ pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet};
 pub use health_check::{CheckHeader, Checker, GrpcCheck, HealthCheck, HttpCheck, TcpCheck};
-pub use http::{HttpSettings, Network, limit};
+pub use http::{
+    ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,
+    HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
+};
 pub use label::{Label, Labels};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, ServerName, TlsVersion};
 pub use origin::Origin;

@@ -18,6 +18,7 @@ mod headers;
 mod health_check;
 mod lb_hash;
 mod load_balancer;
+mod http_connection;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -31,6 +32,7 @@ mod selector;
 mod settings;
 mod shadowing;
 mod ssl;
+mod transformation;
 mod upstream;
 mod virtual_service;
 
@@ -53,7 +55,7 @@ pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
-pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
+pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use health_check::{
     CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, OutlierDetection, Payload,
@@ -63,6 +65,11 @@ pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
 pub use load_balancer::{
     FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
     Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
+pub use http_connection::{
+    CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
+    HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
+    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
+    ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
@@ -88,6 +95,12 @@ pub use shadowing::RouteShadowing;
 pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
+};
+pub use transformation::{
+    DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
+    MergeJsonKeys, OverridableTemplate, RequestBodyParse, RequestMatch, RequestResponseTransformations,
+    ResponseMatch, SpanTransformer, Transformation, TransformationStages, TransformationTemplate,
+    Transformations,
 };
 pub use upstream::{
     CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
