@@ -16,9 +16,9 @@ mod faults;
 mod gateway;
 mod headers;
 mod health_check;
+mod http_connection;
 mod lb_hash;
 mod load_balancer;
-mod http_connection;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -61,15 +61,16 @@ pub use health_check::{
     CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, OutlierDetection, Payload,
     TcpHealthCheck,
 };
-pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
-pub use load_balancer::{
-    FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
-    Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
     ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+};
+pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use load_balancer::{
+    FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
+    Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
