@@ -7,6 +7,7 @@ const FILES: &[&str] = &[
     "portcullis/admin/v1/admin.proto",
     "portcullis/link/v1/link.proto",
     "portcullis/policy/v1/answer.proto",
+    "portcullis/policy/v1/attempt_count.proto",
     "portcullis/policy/v1/cors.proto",
     "portcullis/policy/v1/csrf.proto",
     "portcullis/policy/v1/fault.proto",
@@ -14,6 +15,7 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/host_rewrite.proto",
     "portcullis/policy/v1/path_rewrite.proto",
     "portcullis/policy/v1/retry.proto",
+    "portcullis/policy/v1/stream_limits.proto",
     "portcullis/policy/v1/timeout.proto",
 ];
 

@@ -4,6 +4,7 @@
 //! message that travels. `registry` lists them; nothing else knows them by name. To add one: its folder here, its line
 //! in the registry, and the same two on the data plane.
 
+mod attempt_count;
 mod cors;
 mod csrf;
 mod faults;
@@ -14,6 +15,7 @@ mod path_rewrite;
 mod regex;
 mod registry;
 mod retries;
+mod stream_limits;
 mod timeout;
 
 pub use levels::{Found, Layer, Levels};

@@ -1,6 +1,9 @@
 //! The policies. Within a stage the order here is the order of execution.
 
-use super::{Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout};
+use super::{
+    Policy, attempt_count, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, stream_limits,
+    timeout,
+};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
@@ -8,7 +11,9 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &cors::Cors,
     &csrf::Csrf,
     &timeout::Timeout,
+    &stream_limits::StreamLimits,
     &retries::Retries,
+    &attempt_count::AttemptCount,
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,

@@ -226,6 +226,8 @@ fn any(it: &prost_types::Any) -> Value {
         (it.type_url == M::type_url()).then(|| format!("{:?}", M::decode(it.value.as_slice()).unwrap()))
     }
     let text = show::<policy::Answer>(it)
+        .or_else(|| show::<policy::AttemptCount>(it))
+        .or_else(|| show::<policy::StreamLimits>(it))
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))
         .or_else(|| show::<policy::Fault>(it))

@@ -6,6 +6,7 @@
 //! I/O.
 
 mod answer;
+pub mod attempt_count;
 mod chain;
 mod cors;
 pub mod csrf;
@@ -20,9 +21,11 @@ mod plan;
 pub mod registry;
 pub mod retry;
 mod slots;
+pub mod stream_limits;
 mod text;
 mod timeout;
 
+pub use attempt_count::AttemptCount;
 pub use chain::{Chain, Progress, Resume, Waiting};
 pub use cx::{Headers, RequestCx, ResponseCx};
 pub use facts::{Facts, TlsFacts};
@@ -32,6 +35,7 @@ pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
 pub use retry::{Reset, Retry};
 pub use slots::Slots;
+pub use stream_limits::StreamLimits;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};

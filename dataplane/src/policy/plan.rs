@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_shared::invalid::Invalid;
 
 use super::chain::{Chain, Step};
-use super::{HostRewrite, PathRewrite, Policy, Retry, registry};
+use super::{AttemptCount, HostRewrite, PathRewrite, Policy, Retry, StreamLimits, registry};
 
 /// Limit of the whole exchange when no policy says otherwise.
 pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -18,6 +18,10 @@ pub struct Plan {
     pub policies: Chain,
     /// Limit of the whole exchange, retries included; none = no limit.
     pub total_timeout: Option<Duration>,
+    /// Limits of silence and of the whole life.
+    pub stream_limits: StreamLimits,
+    /// Who is told about tries.
+    pub attempt_count: AttemptCount,
     /// When a try is repeated.
     pub retry: Option<Arc<Retry>>,
     /// Path towards the upstream.
@@ -31,6 +35,8 @@ impl Default for Plan {
         Self {
             policies: Chain::default(),
             total_timeout: Some(DEFAULT_TOTAL_TIMEOUT),
+            stream_limits: StreamLimits::default(),
+            attempt_count: AttemptCount::default(),
             retry: None,
             path_rewrite: None,
             host_rewrite: None,
@@ -46,6 +52,8 @@ impl Plan {
         Self {
             policies: merge(&self.policies, &over.steps),
             total_timeout: over.total_timeout.unwrap_or(self.total_timeout),
+            stream_limits: over.stream_limits.unwrap_or(self.stream_limits),
+            attempt_count: over.attempt_count.unwrap_or(self.attempt_count),
             retry: over.retry.clone().or_else(|| self.retry.clone()),
             path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
@@ -81,6 +89,8 @@ fn merge(base: &Chain, over: &[Step]) -> Chain {
 pub struct PlanBuilder {
     steps: Vec<Step>,
     total_timeout: Option<Option<Duration>>,
+    stream_limits: Option<StreamLimits>,
+    attempt_count: Option<AttemptCount>,
     retry: Option<Arc<Retry>>,
     path_rewrite: Option<Arc<PathRewrite>>,
     host_rewrite: Option<Arc<HostRewrite>>,
@@ -104,6 +114,8 @@ impl PlanBuilder {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
             && self.total_timeout.is_none()
+            && self.stream_limits.is_none()
+            && self.attempt_count.is_none()
             && self.retry.is_none()
             && self.path_rewrite.is_none()
             && self.host_rewrite.is_none()
@@ -123,6 +135,16 @@ impl PlanBuilder {
     /// Limit of the whole exchange; none = no limit.
     pub fn total_timeout(&mut self, limit: Option<Duration>) {
         self.total_timeout = Some(limit);
+    }
+
+    /// Limits of silence and of the whole life.
+    pub fn stream_limits(&mut self, limits: StreamLimits) {
+        self.stream_limits = Some(limits);
+    }
+
+    /// Who is told about tries.
+    pub fn attempt_count(&mut self, count: AttemptCount) {
+        self.attempt_count = Some(count);
     }
 
     /// When a try is repeated.

@@ -3,7 +3,10 @@
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
-use super::{PlanBuilder, answer, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry, timeout};
+use super::{
+    PlanBuilder, answer, attempt_count, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry,
+    stream_limits, timeout,
+};
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
 type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
@@ -11,6 +14,7 @@ type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
 /// (type URL, how it is installed). The order means nothing here: control sends policies in execution order.
 const POLICIES: &[(&str, Install)] = &[
     (answer::TYPE_URL, answer::install),
+    (attempt_count::TYPE_URL, attempt_count::install),
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
     (fault::TYPE_URL, fault::install),
@@ -18,6 +22,7 @@ const POLICIES: &[(&str, Install)] = &[
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
     (retry::TYPE_URL, retry::install),
+    (stream_limits::TYPE_URL, stream_limits::install),
     (timeout::TYPE_URL, timeout::install),
 ];
 
@@ -60,6 +65,7 @@ mod tests {
         known.sort();
         let wanted = [
             proto::Answer::type_url(),
+            proto::AttemptCount::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
             proto::Fault::type_url(),
@@ -67,6 +73,7 @@ mod tests {
             proto::HostRewrite::type_url(),
             proto::PathRewrite::type_url(),
             proto::Retry::type_url(),
+            proto::StreamLimits::type_url(),
             proto::Timeout::type_url(),
         ];
         assert_eq!(known, wanted);

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use http::response::Parts;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
 
 use super::body::Body;
@@ -29,6 +29,7 @@ use super::span::{Client, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::Plan;
+use crate::policy::attempt_count::X_ENVOY_ATTEMPT_COUNT;
 use crate::runtime::Route;
 use crate::upstream::{Endpoint, Picked, Stats, Upstream};
 
@@ -71,6 +72,13 @@ impl Serving<'_> {
     ) -> Result<(), End> {
         let mut body = Body::new(head.body, plan.retry.is_some());
         self.exchange.clock.limit_total(plan.total_timeout);
+        self.exchange.tells_attempts = plan.attempt_count.response;
+        if let Some(idle) = plan.stream_limits.idle {
+            self.exchange.clock.limit_idle(idle);
+        }
+        if let Some(life) = plan.stream_limits.life(&head.headers) {
+            self.exchange.clock.limit_life(life);
+        }
         if !head.body {
             self.exchange.clock.request_complete();
         }
@@ -148,6 +156,9 @@ impl Serving<'_> {
         {
             outgoing.rewrite_host(host, rewrite.append_x_forwarded_host);
         }
+        if plan.attempt_count.request {
+            outgoing.set(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(self.exchange.attempts));
+        }
         if let Some(span) = &span {
             trace(span, &mut outgoing);
         }
@@ -207,6 +218,9 @@ impl Serving<'_> {
             }
             return Ok(Outcome::Again(pause, one.picked));
         }
+        if retries.exhausted {
+            self.exchange.flags.insert("URX");
+        }
         pump.clock.end_try();
         pump.body.stop_recording();
         let progress = pump.suspend();
@@ -262,6 +276,10 @@ impl Serving<'_> {
                     Expired::Idle if body.is_complete() => {
                         LocalReply::new(Reason::IdleTimeout).status(StatusCode::GATEWAY_TIMEOUT).into()
                     }
+                    // The client is.
+                    Expired::Life if !body.is_complete() => {
+                        LocalReply::new(Reason::StreamDuration).status(StatusCode::REQUEST_TIMEOUT).into()
+                    }
                     expired => expired.into(),
                 };
                 (end, next)
@@ -282,6 +300,9 @@ impl Serving<'_> {
             };
             span.failed(reason, detail.unwrap_or_default());
         }
+        if retries.exhausted {
+            self.exchange.flags.insert("URX");
+        }
         match next {
             Next::Answer => Err(end),
             Next::Again(pause) => Ok(Outcome::Again(pause, picked)),
@@ -301,6 +322,7 @@ impl Serving<'_> {
         // HTTP/1 drops trailers on either side.
         let trailers = session.is_http2() && head.version == Version::HTTP_2;
         forward::sanitize_response(&mut parts, waited, trailers);
+        self.tell_attempts(&mut parts.headers);
         self.policies_on_response(head, &mut parts);
         let is_head = head.method == http::Method::HEAD;
         // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
@@ -315,6 +337,13 @@ impl Serving<'_> {
             (false, true) => Follows::Nothing,
             (false, false) => Follows::Body,
         })
+    }
+
+    /// Says in an answer's fields how many tries there were, where the virtual host wants it.
+    pub(super) fn tell_attempts(&self, headers: &mut HeaderMap) {
+        if self.exchange.tells_attempts && self.exchange.attempts > 0 {
+            headers.insert(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(self.exchange.attempts));
+        }
     }
 
     /// Waits for `future`, as long as the client stays and the limits allow.
@@ -363,6 +392,7 @@ fn cut(stop: Stop) -> End {
         Stop::Client(Gone::Left(detail)) => End::Cut(Reason::ClientGone, Some(detail)),
         Stop::Client(Gone::Malformed(detail)) => End::Cut(Reason::BadRequest, Some(detail)),
         Stop::Expired(Expired::Idle) => End::Cut(Reason::IdleTimeout, None),
+        Stop::Expired(Expired::Life) => End::Cut(Reason::StreamDuration, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
         Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
     }

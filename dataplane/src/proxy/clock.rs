@@ -1,9 +1,10 @@
-//! The time limits of one request: the whole exchange, the current try, and the longest silence.
+//! The time limits of one request: the whole exchange, the current try, its life, and the longest silence.
 //!
-//! Owns one timer for all three, which a connection lends to its requests. The limits of the exchange and of a try
-//! count from the moment the request is complete, as in Envoy: an upload may take as long as it moves.
+//! Owns one timer for all of them, which a connection lends to its requests. The limits of the exchange and of a try
+//! count from the moment the request is complete, as in Envoy: an upload may take as long as it moves. Its life counts
+//! from the request header, and includes a tunnel.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +19,8 @@ pub(super) enum Expired {
     Total,
     /// That of the current try.
     Try,
+    /// It lives too long.
+    Life,
     /// Nothing moved.
     Idle,
 }
@@ -30,7 +33,10 @@ pub(super) struct Clock {
     complete: bool,
     total_at: Option<Instant>,
     try_at: Option<Instant>,
-    idle: Duration,
+    began: Instant,
+    life_at: Option<Instant>,
+    /// None: however long it is silent.
+    idle: Option<Duration>,
     idle_at: Instant,
     /// Something has moved since `idle_at` was set; the time is asked for only when there is something to wait for.
     moved: bool,
@@ -40,14 +46,17 @@ pub(super) struct Clock {
 impl Clock {
     /// A request whose header is complete.
     pub(super) fn new() -> Self {
+        let began = Instant::now();
         Clock {
+            began,
+            life_at: None,
             total: None,
             per_try: None,
             complete: false,
             total_at: None,
             try_at: None,
-            idle: limits::STREAM_IDLE,
-            idle_at: Instant::now() + limits::STREAM_IDLE,
+            idle: Some(limits::STREAM_IDLE),
+            idle_at: began + limits::STREAM_IDLE,
             moved: false,
             timer: Timer::default(),
         }
@@ -93,8 +102,13 @@ impl Clock {
         self.moved = true;
     }
 
-    /// From now on a shorter silence is too long.
-    pub(super) fn shorten_idle(&mut self, idle: Duration) {
+    /// Sets the limit of the whole life, which has begun with the request header.
+    pub(super) fn limit_life(&mut self, life: Option<Duration>) {
+        self.life_at = life.map(|life| self.began + life);
+    }
+
+    /// From now on another silence is too long, or none.
+    pub(super) fn limit_idle(&mut self, idle: Option<Duration>) {
         self.idle = idle;
         self.touch();
     }
@@ -102,7 +116,9 @@ impl Clock {
     /// The limit that comes first.
     fn next(&self) -> (Instant, Expired) {
         let mut next = (self.idle_at, Expired::Idle);
-        for (at, which) in [(self.try_at, Expired::Try), (self.total_at, Expired::Total)] {
+        let limits =
+            [(self.try_at, Expired::Try), (self.total_at, Expired::Total), (self.life_at, Expired::Life)];
+        for (at, which) in limits {
             // On a tie the wider limit wins: it is not followed by another try.
             if let Some(at) = at.filter(|at| *at <= next.0) {
                 next = (at, which);
@@ -113,11 +129,18 @@ impl Clock {
 
     /// Ready when a limit has passed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        if std::mem::take(&mut self.moved) {
-            self.idle_at = Instant::now() + self.idle;
+        loop {
+            if std::mem::take(&mut self.moved) {
+                self.idle_at = Instant::now() + self.idle.unwrap_or(limits::STREAM_IDLE);
+            }
+            let (at, which) = self.next();
+            ready!(self.timer.poll(at, cx));
+            if which != Expired::Idle || self.idle.is_some() {
+                return Poll::Ready(which);
+            }
+            // Silence has no limit, but the timer needs a moment.
+            self.moved = true;
         }
-        let (at, which) = self.next();
-        self.timer.poll(at, cx).map(|()| which)
     }
 
     /// Waits for `future`, but no longer than the limits allow.
@@ -171,6 +194,17 @@ mod tests {
         clock.touch();
         let (expired, elapsed) = expires(&mut clock).await;
         assert!(expired == Expired::Idle && close(elapsed, limits::STREAM_IDLE), "{expired:?} {elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_of_silence_only_the_life_ends() {
+        let mut clock = Clock::new();
+        clock.limit_idle(None);
+        let life = limits::STREAM_IDLE * 3;
+        clock.limit_life(Some(life));
+        clock.lift();
+        let (expired, elapsed) = expires(&mut clock).await;
+        assert!(expired == Expired::Life && close(elapsed, life), "{expired:?} {elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,6 +54,7 @@ impl From<Expired> for End {
         match expired {
             Expired::Total => Reason::Timeout,
             Expired::Try => Reason::PerTryTimeout,
+            Expired::Life => Reason::StreamDuration,
             Expired::Idle => Reason::IdleTimeout,
         }
         .into()
@@ -229,6 +230,7 @@ impl Serving<'_> {
             std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
         let (mut parts, body) = reply.into_response(head.is_some_and(|head| head.grpc));
+        self.tell_attempts(&mut parts.headers);
         match head {
             Some(head) => self.policies_on_response(head, &mut parts),
             None => forward::sign(&mut parts.headers),
@@ -251,6 +253,7 @@ impl Serving<'_> {
         }
         self.down.finish(None);
         self.exchange.clock.lift();
+        self.exchange.clock.limit_life(None);
         let down = &mut *self.down;
         matches!(self.exchange.clock.run(std::future::poll_fn(|cx| down.poll_drain(cx))).await, Ok(Ok(())))
     }

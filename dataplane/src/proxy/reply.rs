@@ -35,6 +35,8 @@ pub enum Reason {
     PerTryTimeout,
     /// Nothing moved for too long.
     IdleTimeout,
+    /// It lived too long.
+    StreamDuration,
     /// The request is malformed.
     BadRequest,
     /// The request header is too large or has too many fields.
@@ -84,6 +86,7 @@ impl Reason {
             Reason::Timeout => "timeout",
             Reason::PerTryTimeout => "per_try_timeout",
             Reason::IdleTimeout => "idle_timeout",
+            Reason::StreamDuration => "max_stream_duration",
             Reason::BadRequest => "bad_request",
             Reason::HeaderTooLarge => "header_too_large",
             Reason::TargetTooLong => "target_too_long",
@@ -114,6 +117,7 @@ impl Reason {
             Reason::UpstreamProtocol => "UPE",
             Reason::Timeout | Reason::PerTryTimeout => "UT",
             Reason::IdleTimeout => "SI",
+            Reason::StreamDuration => "DT",
             Reason::BadRequest
             | Reason::HeaderTooLarge
             | Reason::TargetTooLong
@@ -174,6 +178,7 @@ impl Reason {
                 (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
             }
             Reason::IdleTimeout => (StatusCode::REQUEST_TIMEOUT, "stream timeout"),
+            Reason::StreamDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
             Reason::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request"),
             Reason::HeaderTooLarge => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
@@ -305,7 +310,8 @@ impl LocalReply {
         }
         if grpc {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            parts.headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(self.status)));
+            let code = if self.reason == Reason::StreamDuration { 4 } else { grpc_status(self.status) };
+            parts.headers.insert(GRPC_STATUS, HeaderValue::from(code));
             if let Some(message) = grpc_message(&self.body) {
                 parts.headers.insert(GRPC_MESSAGE, message);
             }

@@ -18,6 +18,7 @@ mod http2;
 mod policies;
 mod replies;
 mod retries;
+mod stream_limits;
 mod strict;
 mod telemetry;
 mod timeouts;

@@ -9,7 +9,13 @@ use std::time::Duration;
 type Show = fn(&Any) -> Option<String>;
 
 /// One per policy; a policy that changes nothing says nothing.
-const SHOWN: &[Show] = &[|any| shown(any, fault), |any| shown(any, cors), |any| shown(any, csrf)];
+const SHOWN: &[Show] = &[
+    |any| shown(any, fault),
+    |any| shown(any, cors),
+    |any| shown(any, csrf),
+    |any| shown(any, stream_limits),
+    |any| shown(any, attempt_count),
+];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
 pub(super) fn of(any: &Any) -> Option<String> {
@@ -49,6 +55,28 @@ fn csrf(csrf: policy::Csrf) -> String {
     let besides =
         if origins.is_empty() { String::new() } else { format!(", also from {}", origins.join(", ")) };
     format!("csrf: {part}{besides}")
+}
+
+fn stream_limits(limits: policy::StreamLimits) -> String {
+    let limit = |name: &str, value: Option<u64>| {
+        value.map(
+            |ms| if ms == 0 { format!("no limit of {name}") } else { format!("{name} {}", duration(ms)) },
+        )
+    };
+    let grpc = limits.grpc_timeout_max_ms.map(|max| match max {
+        0 => "life as grpc-timeout says".to_owned(),
+        max => format!("life as grpc-timeout says, up to {}", duration(max)),
+    });
+    let parts = [limit("silence", limits.idle_ms), limit("life", limits.max_ms), grpc];
+    format!("stream: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn attempt_count(count: policy::AttemptCount) -> String {
+    match (count.request, count.response) {
+        (true, true) => "number of tries told to the upstream and the client".to_owned(),
+        (true, false) => "number of tries told to the upstream".to_owned(),
+        (false, _) => "number of tries told to the client".to_owned(),
+    }
 }
 
 fn text(how: &How) -> String {

@@ -35,9 +35,11 @@ pub use gateway::{
 pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use option_objects::{RouteOption, VirtualHostOption};
-pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+pub use options::{
+    DelegateOptionsRefs, MaxStreamDuration, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,
+};
 pub use reference::{Empty, Ref};
-pub use retries::{RetryBackOff, RetryPolicy};
+pub use retries::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryPolicy};
 pub use rewrite::{Regex, RegexMatchAndSubstitute, RegexProgram};
 pub use route::{
     Action, DelegateAction, Destination, DestinationKind, DirectResponseAction, HeaderMatcher, Matcher,

@@ -17,6 +17,10 @@ use super::scalar::GoDuration;
 pub struct VirtualHostOptions {
     /// Retries of routes that have none of their own.
     pub retries: Option<RetryPolicy>,
+    /// Upstreams are told the number of the try.
+    pub include_request_attempt_count: Option<bool>,
+    /// Clients are told the number of tries.
+    pub include_attempt_count_in_response: Option<bool>,
     /// Header manipulation of the virtual host level.
     pub header_manipulation: Option<HeaderManipulation>,
     /// CORS of routes, field by field where they have one of their own.
@@ -47,6 +51,10 @@ pub struct RouteOptions {
     pub append_x_forwarded_host: Option<bool>,
     /// Limit of the whole exchange with retries; absent = 15 s, 0 = none.
     pub timeout: Option<GoDuration>,
+    /// Longest silence; absent = the listener's, 0 = no limit.
+    pub idle_timeout: Option<GoDuration>,
+    /// Longest life of a request.
+    pub max_stream_duration: Option<MaxStreamDuration>,
     /// Retries.
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the route level.
@@ -57,6 +65,18 @@ pub struct RouteOptions {
     pub csrf: Option<CsrfPolicy>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
+}
+
+/// `maxStreamDuration` of a route.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MaxStreamDuration {
+    /// The limit; 0 = none.
+    pub max_stream_duration: Option<GoDuration>,
+    /// Its presence makes `grpc-timeout` the limit, up to this; 0 = whatever it says.
+    pub grpc_timeout_header_max: Option<GoDuration>,
+    /// Taken off `grpc-timeout`.
+    pub grpc_timeout_header_offset: Option<GoDuration>,
 }
 
 /// `options` of a weighted destination.

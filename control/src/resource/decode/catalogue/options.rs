@@ -8,8 +8,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "VirtualHostOptions",
         later: &[
-            reject("includeRequestAttemptCount"),
-            reject("includeAttemptCountInResponse"),
             warn("stats"),
             reject("bufferPerRoute"),
             reject("stagedTransformations"),
@@ -43,8 +41,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "RouteOptions",
         later: &[
-            reject("idleTimeout"),
-            reject("maxStreamDuration"),
             reject("shadowing"),
             reject("upgrades"),
             reject("lbHash"),
@@ -98,14 +94,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         oneofs: &[&["header", "headerSecretRef"]],
         later: &[reject("headerSecretRef")],
         deeper: &[("key", "header"), ("value", "header"), ("name", "header")],
-        ..PLAIN
-    },
-    Entry {
-        name: "RetryPolicy",
-        later: &[
-            reject("rateLimitedRetryBackOff"),
-            warn("previousPriorities").note("there are no priorities of endpoints"),
-        ],
         ..PLAIN
     },
     Entry { name: "StringMatcher", oneofs: &[&["exact", "prefix", "suffix", "safeRegex"]], ..PLAIN },
