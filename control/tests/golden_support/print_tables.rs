@@ -124,6 +124,7 @@ fn upstream(it: &wire::Upstream) -> Value {
         "http2": it.http2,
         "connectTimeoutMs": it.connect_timeout_ms,
         "maxRequestsPerConnection": it.max_requests_per_connection,
+        "circuitBreakers": it.circuit_breakers.as_ref().map(|it| format!("{it:?}")),
         "balancer": it.load_balancer.as_ref().map(|it| format!("{it:?}")),
     }))
 }

@@ -31,7 +31,7 @@ use super::upstream::Upstream as Session;
 use crate::policy::Plan;
 use crate::policy::attempt_count::X_ENVOY_ATTEMPT_COUNT;
 use crate::runtime::Route;
-use crate::upstream::{Endpoint, Picked, Stats, Upstream};
+use crate::upstream::{Bound, Endpoint, Picked, Stats, Upstream};
 
 /// One try, as far as it is decided before it begins.
 struct Try<'a> {
@@ -42,23 +42,6 @@ struct Try<'a> {
     /// Not on a connection that was used before.
     fresh: bool,
     started: Instant,
-}
-
-/// Counts a running try.
-struct Active(Arc<Stats>);
-
-impl Active {
-    fn on(stats: &Arc<Stats>) -> Self {
-        stats.requests.inc();
-        stats.requests_active.inc();
-        Active(stats.clone())
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.requests_active.dec();
-    }
 }
 
 impl Serving<'_> {
@@ -85,7 +68,7 @@ impl Serving<'_> {
         if !upstream.is_ready() {
             self.wait(&body, Box::pin(upstream.wait_ready())).await?;
         }
-        let mut retries = Retries::new(plan.retry.as_deref(), &head.method);
+        let mut retries = Retries::new(plan.retry.as_deref(), &upstream.breakers, &head.method);
         let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
         let mut again: Option<Picked> = None;
         loop {
@@ -178,7 +161,7 @@ impl Serving<'_> {
     ) -> Result<Outcome, End> {
         // Its parts stay where they are: taken apart they would be in the state of the request twice.
         let stats = upstream.stats.clone();
-        let _active = Active::on(&stats);
+        stats.requests.inc();
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
         let idle = if one.fresh { None } else { self.pool.idle(&one.target) };
@@ -188,12 +171,17 @@ impl Serving<'_> {
         };
         let reused = matches!(leased, Ok((_, true)));
         let began = leased.and_then(|(lease, _)| {
+            let Some(active) = upstream.breakers.take(Bound::Requests) else {
+                self.pool.give_back(&one.target, lease);
+                return Err(overflow("requests"));
+            };
             let mut session = Session::from(lease);
             session.send_header(one.header, body.expected).map_err(Stop::Upstream)?;
-            Ok(session)
+            Ok((active, session))
         });
-        let mut session = match began {
-            Ok(session) => session,
+        // Counted until all of it is over, the connection's return to the pool included.
+        let (_active, mut session) = match began {
+            Ok(began) => began,
             Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
         };
         if !body.invited {
@@ -221,6 +209,9 @@ impl Serving<'_> {
         if retries.exhausted {
             self.exchange.flags.insert("URX");
         }
+        if retries.overflowed {
+            self.exchange.flags.insert(Reason::Overflow.flag());
+        }
         pump.clock.end_try();
         pump.body.stop_recording();
         let progress = pump.suspend();
@@ -246,10 +237,13 @@ impl Serving<'_> {
 
     /// A connection, or a stream of one, that is not lying ready; and whether it was used before.
     async fn connect(&mut self, target: &Target, fresh: bool, body: &Body) -> Result<(Lease, bool), Stop> {
+        let pending = target.breakers.take(Bound::Pending).ok_or_else(|| overflow("pending requests"))?;
         // Apart, so that the state of a handshake is no part of every request's.
         let pool = self.pool.clone();
         let connecting = Box::pin(async move { pool.acquire(target, fresh).await });
-        self.wait(body, connecting).await?.map_err(Stop::Upstream)
+        let leased = self.wait(body, connecting).await?.map_err(Stop::Upstream);
+        drop(pending);
+        leased
     }
 
     /// Decides what follows a try without a response header.
@@ -287,6 +281,7 @@ impl Serving<'_> {
             Stop::Upstream(failure) => {
                 match failure.kind {
                     Kind::Connect | Kind::ConnectTimeout => stats.connect_failures.inc(),
+                    Kind::Overflow => {}
                     _ => stats.resets.inc(),
                 }
                 let next = retries.after_failure(&failure, rewinds, reused);
@@ -398,6 +393,11 @@ fn cut(stop: Stop) -> End {
     }
 }
 
+/// A circuit breaker's bound was met.
+fn overflow(what: &str) -> Stop {
+    Stop::Upstream(Failure::new(Kind::Overflow, format!("the circuit breaker allows no more {what}")))
+}
+
 /// When the upstream stopped taking the request before it went away, that says more than how it went away.
 fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
     match (stop, refusal) {
@@ -420,7 +420,7 @@ fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
         }),
         timeout: upstream.connect_timeout,
         max_requests: upstream.max_requests_per_connection,
-        stats: upstream.stats.clone(),
+        breakers: upstream.breakers.clone(),
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::failure::{Failure, Kind};
-use super::h1::{ClientIo as Io, Open};
-use crate::upstream::Stats;
+use super::h1::ClientIo as Io;
+use crate::upstream::Breakers;
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ pub(super) struct Target {
     pub(super) timeout: Duration,
     /// Requests after which a connection is not used again.
     pub(super) max_requests: Option<u32>,
-    /// Where its connections are counted.
-    pub(super) stats: Arc<Stats>,
+    /// How many there may be, and where they are counted.
+    pub(super) breakers: Breakers,
 }
 
 /// The TLS side of a [`Target`].
@@ -63,13 +63,15 @@ impl Target {
 pub(super) struct Dialed {
     pub(super) io: Io,
     pub(super) fd: i32,
-    pub(super) open: Open,
 }
 
 /// Connects.
 pub(super) async fn dial(target: &Target) -> Result<Dialed, Failure> {
     match tokio::time::timeout(target.timeout, open(target)).await {
-        Ok(Ok((io, fd))) => Ok(Dialed { io, fd, open: Open::on(&target.stats) }),
+        Ok(Ok((io, fd))) => {
+            target.breakers.connected();
+            Ok(Dialed { io, fd })
+        }
         Ok(Err(failure)) => Err(failure),
         Err(_) => {
             Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout)))

@@ -25,6 +25,8 @@ pub enum Reason {
     ConnectFailed,
     /// No connection to an endpoint in time.
     ConnectTimeout,
+    /// A circuit breaker of the upstream refused it.
+    Overflow,
     /// The upstream closed or reset before its response header.
     UpstreamReset,
     /// The upstream's answer is not valid HTTP.
@@ -81,6 +83,7 @@ impl Reason {
             Reason::UpstreamUnhealthy => "upstream_unhealthy",
             Reason::ConnectFailed => "connect_failed",
             Reason::ConnectTimeout => "connect_timeout",
+            Reason::Overflow => "overflow",
             Reason::UpstreamReset => "upstream_reset",
             Reason::UpstreamProtocol => "upstream_protocol_error",
             Reason::Timeout => "timeout",
@@ -113,6 +116,7 @@ impl Reason {
             Reason::NoCluster => "NC",
             Reason::UpstreamUnhealthy => "UH",
             Reason::ConnectFailed | Reason::ConnectTimeout => "UF",
+            Reason::Overflow => "UO",
             Reason::UpstreamReset | Reason::UpstreamTruncated => "UC",
             Reason::UpstreamProtocol => "UPE",
             Reason::Timeout | Reason::PerTryTimeout => "UT",
@@ -166,6 +170,10 @@ impl Reason {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
             ),
+            Reason::Overflow => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+            ),
             Reason::UpstreamReset | Reason::UpstreamTruncated => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
@@ -207,6 +215,9 @@ pub const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Ok(status) => status,
     Err(_) => StatusCode::BAD_REQUEST,
 };
+
+/// Tells a client that it should not come again at once.
+const X_ENVOY_OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 
 /// An answer of the gateway's own.
 #[derive(Debug, Clone)]
@@ -261,7 +272,10 @@ impl LocalReply {
             reason,
             status,
             body: Bytes::from_static(text.as_bytes()),
-            headers: Vec::new(),
+            headers: match reason {
+                Reason::Overflow => vec![(X_ENVOY_OVERLOADED, HeaderValue::from_static("true"))],
+                _ => Vec::new(),
+            },
             detail: None,
             flag: reason.flag(),
         }

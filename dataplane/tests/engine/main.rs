@@ -10,6 +10,7 @@
 )]
 
 mod bodies;
+mod breakers;
 mod browsers;
 mod connections;
 mod forwarding;

@@ -55,7 +55,8 @@ pub use ssl::{
     UpstreamSslConfig,
 };
 pub use upstream::{
-    ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Random, RoundRobin,
-    StaticHost, StaticUpstream, Upstream, UpstreamGroup, UpstreamType,
+    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
+    LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,
+    UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};
