@@ -114,6 +114,7 @@ fn certificates_come_and_go_with_their_facts() {
         server_names: Vec::new(),
         tls: Some(tls),
         route_config: "r".into(),
+        policies: Vec::new(),
     };
     let listener = ir::Listener {
         name: "l".into(),

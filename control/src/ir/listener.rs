@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{DownstreamTls, Origin};
+use super::{DownstreamTls, Origin, Policy};
 
 /// One address and port of one proxy. It has at least one filter chain, else it is not bound and not here.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,4 +33,6 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// The route configuration that its requests are routed by.
     pub route_config: Arc<str>,
+    /// For every request that comes this way, in execution order.
+    pub policies: Vec<Policy>,
 }

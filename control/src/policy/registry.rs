@@ -1,4 +1,4 @@
-//! The policies. Within a stage the order here is the order of execution.
+//! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
     Policy, attempt_count, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, stream_limits,

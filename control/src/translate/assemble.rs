@@ -106,6 +106,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         server_names: Vec::new(),
         tls: None,
         route_config: route_config(gateway, None),
+        policies: gateway.policies.clone(),
     }
 }
 
@@ -166,6 +167,7 @@ impl Chains {
                 server_names: if names.all { Vec::new() } else { names.names.iter().cloned().collect() },
                 tls: Some(DownstreamTls::clone(tls)),
                 route_config: route_config(gateway, Some(tls)),
+                policies: gateway.policies.clone(),
             })
             .collect();
         chains.sort_by(|a, b| a.name.cmp(&b.name));

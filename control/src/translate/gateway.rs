@@ -11,6 +11,7 @@ use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
+use crate::{ir, policy};
 
 /// Limit of a direct response's body where the Gateway says nothing.
 const MAX_DIRECT_RESPONSE_BYTES: u32 = 4096;
@@ -34,6 +35,8 @@ pub struct Gateway {
     pub proxies: BTreeSet<Arc<str>>,
     pub max_direct_response_bytes: u32,
     pub most_specific_headers_win: bool,
+    /// For every request of its listener.
+    pub policies: Vec<ir::Policy>,
     pub selection: Selection,
     /// Stands in its last accepted form.
     pub substituted: bool,
@@ -143,6 +146,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         return None;
     };
     let selection = selection(cx, id, http, notes);
+    let policies = policies(id, http, globals, notes);
     let options = spec.route_options.as_ref();
     let proxies: BTreeSet<Arc<str>> = spec.proxy_names.iter().map(|name| kebab(name).into()).collect();
     let (address, port) = (address?, port?);
@@ -162,9 +166,23 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         most_specific_headers_win: options
             .and_then(|options| options.most_specific_header_mutations_wins)
             .unwrap_or(false),
+        policies,
         selection,
         substituted,
     })
+}
+
+/// What runs for every request of the listener.
+fn policies(
+    id: &ObjectRef,
+    http: &resource::HttpGateway,
+    globals: &Globals,
+    notes: &mut Notes,
+) -> Vec<ir::Policy> {
+    let none = resource::HttpListenerOptions::default();
+    let options = http.options.as_ref().unwrap_or(&none);
+    let path = "spec.httpGateway.options".into();
+    policy::of_listener(&policy::Layer { options, owner: id, path }, globals, notes)
 }
 
 /// Expressions win over the selector, which wins over the list. None of them means all.
@@ -213,19 +231,23 @@ fn selection(cx: &mut Cx<'_>, id: &ObjectRef, http: &resource::HttpGateway, note
 
 /// What an installation without any Gateway has: 8080 plain and 8443 with TLS.
 fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
-    let make = |name: &str, port: u16, ssl: bool| Gateway {
-        id: ObjectRef::new(Kind::Gateway, Arc::clone(&snapshot.own_namespace), name),
-        listener: format!("listener-::-{port}").into(),
-        address: Ipv6Addr::UNSPECIFIED.into(),
-        port,
-        ssl,
-        isolate: globals.isolate,
-        proxy_protocol: false,
-        proxies: [DEFAULT_PROXY.into()].into(),
-        max_direct_response_bytes: MAX_DIRECT_RESPONSE_BYTES,
-        most_specific_headers_win: false,
-        selection: Selection::All,
-        substituted: false,
+    let make = |name: &str, port: u16, ssl: bool| {
+        let id = ObjectRef::new(Kind::Gateway, Arc::clone(&snapshot.own_namespace), name);
+        Gateway {
+            listener: format!("listener-::-{port}").into(),
+            address: Ipv6Addr::UNSPECIFIED.into(),
+            port,
+            ssl,
+            isolate: globals.isolate,
+            proxy_protocol: false,
+            proxies: [DEFAULT_PROXY.into()].into(),
+            max_direct_response_bytes: MAX_DIRECT_RESPONSE_BYTES,
+            most_specific_headers_win: false,
+            policies: policies(&id, &resource::HttpGateway::default(), globals, &mut Notes::default()),
+            id,
+            selection: Selection::All,
+            substituted: false,
+        }
     };
     vec![make("gateway-proxy", 8080, false), make("gateway-proxy-ssl", 8443, true)]
 }

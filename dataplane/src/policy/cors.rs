@@ -16,7 +16,7 @@ use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::routing::ValueMatcher;
 
-use super::{LocalReply, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
+use super::{Answer, LocalReply, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 
 pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Cors";
 
@@ -57,12 +57,13 @@ impl Policy for Cors {
         })
     }
 
-    fn response(&self, cx: &mut ResponseCx<'_>) {
-        let Some(Allowed(origin)) = cx.slots.get() else { return };
+    fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
+        let Some(Allowed(origin)) = cx.slots.get() else { return Answer::Continue };
         cx.headers.insert(&ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         for (name, value) in &self.actual {
             cx.headers.insert(name, value.clone());
         }
+        Answer::Continue
     }
 }
 
@@ -78,10 +79,11 @@ impl Cors {
 struct Fixed(Fields);
 
 impl Policy for Fixed {
-    fn response(&self, cx: &mut ResponseCx<'_>) {
+    fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
         for (name, value) in &self.0 {
             cx.headers.insert(name, value.clone());
         }
+        Answer::Continue
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
@@ -21,15 +22,16 @@ use super::failure::{Failure, Kind};
 use super::forward::{self, Outgoing, Sealed};
 use super::h1::is_bodyless;
 use super::phases::{End, Serving};
+use super::policies::Payload;
 use super::pool::Lease;
-use super::pump::{Pump, Stop};
+use super::pump::{Progress, Pump, Stop};
 use super::reply::{LocalReply, Reason};
 use super::retry::{Next, Retries};
 use super::span::{Client, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
-use crate::policy::Plan;
 use crate::policy::attempt_count::X_ENVOY_ATTEMPT_COUNT;
+use crate::policy::{Filters, Plan};
 use crate::runtime::Route;
 use crate::upstream::{Bound, Endpoint, Picked, Stats, Upstream};
 
@@ -49,11 +51,14 @@ impl Serving<'_> {
     pub(super) async fn forward(
         &mut self,
         head: &Head,
+        mut body: Body,
         route: &Route,
         plan: &Plan,
         upstream: &Arc<Upstream>,
     ) -> Result<(), End> {
-        let mut body = Body::new(head.body, plan.retry.is_some());
+        if plan.retry.is_some() {
+            body.start_recording();
+        }
         self.exchange.clock.limit_total(plan.total_timeout);
         self.exchange.tells_attempts = plan.attempt_count.response;
         if let Some(idle) = plan.stream_limits.idle {
@@ -62,7 +67,7 @@ impl Serving<'_> {
         if let Some(life) = plan.stream_limits.life(&head.headers) {
             self.exchange.clock.limit_life(life);
         }
-        if !head.body {
+        if body.is_complete() {
             self.exchange.clock.request_complete();
         }
         if !upstream.is_ready() {
@@ -96,7 +101,7 @@ impl Serving<'_> {
 
     /// Tells a client that waits for it to send its body, once there is a connection to send it on. The gateway does it
     /// for every upstream, as Envoy does.
-    fn invite(&mut self, head: &Head) {
+    pub(super) fn invite(&mut self, head: &Head) {
         let expects = head
             .headers
             .get(http::header::EXPECT)
@@ -220,11 +225,13 @@ impl Serving<'_> {
         }
         self.exchange.upstream_time = Some(waited);
         self.exchange.status = response.status;
-        let follows = self.respond(head, response, &mut session)?;
+        let (follows, progress) = self.respond(head, response, &mut session, body, progress).await?;
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
         let ended = match follows {
             Follows::Tunnel => pump.tunnel().await,
             Follows::Body => pump.until_end(false).await,
+            Follows::Filtered(mut filters) => pump.until_end_through(&mut filters).await,
+            Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
             Follows::Nothing => pump.until_end(true).await,
         };
         let clean = pump.is_clean();
@@ -306,7 +313,14 @@ impl Serving<'_> {
     }
 
     /// Sends the answer's header to the client; says what follows it.
-    fn respond(&mut self, head: &Head, mut parts: Parts, session: &mut Session) -> Result<Follows, End> {
+    async fn respond(
+        &mut self,
+        head: &Head,
+        mut parts: Parts,
+        session: &mut Session,
+        body: &mut Body,
+        upload: Progress,
+    ) -> Result<(Follows, Progress), End> {
         let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         let agreed = parts.version == Version::HTTP_11 && forward::is_agreed(head, &parts.headers);
         if tunnel && !(head.upgrade && agreed) {
@@ -318,20 +332,32 @@ impl Serving<'_> {
         let trailers = session.is_http2() && head.version == Version::HTTP_2;
         forward::sanitize_response(&mut parts, waited, trailers);
         self.tell_attempts(&mut parts.headers);
-        self.policies_on_response(head, &mut parts);
         let is_head = head.method == http::Method::HEAD;
-        // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
-        let end = !tunnel && (is_bodyless(parts.status, is_head) || session.body_is_done());
+        let nothing = tunnel || is_bodyless(parts.status, is_head);
+        let (payload, upload) = match self.exchange.policies.1 {
+            0 if nothing || session.body_is_done() => (Payload::Nothing, upload),
+            0 => (Payload::Streamed(Filters::default()), upload),
+            // Apart, so that it is no part of every request's state.
+            _ => Box::pin(self.response_policies(head, &mut parts, session, body, upload, nothing)).await?,
+        };
+        forward::sign(&mut parts.headers);
+        self.exchange.status = parts.status;
+        let follows = match payload {
+            _ if tunnel => Follows::Tunnel,
+            // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
+            Payload::Nothing => Follows::Nothing,
+            Payload::Streamed(filters) if filters.is_empty() => Follows::Body,
+            Payload::Streamed(filters) => Follows::Filtered(filters),
+            Payload::Whole(whole, None) if whole.is_empty() => Follows::Nothing,
+            Payload::Whole(whole, trailers) => Follows::Whole(whole, trailers),
+        };
+        let end = matches!(follows, Follows::Nothing);
         forward::frame_response(&mut parts, head.version, is_head, end);
         if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
             self.down.close_after();
         }
         self.down.respond(parts, end)?;
-        Ok(match (tunnel, end) {
-            (true, _) => Follows::Tunnel,
-            (false, true) => Follows::Nothing,
-            (false, false) => Follows::Body,
-        })
+        Ok((follows, upload))
     }
 
     /// Says in an answer's fields how many tries there were, where the virtual host wants it.
@@ -342,7 +368,11 @@ impl Serving<'_> {
     }
 
     /// Waits for `future`, as long as the client stays and the limits allow.
-    async fn wait<F: Future>(&mut self, body: &Body, mut future: Pin<Box<F>>) -> Result<F::Output, Stop> {
+    pub(super) async fn wait<F: Future + ?Sized>(
+        &mut self,
+        body: &Body,
+        mut future: Pin<Box<F>>,
+    ) -> Result<F::Output, Stop> {
         let complete = body.is_complete();
         let (down, clock) = (&mut *self.down, &mut self.exchange.clock);
         std::future::poll_fn(move |cx| {
@@ -362,6 +392,8 @@ impl Serving<'_> {
 enum Follows {
     Tunnel,
     Body,
+    Filtered(Filters),
+    Whole(Bytes, Option<HeaderMap>),
     Nothing,
 }
 
@@ -386,6 +418,7 @@ fn cut(stop: Stop) -> End {
     match stop {
         Stop::Client(Gone::Left(detail)) => End::Cut(Reason::ClientGone, Some(detail)),
         Stop::Client(Gone::Malformed(detail)) => End::Cut(Reason::BadRequest, Some(detail)),
+        Stop::Client(Gone::Refused(reply)) => End::Cut(reply.reason, reply.detail),
         Stop::Expired(Expired::Idle) => End::Cut(Reason::IdleTimeout, None),
         Stop::Expired(Expired::Life) => End::Cut(Reason::StreamDuration, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),

@@ -63,6 +63,10 @@ pub enum Reason {
     DirectResponse,
     /// Too much is going on.
     Overload,
+    /// The request's body is longer than a policy may keep.
+    BodyTooLarge,
+    /// The answer's body is longer than a policy may keep.
+    ResponseTooLarge,
     /// A policy answered; the word is its own.
     Policy(&'static str),
     /// The client went away; nobody is left to answer.
@@ -102,6 +106,8 @@ impl Reason {
             Reason::Redirect => "redirect",
             Reason::DirectResponse => "direct_response",
             Reason::Overload => "overload",
+            Reason::BodyTooLarge => "body_too_large",
+            Reason::ResponseTooLarge => "response_too_large",
             Reason::Policy(word) => word,
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
@@ -136,6 +142,8 @@ impl Reason {
             | Reason::Redirect
             | Reason::DirectResponse
             | Reason::Policy(_)
+            | Reason::BodyTooLarge
+            | Reason::ResponseTooLarge
             | Reason::Internal => "-",
         }
     }
@@ -202,6 +210,8 @@ impl Reason {
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),
             Reason::Overload => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Reason::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
+            Reason::ResponseTooLarge => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
             Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
@@ -261,6 +271,13 @@ impl From<crate::policy::LocalReply> for LocalReply {
         own.headers = reply.headers;
         own.flag = reply.flag;
         own
+    }
+}
+
+impl From<crate::policy::BodyError> for LocalReply {
+    fn from(error: crate::policy::BodyError) -> Self {
+        let text = error.status.canonical_reason().unwrap_or_default();
+        LocalReply::new(Reason::Policy(error.reason)).status(error.status).body(text).detail(error.detail)
     }
 }
 

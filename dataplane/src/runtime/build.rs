@@ -34,7 +34,21 @@ pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rej
     let before = prev.map(|prev| &prev.held);
     held.settle(Kind::VirtualHost, before, |name, digest| runs(&virtual_hosts, name, digest));
     held.settle(Kind::Split, before, |name, digest| runs(&splits, name, digest));
-    let runtime = Runtime { held, unsettled, listeners, route_configs, virtual_hosts, upstreams, splits };
+    let chains = listeners.iter().flat_map(|listener| listener.chains());
+    let listener_policies = chains
+        .filter(|chain| !chain.policies.is_empty())
+        .map(|chain| (Arc::clone(&chain.route_config), chain.policies.clone()))
+        .collect();
+    let runtime = Runtime {
+        held,
+        unsettled,
+        listeners,
+        route_configs,
+        listener_policies,
+        virtual_hosts,
+        upstreams,
+        splits,
+    };
     (Arc::new(runtime), rejections)
 }
 

@@ -10,6 +10,7 @@ use portcullis_shared::table::{self, Origin, ServerName};
 use portcullis_shared::version::Digest;
 
 use crate::held::Held;
+use crate::policy::{self, PlanBuilder};
 use crate::tls::server;
 
 /// An address to bind and what serves its connections.
@@ -42,6 +43,8 @@ pub struct Chain {
     pub name: Arc<str>,
     /// The route configuration that its requests are looked up in.
     pub route_config: Arc<str>,
+    /// For every request that comes this way.
+    pub policies: policy::Chain,
     /// Ready for the handshake; none = plain text.
     pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
@@ -135,7 +138,7 @@ impl Listener {
     }
 
     /// All chains that can serve; one with several names comes once for each.
-    fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+    pub(super) fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
         self.exact.values().chain(self.suffix.values()).chain(&self.any).flatten()
     }
 }
@@ -173,6 +176,7 @@ impl Chain {
         Ok(Arc::new(Self {
             name: Arc::clone(&config.name),
             route_config: Arc::clone(&config.route_config),
+            policies: PlanBuilder::decode(&config.policies)?.plan().policies,
             tls,
             handshake_timeout: config.tls.as_ref().and_then(|tls| tls.handshake_timeout),
             config: config.clone(),

@@ -70,6 +70,7 @@ fn tls_chain(certificate: &str, names: &[&str]) -> proto::FilterChain {
         server_names: names.iter().map(|name| (*name).into()).collect(),
         tls: Some(proto::DownstreamTls { certificate: certificate.into(), ..Default::default() }),
         route_config: "rc".into(),
+        ..Default::default()
     }
 }
 

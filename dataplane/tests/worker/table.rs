@@ -68,6 +68,7 @@ fn chain(name: &str, tls: Option<wire::DownstreamTls>, server_names: &[&str]) ->
         server_names: server_names.iter().map(|name| (*name).to_owned()).collect(),
         tls,
         route_config: "main".into(),
+        ..Default::default()
     }
 }
 

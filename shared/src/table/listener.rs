@@ -3,10 +3,12 @@
 use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use portcullis_proto::table::v1 as wire;
+use prost_types::Any;
 
 use super::{
     Origin,
     field::{alpn, each, millis, port, required, texts},
+    route::policies,
 };
 use crate::Invalid;
 
@@ -38,6 +40,8 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// The virtual hosts with this name in `route_configs` are served.
     pub route_config: Arc<str>,
+    /// For every request that comes this way.
+    pub policies: Vec<Any>,
 }
 
 /// A server name of a filter chain, lower case.
@@ -182,6 +186,7 @@ impl TryFrom<wire::FilterChain> for FilterChain {
                 .collect::<Result<_, _>>()?,
             tls: wire.tls.map(DownstreamTls::try_from).transpose().map_err(|e| e.under("tls"))?,
             route_config: required("route_config", wire.route_config)?,
+            policies: policies(wire.policies)?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use portcullis_proto::table::v1 as wire;
 
-use super::{millis, origin, strings, tls_version};
+use super::{millis, origin, policies, strings, tls_version};
 use crate::ir::{DownstreamTls, Listener, OcspPolicy};
 
 /// A listener with its filter chains.
@@ -21,6 +21,7 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                 server_names: strings(&chain.server_names),
                 tls: chain.tls.as_ref().map(tls),
                 route_config: chain.route_config.to_string(),
+                policies: policies(&chain.policies),
             })
             .collect(),
     }

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use portcullis_proto::policy::v1 as wire;
 use portcullis_shared::routing::pattern;
 
-use super::{ActionKind, Found, Levels, Policy, Stage};
+use super::{ActionKind, Found, Levels, Policy};
 use crate::ir;
 use crate::resource::{CorsPolicy, MergeStrategy};
 use crate::translate::Notes;
@@ -19,10 +19,6 @@ pub struct Cors;
 impl Policy for Cors {
     fn option(&self) -> &'static str {
         "cors"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Cors
     }
 
     fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy> {

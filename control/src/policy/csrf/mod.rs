@@ -4,7 +4,7 @@ use portcullis_proto::policy::v1 as wire;
 use portcullis_shared::routing::pattern;
 use wire::text_match::How;
 
-use super::{Found, Levels, Policy, Stage};
+use super::{Found, Levels, Policy};
 use crate::ir;
 use crate::resource::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
 use crate::translate::Notes;
@@ -15,10 +15,6 @@ pub struct Csrf;
 impl Policy for Csrf {
     fn option(&self) -> &'static str {
         "csrf"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::OutAuth
     }
 
     fn on_destinations(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use portcullis_proto::policy::v1 as wire;
 
-use super::{ActionKind, Fit, Found, Levels, Policy, Stage};
+use super::{ActionKind, Fit, Found, Levels, Policy};
 use crate::ir;
 use crate::resource::{GoDuration, RouteFaults};
 use crate::translate::Notes;
@@ -15,10 +15,6 @@ pub struct Faults;
 impl Policy for Faults {
     fn option(&self) -> &'static str {
         "faults"
-    }
-
-    fn stage(&self) -> Stage {
-        Stage::Fault
     }
 
     fn fit(&self, action: ActionKind) -> Fit {

@@ -10,6 +10,7 @@ fn chain(server_names: &[&str]) -> wire::FilterChain {
         server_names: server_names.iter().map(ToString::to_string).collect(),
         tls: Some(tls()),
         route_config: "routes".into(),
+        ..Default::default()
     }
 }
 
