@@ -5,10 +5,14 @@
 //! in the registry, the same two on the data plane, and its place in `shared::policy::ORDER`.
 
 mod attempt_count;
+mod buffer;
 mod cors;
 mod csrf;
 mod faults;
+mod grpc_web;
+mod gzip;
 mod headers;
+mod health_check;
 mod host_rewrite;
 mod levels;
 mod path_rewrite;

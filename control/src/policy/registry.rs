@@ -1,13 +1,17 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, attempt_count, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, stream_limits,
-    timeout,
+    Policy, attempt_count, buffer, cors, csrf, faults, grpc_web, gzip, headers, health_check, host_rewrite,
+    path_rewrite, retries, stream_limits, timeout,
 };
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
+    &gzip::Gzip,
     &faults::Faults,
+    &grpc_web::GrpcWeb,
+    &health_check::HealthCheck,
+    &buffer::Buffer,
     &cors::Cors,
     &csrf::Csrf,
     &timeout::Timeout,

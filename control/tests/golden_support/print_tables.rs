@@ -85,7 +85,13 @@ fn listener(it: &wire::Listener) -> Value {
                 "ocspPolicy": tls.ocsp_policy,
             })
         });
-        json!({ "name": chain.name, "serverNames": chain.server_names, "routeConfig": chain.route_config, "tls": tls })
+        json!({
+            "name": chain.name,
+            "serverNames": chain.server_names,
+            "routeConfig": chain.route_config,
+            "tls": tls,
+            "policies": chain.policies.iter().map(any).collect::<Vec<_>>(),
+        })
     });
     clean(json!({
         "origin": origin(it.origin.as_ref()),
@@ -228,6 +234,11 @@ fn any(it: &prost_types::Any) -> Value {
     }
     let text = show::<policy::Answer>(it)
         .or_else(|| show::<policy::AttemptCount>(it))
+        .or_else(|| show::<policy::Buffer>(it))
+        .or_else(|| show::<policy::BufferPerRoute>(it))
+        .or_else(|| show::<policy::Compression>(it))
+        .or_else(|| show::<policy::GrpcWeb>(it))
+        .or_else(|| show::<policy::HealthCheck>(it))
         .or_else(|| show::<policy::StreamLimits>(it))
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))

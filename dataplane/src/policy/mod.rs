@@ -7,7 +7,9 @@
 
 mod answer;
 pub mod attempt_count;
+mod buffer;
 mod chain;
+mod compression;
 mod cors;
 pub mod csrf;
 mod cx;
@@ -15,7 +17,9 @@ mod facts;
 mod fault;
 mod filter;
 mod flags;
+mod grpc_web;
 mod headers;
+mod health_check;
 pub mod host_rewrite;
 pub mod path_rewrite;
 mod plan;

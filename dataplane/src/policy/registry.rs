@@ -1,11 +1,14 @@
 //! Every policy that this worker understands. A type that is not here rejects its route: nothing is skipped.
 
+use std::sync::{Arc, LazyLock};
+
+use http::HeaderMap;
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
 use super::{
-    PlanBuilder, answer, attempt_count, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry,
-    stream_limits, timeout,
+    Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, fault, grpc_web, headers,
+    health_check, host_rewrite, path_rewrite, retry, stream_limits, timeout,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -15,10 +18,15 @@ type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
 const POLICIES: &[(&str, Install)] = &[
     (answer::TYPE_URL, answer::install),
     (attempt_count::TYPE_URL, attempt_count::install),
+    (buffer::TYPE_URL, buffer::install),
+    (buffer::PER_ROUTE_TYPE_URL, buffer::install_per_route),
+    (compression::TYPE_URL, compression::install),
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
     (fault::TYPE_URL, fault::install),
+    (grpc_web::TYPE_URL, grpc_web::install),
     (headers::TYPE_URL, headers::install),
+    (health_check::TYPE_URL, health_check::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
     (retry::TYPE_URL, retry::install),
@@ -40,6 +48,23 @@ pub(super) fn install(any: &Any, builder: &mut PlanBuilder) -> Result<(), Invali
         return Err(Invalid::new("type_url", format!("unknown policy \"{}\"", any.type_url)));
     };
     install(&any.value, builder)
+}
+
+/// What runs on every listener that does not say otherwise.
+static DEFAULT: LazyLock<Chain> = LazyLock::new(|| {
+    let mut builder = PlanBuilder::default();
+    builder.push(grpc_web::TYPE_URL, Arc::new(grpc_web::GrpcWeb { enabled: true }));
+    builder.plan().policies
+});
+
+/// The policies of a listener that has none of its own, if they concern a request with these fields.
+pub fn default_for(headers: &HeaderMap) -> Option<&'static Chain> {
+    grpc_web::concerns(headers).then_some(&*DEFAULT)
+}
+
+/// The policies of a listener with those that every listener has.
+pub(crate) fn with_default(own: &Chain) -> Chain {
+    own.on(&DEFAULT)
 }
 
 /// The bytes of an Any as the message `M`.
@@ -66,10 +91,15 @@ mod tests {
         let wanted = [
             proto::Answer::type_url(),
             proto::AttemptCount::type_url(),
+            proto::Buffer::type_url(),
+            proto::BufferPerRoute::type_url(),
+            proto::Compression::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
             proto::Fault::type_url(),
+            proto::GrpcWeb::type_url(),
             proto::Headers::type_url(),
+            proto::HealthCheck::type_url(),
             proto::HostRewrite::type_url(),
             proto::PathRewrite::type_url(),
             proto::Retry::type_url(),

@@ -140,7 +140,9 @@ impl Serving<'_> {
     async fn act(&mut self, head: &mut Head) -> Result<(), End> {
         // Its own reference, so that what is picked from it does not hold the exchange.
         let runtime = self.exchange.runtime.clone();
-        let listener = runtime.listener_policies(&self.exchange.info.route_config);
+        let listener = runtime
+            .listener_policies(&self.exchange.info.route_config)
+            .or_else(|| policy::registry::default_for(&head.headers));
         let mut body = Body::new(head.body);
         let mut route = match self.route(head) {
             Ok(route) => route,

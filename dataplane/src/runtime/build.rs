@@ -37,7 +37,7 @@ pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rej
     let chains = listeners.iter().flat_map(|listener| listener.chains());
     let listener_policies = chains
         .filter(|chain| !chain.policies.is_empty())
-        .map(|chain| (Arc::clone(&chain.route_config), chain.policies.clone()))
+        .map(|chain| (Arc::clone(&chain.route_config), policy::registry::with_default(&chain.policies)))
         .collect();
     let runtime = Runtime {
         held,

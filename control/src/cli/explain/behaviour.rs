@@ -13,6 +13,7 @@ const SHOWN: &[Show] = &[
     |any| shown(any, fault),
     |any| shown(any, cors),
     |any| shown(any, csrf),
+    |any| shown(any, buffer),
     |any| shown(any, stream_limits),
     |any| shown(any, attempt_count),
 ];
@@ -55,6 +56,13 @@ fn csrf(csrf: policy::Csrf) -> String {
     let besides =
         if origins.is_empty() { String::new() } else { format!(", also from {}", origins.join(", ")) };
     format!("csrf: {part}{besides}")
+}
+
+fn buffer(buffer: policy::BufferPerRoute) -> String {
+    match buffer.disabled {
+        true => "not buffered".to_owned(),
+        false => format!("buffered up to {} bytes, if its listener buffers", buffer.max_request_bytes),
+    }
 }
 
 fn stream_limits(limits: policy::StreamLimits) -> String {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::csrf::CsrfPolicy;
+use super::listener_policies::{Buffer, GrpcWeb, Gzip, HealthCheck};
 use super::reference::Ref;
 use super::selector::Expression;
 
@@ -59,6 +61,16 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// Requests go on when they are complete.
+    pub buffer: Option<Buffer>,
+    /// CSRF protection of virtual hosts that have none of their own.
+    pub csrf: Option<CsrfPolicy>,
+    /// Answers are compressed.
+    pub gzip: Option<Gzip>,
+    /// gRPC-web.
+    pub grpc_web: Option<GrpcWeb>,
+    /// The gateway answers for itself on one path.
+    pub health_check: Option<HealthCheck>,
 }
 
 /// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.

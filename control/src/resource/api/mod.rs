@@ -12,6 +12,7 @@ mod csrf;
 mod faults;
 mod gateway;
 mod headers;
+mod listener_policies;
 mod option_objects;
 mod options;
 mod reference;
@@ -34,6 +35,9 @@ pub use gateway::{
 };
 pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
+pub use listener_policies::{
+    Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, HealthCheck,
+};
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{
     DelegateOptionsRefs, MaxStreamDuration, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,

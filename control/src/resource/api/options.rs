@@ -6,6 +6,7 @@ use super::cors::{CorsPolicy, CorsPolicyMergeSettings};
 use super::csrf::CsrfPolicy;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
+use super::listener_policies::BufferPerRoute;
 use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
@@ -29,6 +30,8 @@ pub struct VirtualHostOptions {
     pub cors_policy_merge_settings: Option<CorsPolicyMergeSettings>,
     /// CSRF protection of routes that have none of their own.
     pub csrf: Option<CsrfPolicy>,
+    /// How requests are buffered, where the listener has a `buffer`.
+    pub buffer_per_route: Option<BufferPerRoute>,
 }
 
 /// `options` of a route.
@@ -63,6 +66,8 @@ pub struct RouteOptions {
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
+    /// How requests are buffered, where the listener has a `buffer`.
+    pub buffer_per_route: Option<BufferPerRoute>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
 }
@@ -87,6 +92,8 @@ pub struct WeightedDestinationOptions {
     pub header_manipulation: Option<HeaderManipulation>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
+    /// How requests are buffered, where the listener has a `buffer`.
+    pub buffer_per_route: Option<BufferPerRoute>,
 }
 
 /// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and

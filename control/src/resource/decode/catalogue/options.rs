@@ -9,7 +9,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "VirtualHostOptions",
         later: &[
             warn("stats"),
-            reject("bufferPerRoute"),
             reject("stagedTransformations"),
             reject("transformations"),
             reject("ratelimit"),
@@ -46,7 +45,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("lbHash"),
             warn("tracing"),
             warn("envoyMetadata"),
-            reject("bufferPerRoute"),
             reject("stagedTransformations"),
             reject("transformations"),
             reject("ratelimit"),
@@ -81,7 +79,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "WeightedDestinationOptions",
         later: &[
-            reject("bufferPerRoute"),
             reject("stagedTransformations"),
             reject("transformations"),
             reject("extauth"),
@@ -96,6 +93,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         deeper: &[("key", "header"), ("value", "header"), ("name", "header")],
         ..PLAIN
     },
+    Entry { name: "BufferPerRoute", oneofs: &[&["disabled", "buffer"]], ..PLAIN },
     Entry { name: "StringMatcher", oneofs: &[&["exact", "prefix", "suffix", "safeRegex"]], ..PLAIN },
     Entry { name: "VirtualHostOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
     Entry { name: "RouteOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
