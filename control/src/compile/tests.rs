@@ -114,6 +114,7 @@ fn certificates_come_and_go_with_their_facts() {
         server_names: Vec::new(),
         tls: Some(tls),
         route_config: "r".into(),
+        http: Default::default(),
         policies: Vec::new(),
     };
     let listener = ir::Listener {
@@ -123,6 +124,7 @@ fn certificates_come_and_go_with_their_facts() {
         port: 1,
         proxy_protocol: false,
         chains: vec![chain],
+        connection_logs: Vec::new(),
     };
     let proxy = Proxy { listeners: vec![Arc::new(listener)], hosts: Vec::new() };
     let ir = Ir { proxies: [("p".into(), proxy)].into(), ..Ir::default() };

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{DownstreamTls, Origin, Policy};
 
 /// One address and port of one proxy. It has at least one filter chain, else it is not bound and not here.
@@ -20,6 +22,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// In order of name; no two match the same server name.
     pub chains: Vec<FilterChain>,
+    /// What is written about each connection, encoded: there is nothing to resolve in it.
+    pub connection_logs: Vec<Bytes>,
 }
 
 /// What serves the connections whose server name fits.
@@ -33,6 +37,8 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// The route configuration that its requests are routed by.
     pub route_config: Arc<str>,
+    /// How HTTP is spoken, encoded; empty = the defaults.
+    pub http: Bytes,
     /// For every request that comes this way, in execution order.
     pub policies: Vec<Policy>,
 }

@@ -15,6 +15,7 @@ mod headers;
 mod health_check;
 mod host_rewrite;
 mod levels;
+pub mod listener;
 mod path_rewrite;
 mod regex;
 mod registry;

@@ -38,6 +38,7 @@ pub fn proxies(
             port: gateway.port,
             proxy_protocol: gateway.proxy_protocol,
             chains,
+            connection_logs: gateway.settings.connection_logs.clone(),
         });
         for proxy in &gateway.proxies {
             proxies.entry(Arc::clone(proxy)).or_default().listeners.push(Arc::clone(&listener));
@@ -106,6 +107,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         server_names: Vec::new(),
         tls: None,
         route_config: route_config(gateway, None),
+        http: gateway.settings.http.clone(),
         policies: gateway.policies.clone(),
     }
 }
@@ -167,6 +169,7 @@ impl Chains {
                 server_names: if names.all { Vec::new() } else { names.names.iter().cloned().collect() },
                 tls: Some(DownstreamTls::clone(tls)),
                 route_config: route_config(gateway, Some(tls)),
+                http: gateway.settings.http.clone(),
                 policies: gateway.policies.clone(),
             })
             .collect();

@@ -90,6 +90,7 @@ fn listener(it: &wire::Listener) -> Value {
             "serverNames": chain.server_names,
             "routeConfig": chain.route_config,
             "tls": tls,
+            "http": chain.http.as_ref().map(|it| format!("{it:?}")),
             "policies": chain.policies.iter().map(any).collect::<Vec<_>>(),
         })
     });
@@ -98,6 +99,7 @@ fn listener(it: &wire::Listener) -> Value {
         "address": it.address,
         "port": it.port,
         "proxyProtocol": it.proxy_protocol,
+        "connectionLogs": it.connection_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
     }))
 }

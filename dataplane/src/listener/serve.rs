@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
-use crate::proxy::{Conn, ConnInfo, Engine, Socket};
-use crate::runtime::Listener;
+use crate::proxy::{Conn, ConnInfo, Connection, Engine, Socket};
+use crate::runtime::{Chain, Listener};
 use crate::telemetry::Metrics;
 
 /// Time for a PROXY header. The balancer sends it at once.
@@ -49,31 +49,43 @@ pub async fn serve(
             }
         }
     }
-    let info = |route_config: &Arc<str>, sni| ConnInfo {
+    let info = |chain: Option<&Chain>, sni| ConnInfo {
         listener: Arc::clone(&listener.name),
-        route_config: Arc::clone(route_config),
+        route_config: chain.map_or_else(|| "".into(), |chain| Arc::clone(&chain.route_config)),
+        http: chain.map(|chain| Arc::clone(&chain.http)).unwrap_or_default(),
+        id: ConnInfo::next_id(),
         client,
         direct,
         local,
         sni,
         tls: None,
     };
+    let started = (Instant::now(), SystemTime::now());
+    let over = |info: &ConnInfo, failure: Option<&str>| {
+        if let Some(logs) = &listener.connection_logs {
+            let (took, started) = (started.0.elapsed(), started.1);
+            engine.log_connection(logs, &Connection { info, started, took, failure });
+        }
+    };
     let conn = if listener.tls {
         // What a handshake takes is not kept for the life of the connection.
         match Box::pin(tls::handshake(Socket::new(tcp, put_back), listener)).await {
-            Ok(accepted) => Conn::tls(accepted.stream, info(&accepted.chain.route_config, accepted.sni)),
+            Ok(accepted) => Conn::tls(accepted.stream, info(Some(&accepted.chain), accepted.sni)),
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
+                over(&info(None, None), Some(&error.to_string()));
                 return metrics.tls_failed(&listener.name, error.reason());
             }
         }
     } else {
         match listener.plain() {
-            Some(chain) => Conn::plain(tcp, put_back, info(&chain.route_config, None)),
+            Some(chain) => Conn::plain(tcp, put_back, info(Some(chain), None)),
             None => return metrics.refused(&listener.name, "no_filter_chain"),
         }
     };
+    let info = conn.info();
     engine.serve(conn, drain).await;
+    over(&info, None);
 }
 
 /// A socket bound to `::` shows IPv4 clients as mapped addresses; people and policies mean the IPv4 address.

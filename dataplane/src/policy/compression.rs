@@ -15,9 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 
-use super::{
-    Answer, BodyError, BodyFilter, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry,
-};
+use super::{Answer, BodyError, BodyFilter, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 
 pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Compression";
 
@@ -256,7 +254,8 @@ mod tests {
             .take(count)
             .collect()
         };
-        let pieces = [Bytes::from_static(b"hello "), noise(100_000), Bytes::from(vec![b'a'; 300_000]), noise(1)];
+        let pieces =
+            [Bytes::from_static(b"hello "), noise(100_000), Bytes::from(vec![b'a'; 300_000]), noise(1)];
         let mut all = Vec::new();
         for piece in &pieces {
             let mut out = Vec::new();

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
 
@@ -17,7 +17,7 @@ use super::forward;
 use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
-use crate::policy::{Chain, Plan};
+use crate::policy::{Chain, Plan, registry};
 use crate::runtime::{Action, Destination, Redirect, Route, Runtime, Target, VirtualHost};
 
 /// How an exchange ends when it does not end with an upstream's whole answer.
@@ -142,7 +142,7 @@ impl Serving<'_> {
         let runtime = self.exchange.runtime.clone();
         let listener = runtime
             .listener_policies(&self.exchange.info.route_config)
-            .or_else(|| policy::registry::default_for(&head.headers));
+            .or_else(|| registry::default_for(&head.headers));
         let mut body = Body::new(head.body);
         let mut route = match self.route(head) {
             Ok(route) => route,
@@ -190,6 +190,12 @@ impl Serving<'_> {
         }
     }
 
+    /// The last fields of an answer, after its policies.
+    pub(super) fn sign(&mut self, headers: &mut HeaderMap) {
+        forward::sign(headers);
+        self.exchange.answered(headers);
+    }
+
     /// Answers; says whether the client has it all.
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
         self.exchange.replied(&reply);
@@ -208,7 +214,7 @@ impl Serving<'_> {
                 self.exchange.status = parts.status;
             }
         }
-        forward::sign(&mut parts.headers);
+        self.sign(&mut parts.headers);
         let version = head.map_or(Version::HTTP_11, |head| head.version);
         let is_head = head.is_some_and(|head| head.method == http::Method::HEAD);
         let end = body.is_empty() || is_head;

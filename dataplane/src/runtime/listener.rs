@@ -9,8 +9,10 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::{self, Origin, ServerName};
 use portcullis_shared::version::Digest;
 
+use super::Http;
 use crate::held::Held;
 use crate::policy::{self, PlanBuilder};
+use crate::proxy::ListenerLogs;
 use crate::tls::server;
 
 /// An address to bind and what serves its connections.
@@ -26,6 +28,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Connections begin with a TLS handshake.
     pub tls: bool,
+    /// What is written about each connection.
+    pub connection_logs: Option<ListenerLogs>,
     exact: HashMap<Arc<str>, Slot>,
     /// Keyed by what follows the star: `.example.com`.
     suffix: HashMap<Arc<str>, Slot>,
@@ -49,6 +53,8 @@ pub struct Chain {
     pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
     pub handshake_timeout: Option<Duration>,
+    /// How HTTP is spoken.
+    pub http: Arc<Http>,
     config: table::FilterChain,
     certificate: Option<Digest>,
 }
@@ -81,7 +87,12 @@ impl Listener {
         if let Some(prev) = prev.filter(|prev| same && prev.config == *config) {
             return (Arc::clone(prev), rejected);
         }
+        let connection_logs = ListenerLogs::open(&config.connection_logs).unwrap_or_else(|error| {
+            rejected.push(Invalid::new("connection_logs", error));
+            None
+        });
         let mut listener = Self {
+            connection_logs,
             name: Arc::clone(&config.name),
             origin: config.origin.clone(),
             address: SocketAddr::new(config.address, config.port),
@@ -173,7 +184,12 @@ impl Chain {
             }
             None => None,
         };
+        let http = match prev.filter(|prev| prev.config.http == config.http) {
+            Some(prev) => Arc::clone(&prev.http),
+            None => Http::build(&config.http).map_err(|e| e.under("http"))?,
+        };
         Ok(Arc::new(Self {
+            http,
             name: Arc::clone(&config.name),
             route_config: Arc::clone(&config.route_config),
             policies: PlanBuilder::decode(&config.policies)?.plan().policies,

@@ -10,6 +10,7 @@ mod build;
 mod destinations;
 mod listener;
 mod names;
+mod protocol;
 mod route_config;
 mod virtual_host;
 
@@ -30,6 +31,7 @@ pub use crate::held::Held;
 pub use destinations::{Destination, Destinations, Split};
 pub use listener::{Chain, Listener};
 pub use portcullis_shared::table::{DirectResponse, Redirect};
+pub use protocol::Http;
 pub use route_config::RouteConfig;
 pub use virtual_host::{Action, Route, Target, VirtualHost};
 

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod access_logs;
 mod bodies;
 mod breakers;
 mod browsers;
@@ -25,6 +26,7 @@ mod telemetry;
 mod timeouts;
 mod tls;
 mod upgrades;
+mod whole;
 mod wire;
 
 pub use gateway::{Gateway, Table};

@@ -6,7 +6,7 @@ use portcullis_proto::table::v1 as wire;
 use prost_types::Any;
 
 use super::{
-    Origin,
+    AccessLog, HttpSettings, Origin,
     field::{alpn, each, millis, port, required, texts},
     route::policies,
 };
@@ -27,6 +27,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Chosen by SNI; either all with TLS, or a single plain one without server names. Empty = nothing is served.
     pub filter_chains: Vec<FilterChain>,
+    /// A line for each connection.
+    pub connection_logs: Vec<AccessLog>,
 }
 
 /// How the connections of some server names are served.
@@ -40,6 +42,8 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// The virtual hosts with this name in `route_configs` are served.
     pub route_config: Arc<str>,
+    /// How HTTP is spoken.
+    pub http: Arc<HttpSettings>,
     /// For every request that comes this way.
     pub policies: Vec<Any>,
 }
@@ -135,6 +139,7 @@ impl TryFrom<wire::Listener> for Listener {
             port: port("port", wire.port)?,
             proxy_protocol: wire.proxy_protocol,
             filter_chains: each("filter_chains", wire.filter_chains)?,
+            connection_logs: each("connection_logs", wire.connection_logs)?,
         };
         chains_are_distinct(&listener.filter_chains)?;
         Ok(listener)
@@ -186,6 +191,13 @@ impl TryFrom<wire::FilterChain> for FilterChain {
                 .collect::<Result<_, _>>()?,
             tls: wire.tls.map(DownstreamTls::try_from).transpose().map_err(|e| e.under("tls"))?,
             route_config: required("route_config", wire.route_config)?,
+            http: Arc::new(
+                wire.http
+                    .map(HttpSettings::try_from)
+                    .transpose()
+                    .map_err(|e| e.under("http"))?
+                    .unwrap_or_default(),
+            ),
             policies: policies(wire.policies)?,
         })
     }

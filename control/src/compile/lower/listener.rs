@@ -21,10 +21,17 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                 server_names: strings(&chain.server_names),
                 tls: chain.tls.as_ref().map(tls),
                 route_config: chain.route_config.to_string(),
+                // Encoded by us, so that it decodes.
+                http: (!chain.http.is_empty()).then(|| decoded(&chain.http)),
                 policies: policies(&chain.policies),
             })
             .collect(),
+        connection_logs: listener.connection_logs.iter().map(|log| decoded(log)).collect(),
     }
+}
+
+fn decoded<M: prost::Message + Default>(bytes: &[u8]) -> M {
+    M::decode(bytes).unwrap_or_default()
 }
 
 fn tls(tls: &DownstreamTls) -> wire::DownstreamTls {

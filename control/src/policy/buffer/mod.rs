@@ -50,11 +50,7 @@ fn message(found: &Found<'_, BufferPerRoute>, notes: &mut Notes) -> Option<wire:
     if let Some(buffer) = &found.value.buffer {
         let max_request_bytes = buffer.max_request_bytes.unwrap_or(0);
         if max_request_bytes == 0 {
-            found.error(
-                notes,
-                ".buffer.maxRequestBytes",
-                "bufferPerRoute: maxRequestBytes must be above 0",
-            );
+            found.error(notes, ".buffer.maxRequestBytes", "bufferPerRoute: maxRequestBytes must be above 0");
         }
         return Some(wire::BufferPerRoute { disabled: false, max_request_bytes });
     }

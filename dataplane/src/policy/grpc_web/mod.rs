@@ -13,9 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 
-use super::{
-    Answer, BodyError, BodyFilter, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry,
-};
+use super::{Answer, BodyError, BodyFilter, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 use crate::proxy::reply::{GRPC_MESSAGE, GRPC_STATUS, grpc_message, grpc_status, is_grpc};
 use text::{Decoding, encode};
 
@@ -177,7 +175,11 @@ mod tests {
             ("application/grpc-webby", None),
             ("application/grpc", None),
         ] {
-            assert_eq!(Form::of(&map(&[("content-type", content_type)]), &CONTENT_TYPE), form, "{content_type}");
+            assert_eq!(
+                Form::of(&map(&[("content-type", content_type)]), &CONTENT_TYPE),
+                form,
+                "{content_type}"
+            );
         }
     }
 

@@ -10,6 +10,7 @@ fn chain(server_names: &[&str]) -> wire::FilterChain {
         server_names: server_names.iter().map(ToString::to_string).collect(),
         tls: Some(tls()),
         route_config: "routes".into(),
+        http: None,
         ..Default::default()
     }
 }
@@ -22,6 +23,7 @@ fn wire() -> wire::Listener {
         port: 8443,
         proxy_protocol: true,
         filter_chains: vec![chain(&["a.example", "*.b.example"]), chain(&[])],
+        connection_logs: Vec::new(),
     }
 }
 
