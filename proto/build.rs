@@ -19,6 +19,8 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/retry.proto",
     "portcullis/policy/v1/stream_limits.proto",
     "portcullis/policy/v1/timeout.proto",
+    "portcullis/policy/v1/tracing.proto",
+    "portcullis/policy/v1/upgrade.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -22,6 +22,8 @@ pub const ORDER: &[&str] = &[
     "/portcullis.policy.v1.Buffer",
     "/portcullis.policy.v1.Csrf",
     // From here on what Envoy's router does.
+    "/portcullis.policy.v1.Upgrade",
+    "/portcullis.policy.v1.Tracing",
     "/portcullis.policy.v1.Timeout",
     "/portcullis.policy.v1.StreamLimits",
     "/portcullis.policy.v1.Retry",

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use super::Policy;
-use crate::resource::{
-    HttpListenerOptions, Level, ObjectRef, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,
-};
+use crate::resource::{Level, ObjectRef, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
 use crate::translate::{Note, Notes};
 
 /// One `options` block and where it stands.
@@ -26,17 +24,6 @@ pub struct Layer<'s, O> {
 impl<'s, O> Layer<'s, O> {
     /// A field of this block.
     pub fn field<T>(&self, field: &str, get: impl Fn(&'s O) -> Option<&'s T>) -> Option<Found<'s, T>> {
-        Some(found(self, field, get(self.options)?, false))
-    }
-}
-
-impl<'s> Layer<'s, HttpListenerOptions> {
-    /// A field of a listener's options.
-    pub fn listener_field<T>(
-        &self,
-        field: &str,
-        get: impl Fn(&'s HttpListenerOptions) -> Option<&'s T>,
-    ) -> Option<Found<'s, T>> {
         Some(found(self, field, get(self.options)?, false))
     }
 }

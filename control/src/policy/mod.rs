@@ -22,6 +22,8 @@ mod registry;
 mod retries;
 mod stream_limits;
 mod timeout;
+mod tracing;
+mod upgrades;
 
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;

@@ -2,7 +2,7 @@
 
 use super::{
     Policy, attempt_count, buffer, cors, csrf, faults, grpc_web, gzip, headers, health_check, host_rewrite,
-    path_rewrite, retries, stream_limits, timeout,
+    path_rewrite, retries, stream_limits, timeout, tracing, upgrades,
 };
 
 /// Every policy.
@@ -14,6 +14,8 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &buffer::Buffer,
     &cors::Cors,
     &csrf::Csrf,
+    &upgrades::Upgrades,
+    &tracing::Tracing,
     &timeout::Timeout,
     &stream_limits::StreamLimits,
     &retries::Retries,

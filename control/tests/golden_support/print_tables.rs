@@ -236,6 +236,8 @@ fn any(it: &prost_types::Any) -> Value {
     }
     let text = show::<policy::Answer>(it)
         .or_else(|| show::<policy::AttemptCount>(it))
+        .or_else(|| show::<policy::Tracing>(it))
+        .or_else(|| show::<policy::Upgrade>(it))
         .or_else(|| show::<policy::Buffer>(it))
         .or_else(|| show::<policy::BufferPerRoute>(it))
         .or_else(|| show::<policy::Compression>(it))

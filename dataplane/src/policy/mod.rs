@@ -31,6 +31,8 @@ pub mod stream_limits;
 pub(crate) mod testing;
 mod text;
 mod timeout;
+pub mod tracing;
+pub mod upgrade;
 
 pub use attempt_count::AttemptCount;
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
@@ -46,6 +48,8 @@ pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
 pub use retry::{Reset, Retry};
 pub use slots::Slots;
 pub use stream_limits::StreamLimits;
+pub use tracing::Tracing;
+pub use upgrade::Upgrade;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};

@@ -6,7 +6,9 @@ use std::time::Duration;
 use portcullis_shared::invalid::Invalid;
 
 use super::chain::{Chain, Step};
-use super::{AttemptCount, HostRewrite, PathRewrite, Policy, Retry, StreamLimits, registry};
+use super::{
+    AttemptCount, HostRewrite, PathRewrite, Policy, Retry, StreamLimits, Tracing, Upgrade, registry,
+};
 
 /// Limit of the whole exchange when no policy says otherwise.
 pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -22,6 +24,10 @@ pub struct Plan {
     pub stream_limits: StreamLimits,
     /// Who is told about tries.
     pub attempt_count: AttemptCount,
+    /// Protocols that requests may change to.
+    pub upgrade: Upgrade,
+    /// How requests show in traces.
+    pub tracing: Option<Arc<Tracing>>,
     /// When a try is repeated.
     pub retry: Option<Arc<Retry>>,
     /// Path towards the upstream.
@@ -37,6 +43,8 @@ impl Default for Plan {
             total_timeout: Some(DEFAULT_TOTAL_TIMEOUT),
             stream_limits: StreamLimits::default(),
             attempt_count: AttemptCount::default(),
+            upgrade: Upgrade::default(),
+            tracing: None,
             retry: None,
             path_rewrite: None,
             host_rewrite: None,
@@ -53,6 +61,8 @@ impl Plan {
             total_timeout: over.total_timeout.unwrap_or(self.total_timeout),
             stream_limits: over.stream_limits.unwrap_or(self.stream_limits),
             attempt_count: over.attempt_count.unwrap_or(self.attempt_count),
+            upgrade: over.upgrade.unwrap_or(self.upgrade),
+            tracing: over.tracing.clone().or_else(|| self.tracing.clone()),
             retry: over.retry.clone().or_else(|| self.retry.clone()),
             path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
@@ -67,6 +77,8 @@ pub struct PlanBuilder {
     total_timeout: Option<Option<Duration>>,
     stream_limits: Option<StreamLimits>,
     attempt_count: Option<AttemptCount>,
+    upgrade: Option<Upgrade>,
+    tracing: Option<Arc<Tracing>>,
     retry: Option<Arc<Retry>>,
     path_rewrite: Option<Arc<PathRewrite>>,
     host_rewrite: Option<Arc<HostRewrite>>,
@@ -92,6 +104,8 @@ impl PlanBuilder {
             && self.total_timeout.is_none()
             && self.stream_limits.is_none()
             && self.attempt_count.is_none()
+            && self.upgrade.is_none()
+            && self.tracing.is_none()
             && self.retry.is_none()
             && self.path_rewrite.is_none()
             && self.host_rewrite.is_none()
@@ -121,6 +135,16 @@ impl PlanBuilder {
     /// Who is told about tries.
     pub fn attempt_count(&mut self, count: AttemptCount) {
         self.attempt_count = Some(count);
+    }
+
+    /// Protocols that requests may change to.
+    pub fn upgrade(&mut self, upgrade: Upgrade) {
+        self.upgrade = Some(upgrade);
+    }
+
+    /// How requests show in traces.
+    pub fn tracing(&mut self, tracing: Tracing) {
+        self.tracing = Some(Arc::new(tracing));
     }
 
     /// When a try is repeated.

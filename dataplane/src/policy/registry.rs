@@ -8,7 +8,7 @@ use prost_types::Any;
 
 use super::{
     Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, fault, grpc_web, headers,
-    health_check, host_rewrite, path_rewrite, retry, stream_limits, timeout,
+    health_check, host_rewrite, path_rewrite, retry, stream_limits, timeout, tracing, upgrade,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -32,6 +32,8 @@ const POLICIES: &[(&str, Install)] = &[
     (retry::TYPE_URL, retry::install),
     (stream_limits::TYPE_URL, stream_limits::install),
     (timeout::TYPE_URL, timeout::install),
+    (tracing::TYPE_URL, tracing::install),
+    (upgrade::TYPE_URL, upgrade::install),
 ];
 
 /// The type URLs that a worker names in its Hello.
@@ -105,6 +107,8 @@ mod tests {
             proto::Retry::type_url(),
             proto::StreamLimits::type_url(),
             proto::Timeout::type_url(),
+            proto::Tracing::type_url(),
+            proto::Upgrade::type_url(),
         ];
         assert_eq!(known, wanted);
         assert!(known.iter().all(|url| portcullis_shared::policy::ORDER.contains(&&**url)));

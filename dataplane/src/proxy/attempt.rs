@@ -147,7 +147,8 @@ impl Serving<'_> {
         if plan.attempt_count.request {
             outgoing.set(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(self.exchange.attempts));
         }
-        if let Some(span) = &span {
+        let propagates = plan.tracing.as_ref().is_none_or(|tracing| !tracing.no_propagation);
+        if let Some(span) = span.as_ref().filter(|_| propagates) {
             trace(span, &mut outgoing);
         }
         if let Some(noted) = &mut self.exchange.noted {

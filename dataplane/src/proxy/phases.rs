@@ -157,6 +157,11 @@ impl Serving<'_> {
         let mut ran: Option<(Chain, usize)> = None;
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
+            if head.upgrade
+                && !strict::upgrades(head).all(|protocol| plan.upgrade.allows(&protocol).unwrap_or(true))
+            {
+                return Err(Reason::UpgradeFailed.into());
+            }
             let known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
             self.exchange.upstream = known.clone();
             if !plan.policies.is_empty() || listener.is_some() {

@@ -49,6 +49,8 @@ pub enum Reason {
     VersionNotSupported,
     /// The request header did not arrive in time.
     HeaderTimeout,
+    /// A change of protocol that is not allowed.
+    UpgradeFailed,
     /// A transfer coding that is not served.
     UnsupportedCoding,
     /// CONNECT on a route that does not allow it.
@@ -99,6 +101,7 @@ impl Reason {
             Reason::TargetTooLong => "target_too_long",
             Reason::VersionNotSupported => "version_not_supported",
             Reason::HeaderTimeout => "header_timeout",
+            Reason::UpgradeFailed => "upgrade_failed",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
             Reason::ConfigRejected => "config_rejected",
@@ -141,6 +144,7 @@ impl Reason {
             | Reason::TlsRequired
             | Reason::Redirect
             | Reason::DirectResponse
+            | Reason::UpgradeFailed
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
@@ -225,6 +229,7 @@ impl Reason {
                 (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported")
             }
             Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request headers timed out"),
+            Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
             Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),

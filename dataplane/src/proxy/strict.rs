@@ -211,6 +211,11 @@ pub(super) fn is_http2_protocol(protocol: &[u8]) -> bool {
     protocol.starts_with(b"h2") || protocol.starts_with(b"http/")
 }
 
+/// The protocols that the client wants to change to, lower case.
+pub(super) fn upgrades(head: &Head) -> impl Iterator<Item = String> {
+    words(&head.headers, &UPGRADE).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase())
+}
+
 /// A protocol change that can be granted: asked for on both fields, and not to HTTP/2, which is simply not taken up.
 fn wants_upgrade(headers: &HeaderMap) -> bool {
     let mut protocols = words(headers, &UPGRADE).peekable();

@@ -138,3 +138,19 @@ async fn a_client_that_has_said_all_still_hears_the_rest() {
     assert_eq!(client.rest().await, b"answer");
     assert_eq!(gateway.line().await["status"], 101);
 }
+
+#[tokio::test]
+async fn a_route_may_refuse_websocket() {
+    let peer = Peer::bind().await;
+    let off = crate::gateway::any(&portcullis_proto::policy::v1::Upgrade { websocket: Some(false) });
+    let gateway = Gateway::start(Table::to(peer.address).with(&[off])).await;
+    let ask = |protocol: &str| {
+        format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n")
+    };
+    let (head, _) = Wire::connect(gateway.address).await.ask(&ask("WebSocket")).await;
+    assert_eq!(status(&head), 403);
+    assert_eq!(gateway.line().await["reason"], "upgrade_failed");
+    // Another protocol is none of its business.
+    let (_client, _upstream, head) = gateway.forwarded(&peer, ask("my-own/1")).await;
+    assert_eq!(header(&head, "upgrade"), Some("my-own/1"));
+}

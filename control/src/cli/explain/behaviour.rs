@@ -14,6 +14,8 @@ const SHOWN: &[Show] = &[
     |any| shown(any, cors),
     |any| shown(any, csrf),
     |any| shown(any, buffer),
+    |any| shown(any, upgrade),
+    |any| shown(any, tracing),
     |any| shown(any, stream_limits),
     |any| shown(any, attempt_count),
 ];
@@ -63,6 +65,17 @@ fn buffer(buffer: policy::BufferPerRoute) -> String {
         true => "not buffered".to_owned(),
         false => format!("buffered up to {} bytes, if its listener buffers", buffer.max_request_bytes),
     }
+}
+
+fn upgrade(upgrade: policy::Upgrade) -> String {
+    let allowed = upgrade.websocket.map(|allowed| if allowed { "allowed" } else { "refused" });
+    allowed.map_or_else(String::new, |allowed| format!("websocket {allowed}"))
+}
+
+fn tracing(tracing: policy::Tracing) -> String {
+    let name = (!tracing.descriptor.is_empty()).then(|| format!("span {}", tracing.descriptor));
+    let kept = tracing.no_propagation.then(|| "context not told to the upstream".to_owned());
+    format!("traces: {}", name.into_iter().chain(kept).collect::<Vec<_>>().join(", "))
 }
 
 fn stream_limits(limits: policy::StreamLimits) -> String {

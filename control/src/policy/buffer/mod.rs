@@ -36,7 +36,7 @@ impl Policy for Buffer {
         _globals: &Globals,
         notes: &mut Notes,
     ) -> Option<ir::Policy> {
-        let buffer = options.listener_field("buffer", |options| options.buffer.as_ref())?;
+        let buffer = options.field("buffer", |options| options.buffer.as_ref())?;
         let max_request_bytes = buffer.value.max_request_bytes.unwrap_or(0);
         if max_request_bytes == 0 {
             buffer.error(notes, ".maxRequestBytes", "buffer: maxRequestBytes must be above 0");

@@ -37,7 +37,7 @@ impl Policy for Csrf {
         _globals: &Globals,
         notes: &mut Notes,
     ) -> Option<ir::Policy> {
-        Some(message(&options.listener_field("csrf", |options| options.csrf.as_ref())?, notes))
+        Some(message(&options.field("csrf", |options| options.csrf.as_ref())?, notes))
     }
 }
 

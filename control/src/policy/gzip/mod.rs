@@ -28,7 +28,7 @@ impl Policy for Gzip {
         _globals: &Globals,
         notes: &mut Notes,
     ) -> Option<ir::Policy> {
-        let gzip = options.listener_field("gzip", |options| options.gzip.as_ref())?;
+        let gzip = options.field("gzip", |options| options.gzip.as_ref())?;
         let value = gzip.value;
         within(&gzip, "memoryLevel", value.memory_level, (1, 9), notes);
         if value.content_type.len() > MAX_CONTENT_TYPES {

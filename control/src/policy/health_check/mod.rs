@@ -25,7 +25,7 @@ impl Policy for HealthCheck {
         _globals: &Globals,
         notes: &mut Notes,
     ) -> Option<ir::Policy> {
-        let check = options.listener_field("healthCheck", |options| options.health_check.as_ref())?;
+        let check = options.field("healthCheck", |options| options.health_check.as_ref())?;
         let path = check.value.path.clone();
         if !path.starts_with('/') {
             check.error(notes, ".path", format!("healthCheck: the path [{path}] must begin with /"));

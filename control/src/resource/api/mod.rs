@@ -25,6 +25,7 @@ mod secret;
 mod selector;
 mod settings;
 mod ssl;
+mod upgrades;
 mod upstream;
 mod virtual_service;
 
@@ -65,6 +66,7 @@ pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
 };
+pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use upstream::{
     CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
     LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,

@@ -11,6 +11,7 @@ use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
+use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -68,6 +69,10 @@ pub struct RouteOptions {
     pub csrf: Option<CsrfPolicy>,
     /// How requests are buffered, where the listener has a `buffer`.
     pub buffer_per_route: Option<BufferPerRoute>,
+    /// Protocols that requests may change to.
+    pub upgrades: Option<Vec<ProtocolUpgradeConfig>>,
+    /// How requests show in traces.
+    pub tracing: Option<RouteTracingSettings>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
 }

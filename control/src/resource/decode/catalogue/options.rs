@@ -41,9 +41,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "RouteOptions",
         later: &[
             reject("shadowing"),
-            reject("upgrades"),
             reject("lbHash"),
-            warn("tracing"),
             warn("envoyMetadata"),
             reject("stagedTransformations"),
             reject("transformations"),
@@ -94,6 +92,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..PLAIN
     },
     Entry { name: "BufferPerRoute", oneofs: &[&["disabled", "buffer"]], ..PLAIN },
+    Entry {
+        name: "ProtocolUpgradeConfig",
+        oneofs: &[&["websocket", "connect", "connectTerminate"]],
+        later: &[reject("connect"), reject("connectTerminate")],
+        ..PLAIN
+    },
+    Entry {
+        name: "RouteTracingSettings",
+        later: &[warn("tracePercentages").note("workers sample as OTEL_TRACES_SAMPLER says")],
+        ..PLAIN
+    },
     Entry { name: "StringMatcher", oneofs: &[&["exact", "prefix", "suffix", "safeRegex"]], ..PLAIN },
     Entry { name: "VirtualHostOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
     Entry { name: "RouteOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
