@@ -45,11 +45,10 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A request whose header is complete.
-    pub(super) fn new() -> Self {
-        let began = Instant::now();
+    /// A request whose header is complete, as of `now`.
+    pub(super) fn new(now: Instant) -> Self {
         Clock {
-            began,
+            began: now,
             life_at: None,
             total: None,
             per_try: None,
@@ -57,7 +56,7 @@ impl Clock {
             total_at: None,
             try_at: None,
             idle: Some(limits::STREAM_IDLE),
-            idle_at: began + limits::STREAM_IDLE,
+            idle_at: now + limits::STREAM_IDLE,
             moved: false,
             timer: Timer::default(),
         }
@@ -176,7 +175,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn limits_count_from_the_complete_request() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.limit_total(Some(Duration::from_secs(2)));
         clock.start_try(Some(Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -193,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_what_has_no_other_limit_and_progress_puts_it_off() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.request_complete();
         assert!(futures::poll!(std::future::poll_fn(|cx| clock.poll(cx))).is_pending());
         tokio::time::advance(limits::STREAM_IDLE - Duration::from_secs(1)).await;
@@ -204,7 +203,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_limit_of_silence_only_the_life_ends() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.limit_idle(None);
         let life = limits::STREAM_IDLE * 3;
         clock.limit_life(Some(life));
@@ -215,7 +214,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_future_is_cut_at_the_limit() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.limit_total(Some(Duration::from_millis(10)));
         clock.request_complete();
         assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired::Total));

@@ -14,6 +14,7 @@ mod body;
 mod clock;
 pub mod conn;
 mod connect;
+mod digits;
 mod downstream;
 mod exchange;
 mod failure;
@@ -59,7 +60,7 @@ pub use crate::policy::TlsFacts;
 use crate::runtime::Runtime;
 use downstream::Downstream;
 use exchange::Exchange;
-use h1::Server;
+use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
 use transport::Transport;
@@ -177,6 +178,9 @@ impl Engine {
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers());
+        if let Some(head) = head {
+            spare::give_back(head.headers);
+        }
         if whole {
             return down.finish_request().await;
         }

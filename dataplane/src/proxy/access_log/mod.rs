@@ -7,6 +7,7 @@
 
 mod file;
 mod filter;
+mod json;
 mod line;
 mod listener;
 
@@ -110,10 +111,9 @@ impl AccessLog {
     pub(super) fn push(&self, line: &Line<'_>, dropped: &Counter) {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            // A vector takes everything, and every field of a line has a form in JSON.
-            let written = serde_json::to_writer(&mut *scratch, line).is_ok();
+            line.write(scratch);
             scratch.push(b'\n');
-            if !written || !self.queue(scratch) {
+            if !self.queue(scratch) {
                 dropped.inc();
             }
         });
