@@ -83,13 +83,14 @@ impl Compression {
     /// Whether an answer with these fields is one to compress, whatever the client takes.
     fn suits(&self, headers: &HeaderMap) -> bool {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        length.is_none_or(|length: u64| length >= self.min_length)
-            && headers.get(CONTENT_TYPE).is_none_or(|value| self.suits_type(value))
-            && !headers.contains_key(CONTENT_ENCODING)
+        let long = length.is_none_or(|length: u64| length >= self.min_length);
+        let text = headers.get(CONTENT_TYPE).is_none_or(|value| self.suits_type(value));
+        let fixed = headers.contains_key(CONTENT_ENCODING)
             // A part of what would be other bytes.
-            && !headers.contains_key(CONTENT_RANGE)
-            && !(self.disable_on_etag && headers.contains_key(ETAG))
-            && !words(headers, &CACHE_CONTROL).any(|word| word.eq_ignore_ascii_case("no-transform"))
+            || headers.contains_key(CONTENT_RANGE)
+            || self.disable_on_etag && headers.contains_key(ETAG)
+            || words(headers, &CACHE_CONTROL).any(|word| word.eq_ignore_ascii_case("no-transform"));
+        long && text && !fixed
     }
 
     fn suits_type(&self, value: &HeaderValue) -> bool {
