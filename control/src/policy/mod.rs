@@ -8,6 +8,7 @@ mod attempt_count;
 mod buffer;
 mod cors;
 mod csrf;
+mod ext_auth;
 mod faults;
 mod grpc_web;
 mod gzip;
@@ -17,16 +18,20 @@ mod host_rewrite;
 mod levels;
 pub mod listener;
 mod path_rewrite;
+mod rate_limit;
 mod regex;
 mod registry;
 mod retries;
 mod stream_limits;
+mod servers;
+pub mod shadowing;
 mod timeout;
 mod tracing;
 mod upgrades;
 
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
+pub use servers::Servers;
 
 use std::sync::Arc;
 

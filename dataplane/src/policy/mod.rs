@@ -13,6 +13,7 @@ mod compression;
 mod cors;
 pub mod csrf;
 mod cx;
+mod ext_auth;
 mod facts;
 mod fault;
 mod filter;
@@ -23,8 +24,10 @@ mod health_check;
 pub mod host_rewrite;
 pub mod path_rewrite;
 mod plan;
+pub(crate) mod rate_limit;
 pub mod registry;
 pub mod retry;
+mod shadow;
 mod slots;
 pub mod stream_limits;
 #[cfg(test)]
@@ -45,7 +48,9 @@ pub(crate) use headers::values;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
+pub use rate_limit::bucket::Own;
 pub use retry::{Reset, Retry};
+pub use shadow::Shadow;
 pub use slots::Slots;
 pub use stream_limits::StreamLimits;
 pub use tracing::Tracing;
@@ -66,6 +71,11 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
 
     /// Runs when the whole body is here, after [`Verdict::Body`]. The engine announces the length that it has then.
     fn request_body(&self, _cx: &mut RequestCx<'_>, _body: &mut Bytes) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// Runs when the beginning of the body is here, after [`Verdict::Start`]; `whole` = there is no more of it.
+    fn request_start(&self, _cx: &mut RequestCx<'_>, _start: &Bytes, _whole: bool) -> Verdict {
         Verdict::Continue
     }
 
@@ -93,6 +103,11 @@ pub enum Verdict {
         /// In bytes.
         limit: usize,
     },
+    /// Read so much of the body, or more if that is what comes, then go on with [`Policy::request_start`].
+    Start {
+        /// In bytes.
+        limit: usize,
+    },
 }
 
 /// What a policy decided about a response.
@@ -116,6 +131,7 @@ impl std::fmt::Debug for Verdict {
             Self::Reply(reply) => f.debug_tuple("Reply").field(reply).finish(),
             Self::Wait(_) => f.write_str("Wait"),
             Self::Body { limit } => write!(f, "Body({limit})"),
+            Self::Start { limit } => write!(f, "Start({limit})"),
         }
     }
 }

@@ -7,7 +7,7 @@ use portcullis_shared::invalid::Invalid;
 
 use super::chain::{Chain, Step};
 use super::{
-    AttemptCount, HostRewrite, PathRewrite, Policy, Retry, StreamLimits, Tracing, Upgrade, registry,
+    AttemptCount, HostRewrite, PathRewrite, Policy, Retry, Shadow, StreamLimits, Tracing, Upgrade, registry,
 };
 
 /// Limit of the whole exchange when no policy says otherwise.
@@ -34,6 +34,8 @@ pub struct Plan {
     pub path_rewrite: Option<Arc<PathRewrite>>,
     /// Host towards the upstream.
     pub host_rewrite: Option<Arc<HostRewrite>>,
+    /// Where copies go.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 impl Default for Plan {
@@ -48,6 +50,7 @@ impl Default for Plan {
             retry: None,
             path_rewrite: None,
             host_rewrite: None,
+            shadow: None,
         }
     }
 }
@@ -66,6 +69,7 @@ impl Plan {
             retry: over.retry.clone().or_else(|| self.retry.clone()),
             path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
+            shadow: over.shadow.clone().or_else(|| self.shadow.clone()),
         }
     }
 }
@@ -82,6 +86,7 @@ pub struct PlanBuilder {
     retry: Option<Arc<Retry>>,
     path_rewrite: Option<Arc<PathRewrite>>,
     host_rewrite: Option<Arc<HostRewrite>>,
+    shadow: Option<Arc<Shadow>>,
 }
 
 impl PlanBuilder {
@@ -109,6 +114,7 @@ impl PlanBuilder {
             && self.retry.is_none()
             && self.path_rewrite.is_none()
             && self.host_rewrite.is_none()
+            && self.shadow.is_none()
     }
 
     /// The plan of a route that has these policies.
@@ -155,6 +161,11 @@ impl PlanBuilder {
     /// Path towards the upstream.
     pub fn path_rewrite(&mut self, rewrite: PathRewrite) {
         self.path_rewrite = Some(Arc::new(rewrite));
+    }
+
+    /// Where copies go.
+    pub fn shadow(&mut self, shadow: Shadow) {
+        self.shadow = Some(Arc::new(shadow));
     }
 
     /// Host towards the upstream.

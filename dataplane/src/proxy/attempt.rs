@@ -82,6 +82,9 @@ impl Serving<'_> {
             self.exchange.attempts = self.exchange.attempts.saturating_add(1);
             self.exchange.endpoint = Some(picked.endpoint.address);
             let one = self.prepare(head, route, plan, upstream, picked, fresh)?;
+            if plan.shadow.is_some() && self.exchange.attempts == 1 {
+                self.shadow(head, plan, &one.header, &mut body);
+            }
             let pause = match self.attempt(head, plan, upstream, one, &mut body, &mut retries).await? {
                 Outcome::Delivered => return Ok(()),
                 Outcome::Again(pause, picked) => {
@@ -454,7 +457,8 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
     }
 }
 
-fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
+/// Where an endpoint's connections go.
+pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
     Target {
         address: endpoint.address,
         http2: upstream.http2,

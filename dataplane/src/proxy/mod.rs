@@ -11,6 +11,7 @@ pub mod access_log;
 mod attempt;
 mod authority;
 mod body;
+pub mod callout;
 mod clock;
 pub mod conn;
 mod connect;
@@ -31,6 +32,7 @@ mod pool;
 mod pump;
 pub mod reply;
 mod retry;
+mod shadow;
 mod socket;
 mod span;
 mod strict;
@@ -51,12 +53,13 @@ use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 
 pub use access_log::{AccessLog, Connection, ListenerLogs};
+pub(crate) use authority::is_valid as is_authority;
 pub use conn::{Conn, ConnInfo};
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 
-pub use crate::policy::TlsFacts;
+pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use downstream::Downstream;
 use exchange::Exchange;
@@ -103,6 +106,10 @@ impl Shared {
 pub struct Services {
     /// The configuration that the request is served by.
     pub(crate) runtime: Arc<Runtime>,
+    /// For callouts.
+    pool: Arc<Pool>,
+    /// Rate limits of the connection.
+    pub(crate) buckets: Arc<Own>,
 }
 
 /// One per data thread: it holds that thread's upstream connections.
@@ -118,6 +125,11 @@ impl Engine {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(limits::KEEPALIVE_IDLE);
         Engine { shared, pool: Arc::default(), options }
+    }
+
+    /// Callouts over this engine's connections to upstreams.
+    pub fn caller(&self) -> callout::Caller {
+        callout::Caller::new(self.pool.clone())
     }
 
     /// Serves one connection to its end, inside the data thread's tokio runtime. `drain` becomes true when the

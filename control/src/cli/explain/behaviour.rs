@@ -18,6 +18,11 @@ const SHOWN: &[Show] = &[
     |any| shown(any, tracing),
     |any| shown(any, stream_limits),
     |any| shown(any, attempt_count),
+    |any| shown(any, ext_auth),
+    |any| shown(any, local),
+    |any| shown(any, early),
+    |any| shown(any, regular),
+    |any| shown(any, shadow),
 ];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
@@ -98,6 +103,42 @@ fn attempt_count(count: policy::AttemptCount) -> String {
         (true, false) => "number of tries told to the upstream".to_owned(),
         (false, _) => "number of tries told to the client".to_owned(),
     }
+}
+
+fn ext_auth(auth: policy::ExtAuth) -> String {
+    if auth.disabled {
+        return String::new();
+    }
+    let otherwise = if auth.failure_mode_allow { ", passes without an answer" } else { "" };
+    format!("auth asked of {} within {}{otherwise}", auth.upstream, duration(auth.timeout_ms))
+}
+
+fn local(limit: policy::LocalRateLimit) -> String {
+    let bucket = limit.bucket.unwrap_or_default();
+    let (tokens, interval) = (bucket.tokens_per_fill, duration(bucket.fill_interval_ms));
+    let each = if limit.per_connection { " for each connection" } else { "" };
+    format!("{} requests at once, {tokens} more each {interval}{each}", bucket.max_tokens)
+}
+
+fn early(early: policy::EarlyRateLimit) -> String {
+    early.limit.map(|limit| asked(&limit, "before authentication")).unwrap_or_default()
+}
+
+fn regular(limit: policy::RateLimit) -> String {
+    asked(&limit, "after authentication")
+}
+
+fn asked(limit: &policy::RateLimit, place: &str) -> String {
+    let otherwise = if limit.deny_on_fail { "denied" } else { "passes" };
+    let count = limit.descriptors.len();
+    format!(
+        "rate limit asked of {} {place}, {count} descriptors, {otherwise} without an answer",
+        limit.upstream
+    )
+}
+
+fn shadow(shadow: policy::Shadow) -> String {
+    format!("{} copied to {}", percent(shadow.per_million), shadow.upstream)
 }
 
 fn text(how: &How) -> String {

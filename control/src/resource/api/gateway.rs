@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::access_log::AccessLoggingService;
 use super::csrf::CsrfPolicy;
 use super::listener_policies::{Buffer, GrpcWeb, Gzip, HealthCheck};
+use super::ext_auth::ExtAuthSettings;
+use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
 use super::reference::Ref;
 use super::selector::Expression;
 
@@ -72,6 +74,12 @@ pub struct HttpListenerOptions {
     pub grpc_web: Option<GrpcWeb>,
     /// The gateway answers for itself on one path.
     pub health_check: Option<HealthCheck>,
+    /// The auth server, in place of that of Settings.
+    pub extauth: Option<ExtAuthSettings>,
+    /// The rate limit server, in place of that of Settings.
+    pub ratelimit_server: Option<RateLimitServerSettings>,
+    /// Token buckets of HTTP requests.
+    pub http_local_ratelimit: Option<LocalRateLimitSettings>,
 }
 
 /// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.

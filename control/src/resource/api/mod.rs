@@ -10,12 +10,14 @@
 mod access_log;
 mod cors;
 mod csrf;
+mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
 mod listener_policies;
 mod option_objects;
 mod options;
+mod rate_limit;
 mod reference;
 mod retries;
 mod rewrite;
@@ -24,6 +26,7 @@ mod scalar;
 mod secret;
 mod selector;
 mod settings;
+mod shadowing;
 mod ssl;
 mod upgrades;
 mod upstream;
@@ -37,6 +40,10 @@ pub use access_log::{
 };
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
+pub use ext_auth::{
+    ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
+    ExtAuthHttpService, ExtAuthSettings, GrpcService,
+};
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
@@ -49,6 +56,12 @@ pub use listener_policies::{
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{
     DelegateOptionsRefs, MaxStreamDuration, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,
+pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+pub use rate_limit::{
+    Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
+    RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
+    RateLimitMetadata, RateLimitRequestHeaders, RateLimitRouteExtension, RateLimitServerSettings,
+    RateLimitVhostExtension, TokenBucket,
 };
 pub use reference::{Empty, Ref};
 pub use retries::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryPolicy};
@@ -62,6 +75,7 @@ pub use scalar::GoDuration;
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};
+pub use shadowing::RouteShadowing;
 pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,

@@ -4,14 +4,17 @@ use serde::Deserialize;
 
 use super::cors::{CorsPolicy, CorsPolicyMergeSettings};
 use super::csrf::CsrfPolicy;
+use super::ext_auth::ExtAuthExtension;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
 use super::listener_policies::BufferPerRoute;
+use super::rate_limit::{RateLimitRouteExtension, RateLimitVhostExtension};
 use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
 use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
+use super::shadowing::RouteShadowing;
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -25,6 +28,14 @@ pub struct VirtualHostOptions {
     pub include_attempt_count_in_response: Option<bool>,
     /// Header manipulation of the virtual host level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
+    /// Rate limits, where the server's settings say.
+    pub ratelimit: Option<RateLimitVhostExtension>,
+    /// Rate limits before authentication.
+    pub ratelimit_early: Option<RateLimitVhostExtension>,
+    /// Rate limits after authentication.
+    pub ratelimit_regular: Option<RateLimitVhostExtension>,
     /// CORS of routes, field by field where they have one of their own.
     pub cors: Option<CorsPolicy>,
     /// How a route's CORS and the one above become one.
@@ -63,6 +74,16 @@ pub struct RouteOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the route level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
+    /// Rate limits, where the server's settings say.
+    pub ratelimit: Option<RateLimitRouteExtension>,
+    /// Rate limits before authentication.
+    pub ratelimit_early: Option<RateLimitRouteExtension>,
+    /// Rate limits after authentication.
+    pub ratelimit_regular: Option<RateLimitRouteExtension>,
+    /// Copies to another upstream.
+    pub shadowing: Option<RouteShadowing>,
     /// CORS.
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.
@@ -95,6 +116,8 @@ pub struct MaxStreamDuration {
 pub struct WeightedDestinationOptions {
     /// Header manipulation of the destination level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
     /// How requests are buffered, where the listener has a `buffer`.

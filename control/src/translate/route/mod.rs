@@ -13,7 +13,7 @@ pub use flatten::{FlatRoute, Reporter, flatten, not_found, object_ref, origin};
 
 use std::sync::Arc;
 
-use super::cx::Cx;
+use super::cx::{Cx, UpstreamFact};
 use super::globals::Globals;
 use super::notes::{Note, Notes};
 use super::service::Variant;
@@ -83,6 +83,9 @@ fn lower_one<'s>(
         route: &flat.layers,
         destination: None,
         most_specific_headers_win: context.variant.most_specific_headers_win,
+        servers: &context.variant.servers,
+        host_name: context.host_name,
+        route_at: at,
     };
     let action = match flat.problems.is_empty() {
         true => action::lower(flat, &levels, context, &mut notes),
@@ -90,6 +93,12 @@ fn lower_one<'s>(
     };
     let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
     let policies = policy::of_route(&levels, kind, &mut notes);
+    if let Some((found, Some(id))) = policy::shadowing::upstream(&levels)
+        && context.cx.upstream(&id) != Some(UpstreamFact::Served)
+    {
+        let text = format!("shadowing: upstream {}.{} not found or rejected", id.namespace, id.name);
+        found.error(&mut notes, ".upstream", text);
+    }
     let replacement = context.globals.replacement.as_ref();
     // Options of the virtual host were looked at once for all routes.
     let notes = notes.about_one_route();

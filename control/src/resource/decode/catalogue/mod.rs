@@ -5,6 +5,7 @@
 mod listener;
 mod options;
 mod route;
+mod servers;
 mod settings;
 mod tls;
 mod upstream;
@@ -110,6 +111,7 @@ const ENTRIES: &[&[Entry]] = &[
     listener::ENTRIES,
     options::ENTRIES,
     route::ENTRIES,
+    servers::ENTRIES,
     settings::ENTRIES,
     tls::ENTRIES,
     upstream::ENTRIES,
