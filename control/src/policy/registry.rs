@@ -1,8 +1,8 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, attempt_count, buffer, cors, csrf, ext_auth, faults, grpc_web, gzip, headers, health_check, host_rewrite,
-    path_rewrite, rate_limit, retries, shadowing, stream_limits, timeout, tracing, upgrades,
+    Policy, attempt_count, buffer, cors, csrf, ext_auth, faults, grpc_web, gzip, headers, health_check,
+    host_rewrite, path_rewrite, rate_limit, retries, shadowing, stream_limits, timeout, tracing, upgrades,
 };
 
 /// Every policy.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::access_log::AccessLoggingService;
 use super::csrf::CsrfPolicy;
-use super::listener_policies::{Buffer, GrpcWeb, Gzip, HealthCheck};
 use super::ext_auth::ExtAuthSettings;
+use super::listener_policies::{Buffer, GrpcWeb, Gzip, HealthCheck};
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
 use super::reference::Ref;
 use super::selector::Expression;

@@ -13,8 +13,8 @@ use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
-use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 use super::shadowing::RouteShadowing;
+use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

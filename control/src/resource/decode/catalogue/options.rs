@@ -67,11 +67,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "WeightedDestinationOptions",
-        later: &[
-            reject("stagedTransformations"),
-            reject("transformations"),
-            warn("extensions"),
-        ],
+        later: &[reject("stagedTransformations"), reject("transformations"), warn("extensions")],
         ..PLAIN
     },
     Entry {
