@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/ext_auth.proto",
     "portcullis/policy/v1/cors.proto",
     "portcullis/policy/v1/csrf.proto",
+    "portcullis/policy/v1/dynamic_forward_proxy.proto",
     "portcullis/policy/v1/fault.proto",
     "portcullis/policy/v1/grpc_web.proto",
     "portcullis/policy/v1/headers.proto",

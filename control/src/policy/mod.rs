@@ -8,6 +8,7 @@ mod attempt_count;
 mod buffer;
 mod cors;
 mod csrf;
+mod dynamic_forward_proxy;
 mod ext_auth;
 mod faults;
 mod grpc_web;
@@ -29,6 +30,7 @@ mod timeout;
 mod tracing;
 mod upgrades;
 
+pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
 pub use servers::Servers;

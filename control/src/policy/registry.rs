@@ -1,13 +1,15 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, attempt_count, buffer, cors, csrf, ext_auth, faults, grpc_web, gzip, headers, health_check,
-    host_rewrite, path_rewrite, rate_limit, retries, shadowing, stream_limits, timeout, tracing, upgrades,
+    Policy, attempt_count, buffer, cors, csrf, dynamic_forward_proxy, ext_auth, faults, grpc_web, gzip,
+    headers, health_check, host_rewrite, path_rewrite, rate_limit, retries, shadowing, stream_limits,
+    timeout, tracing, upgrades,
 };
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
     &gzip::Gzip,
+    &dynamic_forward_proxy::DynamicForwardProxy,
     &faults::Faults,
     &grpc_web::GrpcWeb,
     &health_check::HealthCheck,

@@ -85,6 +85,7 @@ fn listener(it: &wire::Listener) -> Value {
                 "ocspPolicy": tls.ocsp_policy,
             })
         });
+        let policies: Vec<_> = chain.policies.iter().map(any).collect();
         json!({
             "name": chain.name,
             "serverNames": chain.server_names,
@@ -92,6 +93,9 @@ fn listener(it: &wire::Listener) -> Value {
             "tls": tls,
             "http": chain.http.as_ref().map(|it| format!("{it:?}")),
             "policies": chain.policies.iter().map(any).collect::<Vec<_>>(),
+            "policies": policies,
+            "tls": tls,
+            "http": chain.http.as_ref().map(|it| format!("{it:?}")),
         })
     });
     clean(json!({
@@ -154,6 +158,7 @@ fn route(it: &wire::Route) -> Value {
             forward::Target::Destinations(it) => json!({ "forward": destinations(Some(it)) }),
             forward::Target::Split(name) => json!({ "split": name }),
             forward::Target::ClusterHeader(name) => json!({ "clusterHeader": name }),
+            forward::Target::Dynamic(_) => json!({ "dynamic": true }),
         },
         route::Action::Redirect(it) => {
             let path = it.path_rewrite.as_ref().map(|path| match path {
@@ -246,6 +251,8 @@ fn any(it: &prost_types::Any) -> Value {
         .or_else(|| show::<policy::StreamLimits>(it))
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))
+        .or_else(|| show::<policy::DynamicForwardProxy>(it))
+        .or_else(|| show::<policy::DynamicHost>(it))
         .or_else(|| show::<policy::Fault>(it))
         .or_else(|| show::<policy::Headers>(it))
         .or_else(|| show::<policy::HostRewrite>(it))

@@ -7,9 +7,9 @@ use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
 use super::{
-    Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, ext_auth, fault, grpc_web,
-    headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow, stream_limits, timeout,
-    tracing, upgrade,
+    Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, dynamic_forward, ext_auth,
+    fault, grpc_web, headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow,
+    stream_limits, timeout, tracing, upgrade,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -24,6 +24,8 @@ const POLICIES: &[(&str, Install)] = &[
     (compression::TYPE_URL, compression::install),
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
+    (dynamic_forward::HOST, dynamic_forward::install_host),
+    (dynamic_forward::PROXY, dynamic_forward::install_proxy),
     (ext_auth::TYPE_URL, ext_auth::install),
     (fault::TYPE_URL, fault::install),
     (grpc_web::TYPE_URL, grpc_web::install),
@@ -104,6 +106,8 @@ mod tests {
             proto::Compression::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
+            proto::DynamicForwardProxy::type_url(),
+            proto::DynamicHost::type_url(),
             proto::EarlyRateLimit::type_url(),
             proto::ExtAuth::type_url(),
             proto::Fault::type_url(),

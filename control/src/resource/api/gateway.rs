@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::access_log::AccessLoggingService;
 use super::csrf::CsrfPolicy;
+use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
 use super::listener_policies::{Buffer, GrpcWeb, Gzip, HealthCheck};
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
@@ -74,6 +75,8 @@ pub struct HttpListenerOptions {
     pub grpc_web: Option<GrpcWeb>,
     /// The gateway answers for itself on one path.
     pub health_check: Option<HealthCheck>,
+    /// Routes may send requests to the host that they name.
+    pub dynamic_forward_proxy: Option<DynamicForwardProxy>,
     /// The auth server, in place of that of Settings.
     pub extauth: Option<ExtAuthSettings>,
     /// The rate limit server, in place of that of Settings.

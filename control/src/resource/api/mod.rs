@@ -10,6 +10,7 @@
 mod access_log;
 mod cors;
 mod csrf;
+mod dynamic_forward_proxy;
 mod ext_auth;
 mod faults;
 mod gateway;
@@ -40,6 +41,9 @@ pub use access_log::{
 };
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
+pub use dynamic_forward_proxy::{
+    DnsCacheConfig, DnsLookupFamily, DynamicForwardProxy, PerRouteConfig, SocketAddress,
+};
 pub use ext_auth::{
     ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
     ExtAuthHttpService, ExtAuthSettings, GrpcService,

@@ -19,7 +19,7 @@ use super::notes::{Note, Notes};
 use super::service::Variant;
 use crate::ir;
 use crate::policy::{self, ActionKind, Layer, Levels};
-use crate::resource::{Level, VirtualHostOptions};
+use crate::resource::{self, Level, VirtualHostOptions};
 
 /// What lowering a route needs besides the route.
 pub struct Context<'a, 's> {
@@ -92,7 +92,13 @@ fn lower_one<'s>(
         false => None,
     };
     let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
-    let policies = policy::of_route(&levels, kind, &mut notes);
+    let mut policies = policy::of_route(&levels, kind, &mut notes);
+    if let Some(resource::Action::Route(resource::RouteAction {
+        dynamic_forward_proxy: Some(host), ..
+    })) = flat.route.action()
+    {
+        policies.push(policy::dynamic_host(host));
+    }
     if let Some((found, Some(id))) = policy::shadowing::upstream(&levels)
         && context.cx.upstream(&id) != Some(UpstreamFact::Served)
     {
@@ -145,7 +151,9 @@ fn downgrade<'s>(notes: Notes, flat: &FlatRoute<'s>, reporter: &mut Reporter<'s>
 
 fn action_kind(action: &ir::Action) -> ActionKind {
     match action {
-        ir::Action::Forward(ir::Target::ClusterHeader(_)) => ActionKind::ForwardByHeader,
+        ir::Action::Forward(ir::Target::ClusterHeader(_) | ir::Target::Dynamic) => {
+            ActionKind::ForwardByHeader
+        }
         ir::Action::Forward(_) => ActionKind::Forward,
         ir::Action::Redirect(_) => ActionKind::Redirect,
         ir::Action::DirectResponse(_) => ActionKind::DirectResponse,
