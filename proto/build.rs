@@ -27,6 +27,7 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/timeout.proto",
     "portcullis/policy/v1/tracing.proto",
     "portcullis/policy/v1/upgrade.proto",
+    "portcullis/policy/v1/transformation.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -29,6 +29,7 @@ mod stream_limits;
 mod timeout;
 mod tracing;
 mod upgrades;
+mod transformation;
 
 pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};

@@ -3,7 +3,7 @@
 use super::{
     Policy, attempt_count, buffer, cors, csrf, dynamic_forward_proxy, ext_auth, faults, grpc_web, gzip,
     headers, health_check, host_rewrite, path_rewrite, rate_limit, retries, shadowing, stream_limits,
-    timeout, tracing, upgrades,
+    timeout, tracing, transformation, upgrades,
 };
 
 /// Every policy.
@@ -14,7 +14,9 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &grpc_web::GrpcWeb,
     &health_check::HealthCheck,
     &buffer::Buffer,
+    &transformation::Early,
     &cors::Cors,
+    &transformation::Regular,
     &csrf::Csrf,
     &upgrades::Upgrades,
     &tracing::Tracing,

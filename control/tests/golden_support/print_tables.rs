@@ -251,6 +251,7 @@ fn any(it: &prost_types::Any) -> Value {
         .or_else(|| show::<policy::StreamLimits>(it))
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))
+        .or_else(|| show::<policy::EarlyTransformation>(it))
         .or_else(|| show::<policy::DynamicForwardProxy>(it))
         .or_else(|| show::<policy::DynamicHost>(it))
         .or_else(|| show::<policy::Fault>(it))
@@ -258,6 +259,7 @@ fn any(it: &prost_types::Any) -> Value {
         .or_else(|| show::<policy::HostRewrite>(it))
         .or_else(|| show::<policy::PathRewrite>(it))
         .or_else(|| show::<policy::Retry>(it))
-        .or_else(|| show::<policy::Timeout>(it));
+        .or_else(|| show::<policy::Timeout>(it))
+        .or_else(|| show::<policy::Transformation>(it));
     json!(text.unwrap_or_else(|| format!("{} ({} bytes)", it.type_url, it.value.len())))
 }

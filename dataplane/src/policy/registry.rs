@@ -10,6 +10,8 @@ use super::{
     Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, dynamic_forward, ext_auth,
     fault, grpc_web, headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow,
     stream_limits, timeout, tracing, upgrade,
+    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, headers, host_rewrite, path_rewrite,
+    rate_limit, retry, shadow, timeout, transformation,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -42,6 +44,8 @@ const POLICIES: &[(&str, Install)] = &[
     (timeout::TYPE_URL, timeout::install),
     (tracing::TYPE_URL, tracing::install),
     (upgrade::TYPE_URL, upgrade::install),
+    (transformation::EARLY, transformation::install_early),
+    (transformation::REGULAR, transformation::install),
 ];
 
 /// The type URLs that a worker names in its Hello.
@@ -106,6 +110,7 @@ mod tests {
             proto::Compression::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
+            proto::EarlyTransformation::type_url(),
             proto::DynamicForwardProxy::type_url(),
             proto::DynamicHost::type_url(),
             proto::EarlyRateLimit::type_url(),
@@ -124,6 +129,7 @@ mod tests {
             proto::Timeout::type_url(),
             proto::Tracing::type_url(),
             proto::Upgrade::type_url(),
+            proto::Transformation::type_url(),
         ];
         assert_eq!(known, wanted);
         assert!(known.iter().all(|url| portcullis_shared::policy::ORDER.contains(&&**url)));

@@ -4,13 +4,14 @@
 //! count from the moment the request is complete, as in Envoy: an upload may take as long as it moves. Its life counts
 //! from the request header, and includes a tunnel.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::limits;
 use super::timer::Timer;
+use crate::runtime::Http;
 
 /// Which limit has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +20,12 @@ pub(super) enum Expired {
     Total,
     /// That of the current try.
     Try,
-    /// It lives too long.
-    Life,
     /// Nothing moved.
     Idle,
+    /// That of the request with its answer, whatever happens.
+    Stream,
+    /// The request did not come to its end in time.
+    Request,
 }
 
 /// See the module.
@@ -35,9 +38,9 @@ pub(super) struct Clock {
     total_at: Option<Instant>,
     try_at: Option<Instant>,
     began: Instant,
-    life_at: Option<Instant>,
-    /// None: however long it is silent.
-    idle: Option<Duration>,
+    stream_at: Option<Instant>,
+    request_at: Option<Instant>,
+    idle: Duration,
     idle_at: Instant,
     /// Something has moved since `idle_at` was set; the time is asked for only when there is something to wait for.
     moved: bool,
@@ -46,17 +49,20 @@ pub(super) struct Clock {
 
 impl Clock {
     /// A request whose header is complete, as of `now`.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, http: &Http) -> Self {
+        let times = &http.settings.timeouts;
+        let idle = http.stream_idle.unwrap_or(limits::FOREVER);
         Clock {
             began: now,
-            life_at: None,
+            stream_at: times.max_stream.flatten().map(|limit| now + limit),
+            request_at: times.request.flatten().map(|limit| now + limit),
             total: None,
             per_try: None,
             complete: None,
             total_at: None,
             try_at: None,
-            idle: Some(limits::STREAM_IDLE),
-            idle_at: now + limits::STREAM_IDLE,
+            idle,
+            idle_at: now + idle,
             moved: false,
             timer: Timer::default(),
         }
@@ -74,6 +80,7 @@ impl Clock {
         }
         let now = Instant::now();
         self.complete = Some(now);
+        self.request_at = None;
         self.total_at = self.total.map(|limit| now + limit);
         self.try_at = self.per_try.map(|limit| now + limit);
     }
@@ -109,21 +116,25 @@ impl Clock {
 
     /// Sets the limit of the whole life, which has begun with the request header.
     pub(super) fn limit_life(&mut self, life: Option<Duration>) {
-        self.life_at = life.map(|life| self.began + life);
+        self.stream_at = life.map(|life| self.began + life);
     }
 
     /// From now on another silence is too long, or none.
     pub(super) fn limit_idle(&mut self, idle: Option<Duration>) {
-        self.idle = idle;
+        self.idle = idle.unwrap_or(limits::FOREVER);
         self.touch();
     }
 
     /// The limit that comes first.
     fn next(&self) -> (Instant, Expired) {
         let mut next = (self.idle_at, Expired::Idle);
-        let limits =
-            [(self.try_at, Expired::Try), (self.total_at, Expired::Total), (self.life_at, Expired::Life)];
-        for (at, which) in limits {
+        let others = [
+            (self.try_at, Expired::Try),
+            (self.total_at, Expired::Total),
+            (self.request_at, Expired::Request),
+            (self.stream_at, Expired::Stream),
+        ];
+        for (at, which) in others {
             // On a tie the wider limit wins: it is not followed by another try.
             if let Some(at) = at.filter(|at| *at <= next.0) {
                 next = (at, which);
@@ -134,18 +145,11 @@ impl Clock {
 
     /// Ready when a limit has passed.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        loop {
-            if std::mem::take(&mut self.moved) {
-                self.idle_at = Instant::now() + self.idle.unwrap_or(limits::STREAM_IDLE);
-            }
-            let (at, which) = self.next();
-            ready!(self.timer.poll(at, cx));
-            if which != Expired::Idle || self.idle.is_some() {
-                return Poll::Ready(which);
-            }
-            // Silence has no limit, but the timer needs a moment.
-            self.moved = true;
+        if std::mem::take(&mut self.moved) {
+            self.idle_at = Instant::now() + self.idle;
         }
+        let (at, which) = self.next();
+        self.timer.poll(at, cx).map(|()| which)
     }
 
     /// Waits for `future`, but no longer than the limits allow.
@@ -175,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn limits_count_from_the_complete_request() {
-        let mut clock = Clock::new(Instant::now());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.limit_total(Some(Duration::from_secs(2)));
         clock.start_try(Some(Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -192,7 +196,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_what_has_no_other_limit_and_progress_puts_it_off() {
-        let mut clock = Clock::new(Instant::now());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.request_complete();
         assert!(futures::poll!(std::future::poll_fn(|cx| clock.poll(cx))).is_pending());
         tokio::time::advance(limits::STREAM_IDLE - Duration::from_secs(1)).await;
@@ -203,18 +207,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_limit_of_silence_only_the_life_ends() {
-        let mut clock = Clock::new(Instant::now());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.limit_idle(None);
         let life = limits::STREAM_IDLE * 3;
         clock.limit_life(Some(life));
         clock.lift();
         let (expired, elapsed) = expires(&mut clock).await;
-        assert!(expired == Expired::Life && close(elapsed, life), "{expired:?} {elapsed:?}");
+        assert!(expired == Expired::Stream && close(elapsed, life), "{expired:?} {elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_future_is_cut_at_the_limit() {
-        let mut clock = Clock::new(Instant::now());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.limit_total(Some(Duration::from_millis(10)));
         clock.request_complete();
         assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired::Total));

@@ -56,8 +56,9 @@ impl From<Expired> for End {
         match expired {
             Expired::Total => Reason::Timeout,
             Expired::Try => Reason::PerTryTimeout,
-            Expired::Life => Reason::StreamDuration,
             Expired::Idle => Reason::IdleTimeout,
+            Expired::Stream => Reason::MaxDuration,
+            Expired::Request => Reason::RequestTimeout,
         }
         .into()
     }
@@ -105,11 +106,19 @@ impl Serving<'_> {
                 return Err(reply);
             }
         };
-        if let Err(reply) = forward::sanitize(&mut head) {
-            self.exchange.refused_head(&head);
-            return Err(reply);
+        let info = self.exchange.info.clone();
+        if let Some(early) = &info.http.early_headers {
+            let mut headers = std::mem::take(&mut head.headers);
+            early.apply(&mut headers, &self.exchange.facts(&head));
+            head.headers = headers;
         }
-        self.exchange.admitted(&head);
+        match forward::sanitize(&mut head, &info) {
+            Ok(client) => self.exchange.admitted(&head, client),
+            Err(reply) => {
+                self.exchange.refused_head(&head);
+                return Err(reply);
+            }
+        }
         Ok(head)
     }
 
@@ -158,7 +167,10 @@ impl Serving<'_> {
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
             if head.upgrade
-                && !strict::upgrades(head).all(|protocol| plan.upgrade.allows(&protocol).unwrap_or(true))
+                && !strict::upgrades(head).all(|protocol| {
+                    let listener = || self.exchange.info.http.allows_upgrade(&protocol);
+                    plan.upgrade.allows(&protocol).unwrap_or_else(listener)
+                })
             {
                 return Err(Reason::UpgradeFailed.into());
             }
@@ -201,7 +213,7 @@ impl Serving<'_> {
 
     /// The last fields of an answer, after its policies.
     pub(super) fn sign(&mut self, headers: &mut HeaderMap) {
-        forward::sign(headers);
+        forward::sign(headers, &self.exchange.info.http.settings);
         self.exchange.answered(headers);
     }
 

@@ -37,8 +37,6 @@ pub enum Reason {
     PerTryTimeout,
     /// Nothing moved for too long.
     IdleTimeout,
-    /// It lived too long.
-    StreamDuration,
     /// The request is malformed.
     BadRequest,
     /// The request header is too large or has too many fields.
@@ -47,8 +45,14 @@ pub enum Reason {
     TargetTooLong,
     /// A version of HTTP that is not spoken here.
     VersionNotSupported,
+    /// HTTP/1.0, which the listener does not serve.
+    LowVersion,
     /// The request header did not arrive in time.
     HeaderTimeout,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// The request and its answer took longer than the listener allows.
+    MaxDuration,
     /// A change of protocol that is not allowed.
     UpgradeFailed,
     /// A transfer coding that is not served.
@@ -95,12 +99,14 @@ impl Reason {
             Reason::Timeout => "timeout",
             Reason::PerTryTimeout => "per_try_timeout",
             Reason::IdleTimeout => "idle_timeout",
-            Reason::StreamDuration => "max_stream_duration",
             Reason::BadRequest => "bad_request",
             Reason::HeaderTooLarge => "header_too_large",
             Reason::TargetTooLong => "target_too_long",
             Reason::VersionNotSupported => "version_not_supported",
+            Reason::LowVersion => "low_version",
             Reason::HeaderTimeout => "header_timeout",
+            Reason::RequestTimeout => "request_timeout",
+            Reason::MaxDuration => "max_duration",
             Reason::UpgradeFailed => "upgrade_failed",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
@@ -130,20 +136,22 @@ impl Reason {
             Reason::UpstreamProtocol => "UPE",
             Reason::Timeout | Reason::PerTryTimeout => "UT",
             Reason::IdleTimeout => "SI",
-            Reason::StreamDuration => "DT",
             Reason::BadRequest
             | Reason::HeaderTooLarge
             | Reason::TargetTooLong
             | Reason::VersionNotSupported
+            | Reason::LowVersion
             | Reason::HeaderTimeout
             | Reason::UnsupportedCoding
             | Reason::ConnectNotAllowed => "DPE",
+            Reason::MaxDuration => "DT",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
             Reason::ConfigRejected
             | Reason::TlsRequired
             | Reason::Redirect
             | Reason::DirectResponse
+            | Reason::RequestTimeout
             | Reason::UpgradeFailed
             | Reason::Policy(_)
             | Reason::BodyTooLarge
@@ -167,6 +175,8 @@ impl Reason {
             Reason::PerTryTimeout => "upstream_per_try_timeout",
             Reason::IdleTimeout => "stream_idle_timeout",
             Reason::HeaderTimeout => "request_header_timeout",
+            Reason::RequestTimeout => "request_overall_timeout",
+            Reason::MaxDuration => "max_duration_timeout",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
             other => other.as_str(),
@@ -181,7 +191,10 @@ impl Reason {
                 | Reason::HeaderTooLarge
                 | Reason::TargetTooLong
                 | Reason::VersionNotSupported
+                | Reason::LowVersion
                 | Reason::HeaderTimeout
+                | Reason::RequestTimeout
+                | Reason::UpgradeFailed
                 | Reason::UnsupportedCoding
                 | Reason::ConnectNotAllowed
                 | Reason::ClientGone
@@ -219,7 +232,6 @@ impl Reason {
                 (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
             }
             Reason::IdleTimeout => (StatusCode::REQUEST_TIMEOUT, "stream timeout"),
-            Reason::StreamDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
             Reason::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request"),
             Reason::HeaderTooLarge => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
@@ -228,7 +240,10 @@ impl Reason {
             Reason::VersionNotSupported => {
                 (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported")
             }
-            Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request headers timed out"),
+            Reason::LowVersion => (StatusCode::UPGRADE_REQUIRED, "Upgrade Required"),
+            Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request header timeout"),
+            Reason::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request timeout"),
+            Reason::MaxDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
@@ -367,7 +382,7 @@ impl LocalReply {
         }
         if grpc {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            let code = if self.reason == Reason::StreamDuration { 4 } else { grpc_status(self.status) };
+            let code = if self.reason == Reason::MaxDuration { 4 } else { grpc_status(self.status) };
             parts.headers.insert(GRPC_STATUS, HeaderValue::from(code));
             if let Some(message) = grpc_message(&self.body) {
                 parts.headers.insert(GRPC_MESSAGE, message);

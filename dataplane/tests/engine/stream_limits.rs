@@ -37,7 +37,7 @@ async fn a_life_ends_before_and_in_the_answer() {
     let (mut client, _upstream, _) = gateway.forwarded(&peer, GET).await;
     let (head, body) = client.answer().await;
     assert_eq!((status(&head), body.as_str()), (504, "downstream duration timeout"));
-    assert_eq!(gateway.line().await["reason"], "max_stream_duration");
+    assert_eq!(gateway.line().await["reason"], "max_duration");
     let (mut client, mut upstream, _) = gateway.forwarded(&peer, GET).await;
     upstream.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
     client.head().await;

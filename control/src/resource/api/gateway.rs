@@ -9,8 +9,9 @@ use super::csrf::CsrfPolicy;
 use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
 use super::listener_policies::{Buffer, GrpcWeb, Gzip, HealthCheck};
+use super::http_connection::HttpConnectionManagerSettings;
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
-use super::reference::Ref;
+use super::reference::{Empty, Ref};
 use super::selector::Expression;
 
 /// The `spec` of a Gateway.
@@ -75,6 +76,10 @@ pub struct HttpListenerOptions {
     pub grpc_web: Option<GrpcWeb>,
     /// The gateway answers for itself on one path.
     pub health_check: Option<HealthCheck>,
+    /// What Envoy's router adds.
+    pub router: Option<ListenerRouter>,
+    /// How headers are checked.
+    pub header_validation_settings: Option<HeaderValidationSettings>,
     /// Routes may send requests to the host that they name.
     pub dynamic_forward_proxy: Option<DynamicForwardProxy>,
     /// The auth server, in place of that of Settings.
@@ -85,10 +90,21 @@ pub struct HttpListenerOptions {
     pub http_local_ratelimit: Option<LocalRateLimitSettings>,
 }
 
-/// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.
+/// `router`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct HttpConnectionManagerSettings {}
+pub struct ListenerRouter {
+    /// No `x-envoy-*` is added to requests and answers.
+    pub suppress_envoy_headers: Option<bool>,
+}
+
+/// `headerValidationSettings`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeaderValidationSettings {
+    /// Methods that nobody has registered are served; here they always are.
+    pub disable_http1_method_validation: Option<Empty>,
+}
 
 /// `options` of a Gateway.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -16,6 +16,7 @@ mod faults;
 mod gateway;
 mod headers;
 mod listener_policies;
+mod http_connection;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -30,6 +31,7 @@ mod settings;
 mod shadowing;
 mod ssl;
 mod upgrades;
+mod transformation;
 mod upstream;
 mod virtual_service;
 
@@ -52,10 +54,15 @@ pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
-pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
+pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use listener_policies::{
     Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, HealthCheck,
+pub use http_connection::{
+    CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
+    HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
+    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
+    ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{
@@ -85,6 +92,12 @@ pub use ssl::{
     UpstreamSslConfig,
 };
 pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
+pub use transformation::{
+    DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
+    MergeJsonKeys, OverridableTemplate, RequestBodyParse, RequestMatch, RequestResponseTransformations,
+    ResponseMatch, SpanTransformer, Transformation, TransformationStages, TransformationTemplate,
+    Transformations,
+};
 pub use upstream::{
     CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
     LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,

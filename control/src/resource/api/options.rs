@@ -15,6 +15,7 @@ use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
 use super::shadowing::RouteShadowing;
 use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
+use super::transformation::{TransformationStages, Transformations};
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -44,6 +45,10 @@ pub struct VirtualHostOptions {
     pub csrf: Option<CsrfPolicy>,
     /// How requests are buffered, where the listener has a `buffer`.
     pub buffer_per_route: Option<BufferPerRoute>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `options` of a route.
@@ -96,6 +101,10 @@ pub struct RouteOptions {
     pub tracing: Option<RouteTracingSettings>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `maxStreamDuration` of a route.
@@ -122,6 +131,10 @@ pub struct WeightedDestinationOptions {
     pub csrf: Option<CsrfPolicy>,
     /// How requests are buffered, where the listener has a `buffer`.
     pub buffer_per_route: Option<BufferPerRoute>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and

@@ -9,8 +9,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "VirtualHostOptions",
         later: &[
             warn("stats"),
-            reject("stagedTransformations"),
-            reject("transformations"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -38,8 +36,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[
             reject("lbHash"),
             warn("envoyMetadata"),
-            reject("stagedTransformations"),
-            reject("transformations"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -67,9 +63,32 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "WeightedDestinationOptions",
-        later: &[reject("stagedTransformations"), reject("transformations"), warn("extensions")],
+        later: &[warn("extensions")],
         ..PLAIN
     },
+    Entry {
+        name: "TransformationStages",
+        later: &[enterprise("postRouting")],
+        deeper: &[
+            ("requestTransforms", "early` or `regular"),
+            ("responseTransforms", "early` or `regular"),
+            ("requestTransformation", "regular.requestTransforms[]"),
+            ("responseTransformation", "regular.responseTransforms[]"),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "Transformation",
+        oneofs: &[&["transformationTemplate", "headerBodyTransform", "xsltTransformation"]],
+        later: &[enterprise("xsltTransformation")],
+        ..PLAIN
+    },
+    Entry {
+        name: "TransformationTemplate",
+        oneofs: &[&["body", "passthrough", "mergeExtractorsToBody", "mergeJsonKeys"]],
+        ..PLAIN
+    },
+    Entry { name: "Extraction", oneofs: &[&["header", "body"]], ..PLAIN },
     Entry {
         name: "HeaderValueOption",
         oneofs: &[&["header", "headerSecretRef"]],
