@@ -28,8 +28,8 @@ pub mod shadowing;
 mod stream_limits;
 mod timeout;
 mod tracing;
-mod upgrades;
 mod transformation;
+mod upgrades;
 
 pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};

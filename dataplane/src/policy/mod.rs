@@ -37,8 +37,8 @@ pub(crate) mod testing;
 mod text;
 mod timeout;
 pub mod tracing;
-pub mod upgrade;
 pub mod transformation;
+pub mod upgrade;
 
 pub use attempt_count::AttemptCount;
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};

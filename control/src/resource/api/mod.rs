@@ -15,8 +15,8 @@ mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
-mod listener_policies;
 mod http_connection;
+mod listener_policies;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -30,8 +30,8 @@ mod selector;
 mod settings;
 mod shadowing;
 mod ssl;
-mod upgrades;
 mod transformation;
+mod upgrades;
 mod upstream;
 mod virtual_service;
 
@@ -56,13 +56,14 @@ pub use gateway::{
 };
 pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
-pub use listener_policies::{
-    Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, HealthCheck,
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
     ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+};
+pub use listener_policies::{
+    Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, HealthCheck,
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{
@@ -91,13 +92,13 @@ pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
 };
-pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use transformation::{
     DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
     MergeJsonKeys, OverridableTemplate, RequestBodyParse, RequestMatch, RequestResponseTransformations,
     ResponseMatch, SpanTransformer, Transformation, TransformationStages, TransformationTemplate,
     Transformations,
 };
+pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use upstream::{
     CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
     LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,

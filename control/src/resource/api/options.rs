@@ -14,8 +14,8 @@ use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
 use super::shadowing::RouteShadowing;
-use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 use super::transformation::{TransformationStages, Transformations};
+use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -61,11 +61,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         ..PLAIN
     },
-    Entry {
-        name: "WeightedDestinationOptions",
-        later: &[warn("extensions")],
-        ..PLAIN
-    },
+    Entry { name: "WeightedDestinationOptions", later: &[warn("extensions")], ..PLAIN },
     Entry {
         name: "TransformationStages",
         later: &[enterprise("postRouting")],
