@@ -100,7 +100,7 @@ mod tests {
     fn type_urls_are_those_of_the_messages() {
         let mut known: Vec<_> = type_urls().map(str::to_owned).collect();
         known.sort();
-        let wanted = [
+        let mut wanted = [
             proto::Answer::type_url(),
             proto::AttemptCount::type_url(),
             proto::Buffer::type_url(),
@@ -129,6 +129,7 @@ mod tests {
             proto::Upgrade::type_url(),
             proto::Transformation::type_url(),
         ];
+        wanted.sort();
         assert_eq!(known, wanted);
         assert!(known.iter().all(|url| portcullis_shared::policy::ORDER.contains(&&**url)));
     }
