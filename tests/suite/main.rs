@@ -13,6 +13,7 @@ mod canary;
 mod cli;
 mod dynamic;
 mod options;
+mod health;
 mod protocols;
 mod reload;
 mod routing;

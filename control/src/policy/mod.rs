@@ -16,6 +16,7 @@ mod gzip;
 mod headers;
 mod health_check;
 mod host_rewrite;
+mod lb_hash;
 mod levels;
 pub mod listener;
 mod path_rewrite;

@@ -2,7 +2,7 @@
 
 use super::{
     Policy, attempt_count, buffer, cors, csrf, dynamic_forward_proxy, ext_auth, faults, grpc_web, gzip,
-    headers, health_check, host_rewrite, path_rewrite, rate_limit, retries, shadowing, stream_limits,
+    headers, health_check, host_rewrite, lb_hash, path_rewrite, rate_limit, retries, shadowing, stream_limits,
     timeout, tracing, transformation, upgrades,
 };
 
@@ -24,6 +24,7 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &stream_limits::StreamLimits,
     &retries::Retries,
     &attempt_count::AttemptCount,
+    &lb_hash::LbHash,
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,

@@ -10,6 +10,8 @@ use super::{
     Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, dynamic_forward, ext_auth,
     fault, grpc_web, headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow,
     stream_limits, timeout, tracing, transformation, upgrade,
+    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, hash, headers, host_rewrite,
+    path_rewrite, rate_limit, retry, shadow, timeout, transformation,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -29,6 +31,7 @@ const POLICIES: &[(&str, Install)] = &[
     (ext_auth::TYPE_URL, ext_auth::install),
     (fault::TYPE_URL, fault::install),
     (grpc_web::TYPE_URL, grpc_web::install),
+    (hash::TYPE_URL, hash::install),
     (headers::TYPE_URL, headers::install),
     (health_check::TYPE_URL, health_check::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
@@ -115,6 +118,7 @@ mod tests {
             proto::ExtAuth::type_url(),
             proto::Fault::type_url(),
             proto::GrpcWeb::type_url(),
+            proto::Hash::type_url(),
             proto::Headers::type_url(),
             proto::HealthCheck::type_url(),
             proto::HostRewrite::type_url(),

@@ -15,8 +15,11 @@ mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
+mod health_check;
 mod http_connection;
 mod listener_policies;
+mod lb_hash;
+mod load_balancer;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -56,6 +59,10 @@ pub use gateway::{
 };
 pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
+pub use health_check::{
+    CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, OutlierDetection, Payload,
+    TcpHealthCheck,
+};
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
@@ -64,6 +71,10 @@ pub use http_connection::{
 };
 pub use listener_policies::{
     Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, HealthCheck,
+pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use load_balancer::{
+    FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
+    Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{
@@ -100,8 +111,7 @@ pub use transformation::{
 };
 pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use upstream::{
-    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
-    LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,
-    UpstreamType,
+    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
+    UpstreamGroup, UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

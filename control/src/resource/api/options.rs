@@ -8,6 +8,7 @@ use super::ext_auth::ExtAuthExtension;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
 use super::listener_policies::BufferPerRoute;
+use super::lb_hash::LbHash;
 use super::rate_limit::{RateLimitRouteExtension, RateLimitVhostExtension};
 use super::reference::Ref;
 use super::retries::RetryPolicy;
@@ -99,6 +100,8 @@ pub struct RouteOptions {
     pub upgrades: Option<Vec<ProtocolUpgradeConfig>>,
     /// How requests show in traces.
     pub tracing: Option<RouteTracingSettings>,
+    /// What makes two requests go to the same endpoint.
+    pub lb_hash: Option<LbHash>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
     /// Transformations in stages; those of a route replace those of its virtual host as a whole.

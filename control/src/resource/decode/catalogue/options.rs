@@ -34,7 +34,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "RouteOptions",
         later: &[
-            reject("lbHash"),
             warn("envoyMetadata"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
