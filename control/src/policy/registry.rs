@@ -2,8 +2,8 @@
 
 use super::{
     Policy, attempt_count, buffer, cors, csrf, dynamic_forward_proxy, ext_auth, faults, grpc_web, gzip,
-    headers, health_check, host_rewrite, lb_hash, path_rewrite, rate_limit, retries, shadowing, stream_limits,
-    timeout, tracing, transformation, upgrades,
+    headers, health_check, host_rewrite, lb_hash, path_rewrite, rate_limit, retries, shadowing,
+    stream_limits, timeout, tracing, transformation, upgrades,
 };
 
 /// Every policy.

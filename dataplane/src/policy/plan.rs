@@ -8,7 +8,8 @@ use portcullis_shared::table::Labels;
 
 use super::chain::{Chain, Step};
 use super::{
-    AttemptCount, Hash, HostRewrite, PathRewrite, Policy, Retry, Shadow, StreamLimits, Tracing, Upgrade, registry,
+    AttemptCount, Hash, HostRewrite, PathRewrite, Policy, Retry, Shadow, StreamLimits, Tracing, Upgrade,
+    registry,
 };
 
 /// Limit of the whole exchange when no policy says otherwise.

@@ -8,10 +8,8 @@ use prost_types::Any;
 
 use super::{
     Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, dynamic_forward, ext_auth,
-    fault, grpc_web, headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow,
+    fault, grpc_web, hash, headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow,
     stream_limits, timeout, tracing, transformation, upgrade,
-    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, hash, headers, host_rewrite,
-    path_rewrite, rate_limit, retry, shadow, timeout, transformation,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.

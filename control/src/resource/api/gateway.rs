@@ -9,7 +9,7 @@ use super::csrf::CsrfPolicy;
 use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
 use super::http_connection::HttpConnectionManagerSettings;
-use super::listener_policies::{Buffer, GrpcWeb, Gzip, HealthCheck};
+use super::listener_policies::{Buffer, GrpcWeb, Gzip, ListenerHealthCheck};
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
 use super::reference::{Empty, Ref};
 use super::selector::Expression;
@@ -75,7 +75,7 @@ pub struct HttpListenerOptions {
     /// gRPC-web.
     pub grpc_web: Option<GrpcWeb>,
     /// The gateway answers for itself on one path.
-    pub health_check: Option<HealthCheck>,
+    pub health_check: Option<ListenerHealthCheck>,
     /// What Envoy's router adds.
     pub router: Option<ListenerRouter>,
     /// How headers are checked.

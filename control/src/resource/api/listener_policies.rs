@@ -68,7 +68,7 @@ pub enum CompressionStrategy {
 /// `healthCheck`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct HealthCheck {
+pub struct ListenerHealthCheck {
     /// The path that the gateway answers on.
     pub path: String,
 }

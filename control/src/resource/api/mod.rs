@@ -17,8 +17,8 @@ mod gateway;
 mod headers;
 mod health_check;
 mod http_connection;
-mod listener_policies;
 mod lb_hash;
+mod listener_policies;
 mod load_balancer;
 mod option_objects;
 mod options;
@@ -69,9 +69,10 @@ pub use http_connection::{
     ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
-pub use listener_policies::{
-    Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, HealthCheck,
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use listener_policies::{
+    Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, ListenerHealthCheck,
+};
 pub use load_balancer::{
     FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
     Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
