@@ -4,12 +4,17 @@
 //! message that travels. `registry` lists them; nothing else knows them by name. To add one: its folder here, its line
 //! in the registry, the same two on the data plane, and its place in `shared::policy::ORDER`.
 
+mod attempt_count;
+mod buffer;
 mod cors;
 mod csrf;
 mod dynamic_forward_proxy;
 mod ext_auth;
 mod faults;
+mod grpc_web;
+mod gzip;
 mod headers;
+mod health_check;
 mod host_rewrite;
 mod lb_hash;
 mod levels;
@@ -21,8 +26,11 @@ mod registry;
 mod retries;
 mod servers;
 pub mod shadowing;
+mod stream_limits;
 mod timeout;
+mod tracing;
 mod transformation;
+mod upgrades;
 
 pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};

@@ -343,3 +343,60 @@ fn rate_limits_without_a_server_are_an_error_and_buckets_are_not() {
     let bucket = one::<wire::LocalRateLimit>(&policies).map(|it| (it.bucket.unwrap().max_tokens, it.scope));
     assert_eq!(bucket, Some((3, "vh-route-0".to_owned())));
 }
+
+#[test]
+fn limits_of_a_stream_are_told_from_absent_ones() {
+    let limits = |route: Value| {
+        let (policies, notes) = Case::routes(&[route]).forward();
+        (one::<wire::StreamLimits>(&policies), notes)
+    };
+    assert_eq!(limits(json!({})).0, None);
+    let idle = wire::StreamLimits { idle_ms: Some(0), ..Default::default() };
+    assert_eq!(limits(json!({ "idleTimeout": "0s" })).0, Some(idle));
+    let all = json!({ "maxStreamDuration": {
+        "maxStreamDuration": "10s", "grpcTimeoutHeaderMax": "0s", "grpcTimeoutHeaderOffset": "5ms",
+    }});
+    let wanted = wire::StreamLimits {
+        idle_ms: None,
+        max_ms: Some(10_000),
+        grpc_timeout_max_ms: Some(0),
+        grpc_timeout_offset_ms: 5,
+    };
+    assert_eq!(limits(all).0, Some(wanted));
+    let (_, notes) =
+        limits(json!({ "idleTimeout": "-1s", "maxStreamDuration": {"grpcTimeoutHeaderMax": "-1s"} }));
+    assert_eq!(
+        notes,
+        [
+            "error route0.idleTimeout: idleTimeout: -1s is negative",
+            "error route0.maxStreamDuration.grpcTimeoutHeaderMax: grpcTimeoutHeaderMax: -1s is negative",
+        ]
+    );
+}
+
+#[test]
+fn attempts_are_told_where_the_virtual_host_wants_it() {
+    let count = |host: Value| one::<wire::AttemptCount>(&Case::routes(&[]).host(host).forward().0);
+    assert_eq!(count(json!({ "includeRequestAttemptCount": false })), None);
+    let told = wire::AttemptCount { request: true, response: true };
+    let both = json!({ "includeRequestAttemptCount": true, "includeAttemptCountInResponse": true });
+    assert_eq!(count(both), Some(told));
+}
+
+#[test]
+fn reset_headers_are_checked() {
+    let retry = |back_off: Value| {
+        let route = json!({ "retries": {"retryOn": "5xx", "rateLimitedRetryBackOff": back_off} });
+        let (policies, notes) = Case::routes(&[route]).forward();
+        (one::<wire::Retry>(&policies).unwrap(), notes)
+    };
+    let (found, notes) = retry(json!({
+        "resetHeaders": [{"name": "Retry-After"}, {"name": "x-reset", "format": "UNIX_TIMESTAMP"}],
+        "maxInterval": "10s",
+    }));
+    let header = |name: &str, unix_timestamp| wire::ResetHeader { name: name.into(), unix_timestamp };
+    assert_eq!(found.reset_headers, [header("retry-after", false), header("x-reset", true)]);
+    assert_eq!((found.reset_max_interval_ms, notes.len()), (10_000, 0));
+    assert_eq!(retry(json!({ "maxInterval": "0s" })).1.len(), 2);
+    assert_eq!(retry(json!({ "resetHeaders": [{}] })).1.len(), 1);
+}

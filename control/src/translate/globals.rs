@@ -21,6 +21,8 @@ pub struct Globals {
     pub isolate: bool,
     /// For upstreams without their own.
     pub circuit_breakers: Option<CircuitBreakers>,
+    /// Listeners that do not say otherwise pass gRPC-web on as it comes.
+    pub disable_grpc_web: bool,
     /// Gateways count in every namespace.
     pub all_namespaces: bool,
     /// The servers of listeners that name none.
@@ -69,6 +71,7 @@ pub fn read(cx: &mut Cx<'_>, own_namespace: &Arc<str>, notes: &mut Notes) -> Glo
     Globals {
         replacement,
         circuit_breakers: breakers.map(upstream::circuit_breakers),
+        disable_grpc_web: settings.gloo.as_ref().is_some_and(|gloo| gloo.disable_grpc_web),
         one_way_tls: gateway.and_then(|it| it.virtual_service_options.as_ref()?.one_way_tls),
         isolate: gateway.and_then(|it| it.isolate_virtual_hosts_by_ssl_config).unwrap_or(false),
         servers: Servers::of_settings(settings, &id, notes),

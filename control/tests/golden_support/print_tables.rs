@@ -90,6 +90,9 @@ fn listener(it: &wire::Listener) -> Value {
             "name": chain.name,
             "serverNames": chain.server_names,
             "routeConfig": chain.route_config,
+            "tls": tls,
+            "http": chain.http.as_ref().map(|it| format!("{it:?}")),
+            "policies": chain.policies.iter().map(any).collect::<Vec<_>>(),
             "policies": policies,
             "tls": tls,
             "http": chain.http.as_ref().map(|it| format!("{it:?}")),
@@ -251,6 +254,15 @@ fn any(it: &prost_types::Any) -> Value {
         (it.type_url == M::type_url()).then(|| format!("{:?}", M::decode(it.value.as_slice()).unwrap()))
     }
     let text = show::<policy::Answer>(it)
+        .or_else(|| show::<policy::AttemptCount>(it))
+        .or_else(|| show::<policy::Tracing>(it))
+        .or_else(|| show::<policy::Upgrade>(it))
+        .or_else(|| show::<policy::Buffer>(it))
+        .or_else(|| show::<policy::BufferPerRoute>(it))
+        .or_else(|| show::<policy::Compression>(it))
+        .or_else(|| show::<policy::GrpcWeb>(it))
+        .or_else(|| show::<policy::HealthCheck>(it))
+        .or_else(|| show::<policy::StreamLimits>(it))
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))
         .or_else(|| show::<policy::EarlyTransformation>(it))

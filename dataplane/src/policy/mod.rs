@@ -6,7 +6,10 @@
 //! I/O: what has to be asked elsewhere is asked through [`Services`].
 
 mod answer;
+pub mod attempt_count;
+mod buffer;
 mod chain;
+mod compression;
 mod cors;
 pub mod csrf;
 mod cx;
@@ -16,8 +19,10 @@ mod facts;
 mod fault;
 mod filter;
 mod flags;
+mod grpc_web;
 pub mod hash;
 mod headers;
+mod health_check;
 pub mod host_rewrite;
 pub mod metadata;
 pub mod path_rewrite;
@@ -27,12 +32,16 @@ pub mod registry;
 pub mod retry;
 mod shadow;
 mod slots;
+pub mod stream_limits;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
 mod timeout;
+pub mod tracing;
 pub mod transformation;
+pub mod upgrade;
 
+pub use attempt_count::AttemptCount;
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
 pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};
 pub use dynamic_forward::Dynamic;
@@ -50,6 +59,9 @@ pub use rate_limit::bucket::Own;
 pub use retry::{Reset, Retry};
 pub use shadow::Shadow;
 pub use slots::Slots;
+pub use stream_limits::StreamLimits;
+pub use tracing::Tracing;
+pub use upgrade::Upgrade;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};

@@ -7,7 +7,10 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::Labels;
 
 use super::chain::{Chain, Step};
-use super::{Hash, HostRewrite, PathRewrite, Policy, Retry, Shadow, registry};
+use super::{
+    AttemptCount, Hash, HostRewrite, PathRewrite, Policy, Retry, Shadow, StreamLimits, Tracing, Upgrade,
+    registry,
+};
 
 /// Limit of the whole exchange when no policy says otherwise.
 pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -19,6 +22,14 @@ pub struct Plan {
     pub policies: Chain,
     /// Limit of the whole exchange, retries included; none = no limit.
     pub total_timeout: Option<Duration>,
+    /// Limits of silence and of the whole life.
+    pub stream_limits: StreamLimits,
+    /// Who is told about tries.
+    pub attempt_count: AttemptCount,
+    /// Protocols that requests may change to.
+    pub upgrade: Upgrade,
+    /// How requests show in traces.
+    pub tracing: Option<Arc<Tracing>>,
     /// When a try is repeated.
     pub retry: Option<Arc<Retry>>,
     /// Path towards the upstream.
@@ -38,6 +49,10 @@ impl Default for Plan {
         Self {
             policies: Chain::default(),
             total_timeout: Some(DEFAULT_TOTAL_TIMEOUT),
+            stream_limits: StreamLimits::default(),
+            attempt_count: AttemptCount::default(),
+            upgrade: Upgrade::default(),
+            tracing: None,
             retry: None,
             path_rewrite: None,
             host_rewrite: None,
@@ -55,6 +70,10 @@ impl Plan {
         Self {
             policies: Chain::merged(&self.policies, &over.steps),
             total_timeout: over.total_timeout.unwrap_or(self.total_timeout),
+            stream_limits: over.stream_limits.unwrap_or(self.stream_limits),
+            attempt_count: over.attempt_count.unwrap_or(self.attempt_count),
+            upgrade: over.upgrade.unwrap_or(self.upgrade),
+            tracing: over.tracing.clone().or_else(|| self.tracing.clone()),
             retry: over.retry.clone().or_else(|| self.retry.clone()),
             path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
@@ -70,6 +89,10 @@ impl Plan {
 pub struct PlanBuilder {
     steps: Vec<Step>,
     total_timeout: Option<Option<Duration>>,
+    stream_limits: Option<StreamLimits>,
+    attempt_count: Option<AttemptCount>,
+    upgrade: Option<Upgrade>,
+    tracing: Option<Arc<Tracing>>,
     retry: Option<Arc<Retry>>,
     path_rewrite: Option<Arc<PathRewrite>>,
     host_rewrite: Option<Arc<HostRewrite>>,
@@ -96,6 +119,10 @@ impl PlanBuilder {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
             && self.total_timeout.is_none()
+            && self.stream_limits.is_none()
+            && self.attempt_count.is_none()
+            && self.upgrade.is_none()
+            && self.tracing.is_none()
             && self.retry.is_none()
             && self.path_rewrite.is_none()
             && self.host_rewrite.is_none()
@@ -118,6 +145,26 @@ impl PlanBuilder {
     /// Limit of the whole exchange; none = no limit.
     pub fn total_timeout(&mut self, limit: Option<Duration>) {
         self.total_timeout = Some(limit);
+    }
+
+    /// Limits of silence and of the whole life.
+    pub fn stream_limits(&mut self, limits: StreamLimits) {
+        self.stream_limits = Some(limits);
+    }
+
+    /// Who is told about tries.
+    pub fn attempt_count(&mut self, count: AttemptCount) {
+        self.attempt_count = Some(count);
+    }
+
+    /// Protocols that requests may change to.
+    pub fn upgrade(&mut self, upgrade: Upgrade) {
+        self.upgrade = Some(upgrade);
+    }
+
+    /// How requests show in traces.
+    pub fn tracing(&mut self, tracing: Tracing) {
+        self.tracing = Some(Arc::new(tracing));
     }
 
     /// When a try is repeated.

@@ -1,11 +1,15 @@
 //! Every policy that this worker understands. A type that is not here rejects its route: nothing is skipped.
 
+use std::sync::{Arc, LazyLock};
+
+use http::HeaderMap;
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
 use super::{
-    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, hash, headers, host_rewrite,
-    path_rewrite, rate_limit, retry, shadow, timeout, transformation,
+    Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, dynamic_forward, ext_auth,
+    fault, grpc_web, hash, headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow,
+    stream_limits, timeout, tracing, transformation, upgrade,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -14,14 +18,20 @@ type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
 /// (type URL, how it is installed). The order means nothing here: `shared::policy` knows when each runs.
 const POLICIES: &[(&str, Install)] = &[
     (answer::TYPE_URL, answer::install),
+    (attempt_count::TYPE_URL, attempt_count::install),
+    (buffer::TYPE_URL, buffer::install),
+    (buffer::PER_ROUTE_TYPE_URL, buffer::install_per_route),
+    (compression::TYPE_URL, compression::install),
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
     (dynamic_forward::HOST, dynamic_forward::install_host),
     (dynamic_forward::PROXY, dynamic_forward::install_proxy),
     (ext_auth::TYPE_URL, ext_auth::install),
     (fault::TYPE_URL, fault::install),
+    (grpc_web::TYPE_URL, grpc_web::install),
     (hash::TYPE_URL, hash::install),
     (headers::TYPE_URL, headers::install),
+    (health_check::TYPE_URL, health_check::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
     (rate_limit::global::EARLY, rate_limit::global::install_early),
@@ -29,7 +39,10 @@ const POLICIES: &[(&str, Install)] = &[
     (rate_limit::local::TYPE_URL, rate_limit::local::install),
     (retry::TYPE_URL, retry::install),
     (shadow::TYPE_URL, shadow::install),
+    (stream_limits::TYPE_URL, stream_limits::install),
     (timeout::TYPE_URL, timeout::install),
+    (tracing::TYPE_URL, tracing::install),
+    (upgrade::TYPE_URL, upgrade::install),
     (transformation::EARLY, transformation::install_early),
     (transformation::REGULAR, transformation::install),
 ];
@@ -48,6 +61,23 @@ pub(super) fn install(any: &Any, builder: &mut PlanBuilder) -> Result<(), Invali
         return Err(Invalid::new("type_url", format!("unknown policy \"{}\"", any.type_url)));
     };
     install(&any.value, builder)
+}
+
+/// What runs on every listener that does not say otherwise.
+static DEFAULT: LazyLock<Chain> = LazyLock::new(|| {
+    let mut builder = PlanBuilder::default();
+    builder.push(grpc_web::TYPE_URL, Arc::new(grpc_web::GrpcWeb { enabled: true }));
+    builder.plan().policies
+});
+
+/// The policies of a listener that has none of its own, if they concern a request with these fields.
+pub fn default_for(headers: &HeaderMap) -> Option<&'static Chain> {
+    grpc_web::concerns(headers).then_some(&*DEFAULT)
+}
+
+/// The policies of a listener with those that every listener has.
+pub(crate) fn with_default(own: &Chain) -> Chain {
+    own.on(&DEFAULT)
 }
 
 /// The bytes of an Any as the message `M`.
@@ -71,8 +101,12 @@ mod tests {
     fn type_urls_are_those_of_the_messages() {
         let mut known: Vec<_> = type_urls().map(str::to_owned).collect();
         known.sort();
-        let wanted = [
+        let mut wanted = [
             proto::Answer::type_url(),
+            proto::AttemptCount::type_url(),
+            proto::Buffer::type_url(),
+            proto::BufferPerRoute::type_url(),
+            proto::Compression::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
             proto::DynamicForwardProxy::type_url(),
@@ -81,17 +115,23 @@ mod tests {
             proto::EarlyTransformation::type_url(),
             proto::ExtAuth::type_url(),
             proto::Fault::type_url(),
+            proto::GrpcWeb::type_url(),
             proto::Hash::type_url(),
             proto::Headers::type_url(),
+            proto::HealthCheck::type_url(),
             proto::HostRewrite::type_url(),
             proto::LocalRateLimit::type_url(),
             proto::PathRewrite::type_url(),
             proto::RateLimit::type_url(),
             proto::Retry::type_url(),
             proto::Shadow::type_url(),
+            proto::StreamLimits::type_url(),
             proto::Timeout::type_url(),
+            proto::Tracing::type_url(),
+            proto::Upgrade::type_url(),
             proto::Transformation::type_url(),
         ];
+        wanted.sort();
         assert_eq!(known, wanted);
         assert!(known.iter().all(|url| portcullis_shared::policy::ORDER.contains(&&**url)));
     }

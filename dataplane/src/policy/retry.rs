@@ -3,9 +3,9 @@
 //! The words are Envoy's, and so is their meaning. Whether a request *may* be sent again (its body is still held) is
 //! the engine's question, not this module's.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 use smallvec::SmallVec;
@@ -15,6 +15,8 @@ use super::{PlanBuilder, registry};
 pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Retry";
 
 const DEFAULT_BASE: Duration = Duration::from_millis(25);
+
+const DEFAULT_RESET_MAX: Duration = Duration::from_secs(300);
 
 /// A set of retry conditions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,6 +114,30 @@ pub struct Retry {
     pub max_interval: Duration,
     /// For `retriable-status-codes`.
     pub status_codes: SmallVec<[u16; 4]>,
+    /// Fields of an answer that say when to come again; the first one that does counts.
+    pub resets: SmallVec<[ResetHeader; 2]>,
+    /// An answer that asks for a longer pause is not believed.
+    pub reset_max: Duration,
+}
+
+/// A field that says when to come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetHeader {
+    name: HeaderName,
+    /// Its value is a moment, else a number of seconds.
+    unix_timestamp: bool,
+}
+
+impl ResetHeader {
+    fn pause(&self, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+        let mut values = headers.get_all(&self.name).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return None };
+        let seconds = Duration::from_secs(value.to_str().ok()?.parse().ok()?);
+        if !self.unix_timestamp {
+            return Some(seconds);
+        }
+        UNIX_EPOCH.checked_add(seconds)?.duration_since(now).ok()
+    }
 }
 
 impl Retry {
@@ -151,6 +177,14 @@ impl Retry {
             Reset::BeforeRequest => always.or(RetryOn::RESET_BEFORE_REQUEST),
             Reset::AfterRequest => always,
         })
+    }
+
+    /// The pause that an answer asks for, if it is believed. Up to a half more keeps clients apart; `random` is in 0..1.
+    #[must_use]
+    pub fn asked_pause(&self, headers: &HeaderMap, now: SystemTime, random: f64) -> Option<Duration> {
+        let pauses = self.resets.iter().filter_map(|reset| reset.pause(headers, now));
+        let pause = pauses.into_iter().find(|pause| *pause <= self.reset_max)?;
+        Some(pause.mul_f64(1.0 + random.clamp(0.0, 1.0) / 2.0))
     }
 
     /// Pause before retry number `retry` (1 is the first): a random part of an interval that doubles up to the
@@ -198,8 +232,23 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
         base_interval: base,
         max_interval: max,
         status_codes,
+        resets: resets(&wire.reset_headers)?,
+        reset_max: match wire.reset_max_interval_ms {
+            0 => DEFAULT_RESET_MAX,
+            ms => Duration::from_millis(ms),
+        },
     });
     Ok(())
+}
+
+fn resets(wire: &[proto::ResetHeader]) -> Result<SmallVec<[ResetHeader; 2]>, Invalid> {
+    let one = |(i, reset): (usize, &proto::ResetHeader)| {
+        let name = HeaderName::from_bytes(reset.name.as_bytes()).map_err(|_| {
+            Invalid::new(format!("reset_headers[{i}].name"), format!("bad header name \"{}\"", reset.name))
+        })?;
+        Ok(ResetHeader { name, unix_timestamp: reset.unix_timestamp })
+    };
+    wire.iter().enumerate().map(one).collect()
 }
 
 #[cfg(test)]
@@ -265,6 +314,30 @@ mod tests {
         assert_eq!(retry.pause(40, 1.0).as_millis(), 250);
         assert_eq!(retry.pause(3, 0.0), Duration::ZERO);
         assert_eq!(retry.num_retries, 1, "zero retries mean one");
+    }
+
+    #[test]
+    fn an_answer_may_ask_for_a_pause() {
+        let header = |name: &str, unix_timestamp| proto::ResetHeader { name: name.into(), unix_timestamp };
+        let wire = proto::Retry {
+            reset_headers: vec![header("retry-after", false), header("x-reset", true)],
+            reset_max_interval_ms: 60_000,
+            ..Default::default()
+        };
+        let mut builder = PlanBuilder::default();
+        install(&wire.encode_to_vec(), &mut builder).expect("valid");
+        let retry = builder.plan().retry.expect("set");
+        let now = UNIX_EPOCH + Duration::from_secs(1000);
+        let asked = |fields: &[(&'static str, &'static str)]| {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("value")));
+            retry.asked_pause(&fields.collect(), now, 1.0).map(|pause| pause.as_millis())
+        };
+        assert_eq!(asked(&[("retry-after", "2")]), Some(3000));
+        assert_eq!(asked(&[("retry-after", "61"), ("x-reset", "1010")]), Some(15_000), "too long");
+        assert_eq!(asked(&[("retry-after", "soon"), ("x-reset", "999")]), None);
+        assert_eq!(asked(&[]), None);
     }
 
     #[test]

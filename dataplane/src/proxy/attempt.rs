@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -30,6 +30,7 @@ use super::retry::{Next, Retries};
 use super::span::{Client, TRACEPARENT, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
+use crate::policy::attempt_count::X_ENVOY_ATTEMPT_COUNT;
 use crate::policy::{Filters, Plan};
 use crate::runtime::Route;
 use crate::upstream::{Bound, Endpoint, Picked, Upstream, Wish};
@@ -59,6 +60,13 @@ impl Serving<'_> {
             body.start_recording();
         }
         self.exchange.clock.limit_total(plan.total_timeout);
+        self.exchange.tells_attempts = plan.attempt_count.response;
+        if let Some(idle) = plan.stream_limits.idle {
+            self.exchange.clock.limit_idle(idle);
+        }
+        if let Some(life) = plan.stream_limits.life(&head.headers) {
+            self.exchange.clock.limit_life(life);
+        }
         if body.is_complete() {
             self.exchange.clock.request_complete();
         }
@@ -148,7 +156,11 @@ impl Serving<'_> {
         {
             outgoing.rewrite_host(host, rewrite.append_x_forwarded_host);
         }
-        if let Some(span) = &span {
+        if plan.attempt_count.request {
+            outgoing.set(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(self.exchange.attempts));
+        }
+        let propagates = plan.tracing.as_ref().is_none_or(|tracing| !tracing.no_propagation);
+        if let Some(span) = span.as_ref().filter(|_| propagates) {
             trace(span, &mut outgoing);
         }
         if let Some(noted) = &mut self.exchange.noted {
@@ -223,6 +235,9 @@ impl Serving<'_> {
             }
             return Ok(Outcome::Again(pause, one.picked));
         }
+        if retries.exhausted {
+            self.exchange.flags.insert("URX");
+        }
         if retries.overflowed {
             self.exchange.flags.insert(Reason::Overflow.flag());
         }
@@ -290,6 +305,10 @@ impl Serving<'_> {
                     Expired::Idle if body.is_complete() => {
                         LocalReply::new(Reason::IdleTimeout).status(StatusCode::GATEWAY_TIMEOUT).into()
                     }
+                    // The client is.
+                    Expired::Stream if !body.is_complete() => {
+                        LocalReply::new(Reason::MaxDuration).status(StatusCode::REQUEST_TIMEOUT).into()
+                    }
                     expired => expired.into(),
                 };
                 (end, next)
@@ -314,6 +333,9 @@ impl Serving<'_> {
                 End::Cut(reason, detail) => (*reason, detail.as_deref()),
             };
             span.failed(reason, detail.unwrap_or_default());
+        }
+        if retries.exhausted {
+            self.exchange.flags.insert("URX");
         }
         match next {
             Next::Answer => Err(end),
@@ -341,6 +363,7 @@ impl Serving<'_> {
         // HTTP/1 drops trailers on either side.
         let trailers = session.is_http2() && head.version == Version::HTTP_2;
         forward::sanitize_response(&mut parts, waited, trailers, &self.exchange.info.http.settings);
+        self.tell_attempts(&mut parts.headers);
         for cookie in self.exchange.cookies.drain(..) {
             parts.headers.append(http::header::SET_COOKIE, cookie);
         }
@@ -370,6 +393,13 @@ impl Serving<'_> {
         }
         self.down.respond(parts, end)?;
         Ok((follows, upload))
+    }
+
+    /// Says in an answer's fields how many tries there were, where the virtual host wants it.
+    pub(super) fn tell_attempts(&self, headers: &mut HeaderMap) {
+        if self.exchange.tells_attempts && self.exchange.attempts > 0 {
+            headers.insert(X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(self.exchange.attempts));
+        }
     }
 
     /// Waits for `future`, as long as the client stays and the limits allow.

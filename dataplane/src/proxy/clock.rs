@@ -1,7 +1,8 @@
-//! The time limits of one request: the whole exchange, the current try, and the longest silence.
+//! The time limits of one request: the whole exchange, the current try, its life, and the longest silence.
 //!
-//! Owns one timer for all three, which a connection lends to its requests. The limits of the exchange and of a try
-//! count from the moment the request is complete, as in Envoy: an upload may take as long as it moves.
+//! Owns one timer for all of them, which a connection lends to its requests. The limits of the exchange and of a try
+//! count from the moment the request is complete, as in Envoy: an upload may take as long as it moves. Its life counts
+//! from the request header, and includes a tunnel.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) struct Clock {
     complete: Option<Instant>,
     total_at: Option<Instant>,
     try_at: Option<Instant>,
+    began: Instant,
     stream_at: Option<Instant>,
     request_at: Option<Instant>,
     idle: Duration,
@@ -51,6 +53,7 @@ impl Clock {
         let times = &http.settings.timeouts;
         let idle = http.stream_idle.unwrap_or(limits::FOREVER);
         Clock {
+            began: now,
             stream_at: times.max_stream.flatten().map(|limit| now + limit),
             request_at: times.request.flatten().map(|limit| now + limit),
             total: None,
@@ -111,9 +114,14 @@ impl Clock {
         self.moved = true;
     }
 
-    /// From now on a shorter silence is too long.
-    pub(super) fn shorten_idle(&mut self, idle: Duration) {
-        self.idle = idle;
+    /// Sets the limit of the whole life, which has begun with the request header.
+    pub(super) fn limit_life(&mut self, life: Option<Duration>) {
+        self.stream_at = life.map(|life| self.began + life);
+    }
+
+    /// From now on another silence is too long, or none.
+    pub(super) fn limit_idle(&mut self, idle: Option<Duration>) {
+        self.idle = idle.unwrap_or(limits::FOREVER);
         self.touch();
     }
 
@@ -195,6 +203,17 @@ mod tests {
         clock.touch();
         let (expired, elapsed) = expires(&mut clock).await;
         assert!(expired == Expired::Idle && close(elapsed, limits::STREAM_IDLE), "{expired:?} {elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_of_silence_only_the_life_ends() {
+        let mut clock = Clock::new(Instant::now(), &Http::default());
+        clock.limit_idle(None);
+        let life = limits::STREAM_IDLE * 3;
+        clock.limit_life(Some(life));
+        clock.lift();
+        let (expired, elapsed) = expires(&mut clock).await;
+        assert!(expired == Expired::Stream && close(elapsed, life), "{expired:?} {elapsed:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) endpoint: Option<SocketAddr>,
     pub(super) attempts: u32,
+    /// The client is told about them.
+    pub(super) tells_attempts: bool,
     /// What the client got, or would have got.
     pub(super) status: StatusCode,
     pub(super) reason: Option<Reason>,
@@ -76,6 +78,7 @@ impl Exchange {
             upstream: None,
             endpoint: None,
             attempts: 0,
+            tells_attempts: false,
             status: StatusCode::OK,
             reason: None,
             detail: None,

@@ -17,7 +17,7 @@ use super::forward;
 use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
-use crate::policy::{Chain, Dynamic, Plan};
+use crate::policy::{Chain, Dynamic, Plan, registry};
 use crate::runtime::{Action, Destination, Redirect, Route, Runtime, Target, VirtualHost};
 
 /// How an exchange ends when it does not end with an upstream's whole answer.
@@ -149,7 +149,9 @@ impl Serving<'_> {
     async fn act(&mut self, head: &mut Head) -> Result<(), End> {
         // Its own reference, so that what is picked from it does not hold the exchange.
         let runtime = self.exchange.runtime.clone();
-        let listener = runtime.listener_policies(&self.exchange.info.route_config);
+        let listener = runtime
+            .listener_policies(&self.exchange.info.route_config)
+            .or_else(|| registry::default_for(&head.headers));
         let mut body = Body::new(head.body);
         let mut route = match self.route(head) {
             Ok(route) => route,
@@ -165,7 +167,10 @@ impl Serving<'_> {
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
             if head.upgrade
-                && !strict::upgrades(head).all(|protocol| self.exchange.info.http.allows_upgrade(&protocol))
+                && !strict::upgrades(head).all(|protocol| {
+                    let listener = || self.exchange.info.http.allows_upgrade(&protocol);
+                    plan.upgrade.allows(&protocol).unwrap_or_else(listener)
+                })
             {
                 return Err(Reason::UpgradeFailed.into());
             }
@@ -222,6 +227,7 @@ impl Serving<'_> {
             std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
         let (mut parts, mut body) = reply.into_response(head.is_some_and(|head| head.grpc));
+        self.tell_attempts(&mut parts.headers);
         if let Some(head) = head {
             let before = parts.status;
             self.local_policies(head, &mut parts, &mut body);
@@ -248,6 +254,7 @@ impl Serving<'_> {
         }
         self.down.finish(None);
         self.exchange.clock.lift();
+        self.exchange.clock.limit_life(None);
         let down = &mut *self.down;
         matches!(self.exchange.clock.run(std::future::poll_fn(|cx| down.poll_drain(cx))).await, Ok(Ok(())))
     }

@@ -242,7 +242,7 @@ impl<'a> Pump<'a> {
     /// The client has closed its side of a tunnel: it may still wait for what comes back.
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         if self.closing == Closing::No {
-            self.clock.shorten_idle(limits::HALF_CLOSED);
+            self.clock.limit_idle(Some(limits::HALF_CLOSED));
             self.closing = Closing::Telling;
         }
         if self.closing == Closing::Telling && self.up.poll_close_tunnel(cx).is_ready() {

@@ -382,7 +382,8 @@ impl LocalReply {
         }
         if grpc {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            parts.headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(self.status)));
+            let code = if self.reason == Reason::MaxDuration { 4 } else { grpc_status(self.status) };
+            parts.headers.insert(GRPC_STATUS, HeaderValue::from(code));
             if let Some(message) = grpc_message(&self.body) {
                 parts.headers.insert(GRPC_MESSAGE, message);
             }
@@ -401,7 +402,8 @@ impl LocalReply {
 
 /// Field of a gRPC call's result.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// Field of what a gRPC call's result says.
+pub const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Whether a request is a gRPC call, by its content-type: `application/grpc`, alone or with a suffix after `+`.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
@@ -412,7 +414,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// The gRPC code for an HTTP status, by the table of gRPC's own HTTP mapping with Envoy's additions.
-pub(super) fn grpc_status(status: StatusCode) -> u16 {
+pub(crate) fn grpc_status(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 => 13,
         401 => 16,
@@ -424,7 +426,7 @@ pub(super) fn grpc_status(status: StatusCode) -> u16 {
 }
 
 /// gRPC's percent-encoding of a message: printable ASCII but `%` stays. `None` for an empty one.
-fn grpc_message(body: &[u8]) -> Option<HeaderValue> {
+pub(crate) fn grpc_message(body: &[u8]) -> Option<HeaderValue> {
     if body.is_empty() {
         return None;
     }

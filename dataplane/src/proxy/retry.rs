@@ -4,7 +4,7 @@
 //! be sent twice; without one only a request that cannot have had an effect is sent again, on a connection that turned
 //! out to be closed. Must not wait or send.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Method, StatusCode};
 
@@ -27,6 +27,8 @@ pub(super) struct Retries<'a> {
     /// Retries by rule so far.
     done: u32,
     reconnects: u32,
+    /// Another try was wanted and there are none left.
+    pub(super) exhausted: bool,
 }
 
 /// What follows a try.
@@ -50,6 +52,7 @@ impl<'a> Retries<'a> {
             idempotent: method.is_idempotent(),
             done: 0,
             reconnects: 0,
+            exhausted: false,
         }
     }
 
@@ -78,24 +81,32 @@ impl<'a> Retries<'a> {
 
     /// After a response header.
     pub(super) fn after_response(&mut self, status: StatusCode, headers: &HeaderMap, rewinds: bool) -> Next {
-        if rewinds { self.by_rule(|rule| rule.wants_response(status, headers)) } else { Next::Answer }
+        if !rewinds {
+            return Next::Answer;
+        }
+        match (self.by_rule(|rule| rule.wants_response(status, headers)), self.rule) {
+            (Next::Again(pause), Some(rule)) if !rule.resets.is_empty() => {
+                Next::Again(rule.asked_pause(headers, SystemTime::now(), fastrand::f64()).unwrap_or(pause))
+            }
+            (next, _) => next,
+        }
     }
 
     fn by_rule(&mut self, wants: impl FnOnce(&Retry) -> bool) -> Next {
-        match self.rule {
-            Some(rule) if self.done < rule.num_retries && wants(rule) => {
-                // The one before is over.
-                self.slot = None;
-                self.slot = self.breakers.take(Bound::Retries);
-                if self.slot.is_none() {
-                    self.overflowed = true;
-                    return Next::Answer;
-                }
-                self.done += 1;
-                Next::Again(rule.pause(self.done, fastrand::f64()))
-            }
-            _ => Next::Answer,
+        let Some(rule) = self.rule.filter(|rule| wants(rule)) else { return Next::Answer };
+        if self.done >= rule.num_retries {
+            self.exhausted = true;
+            return Next::Answer;
         }
+        // The one before is over.
+        self.slot = None;
+        self.slot = self.breakers.take(Bound::Retries);
+        if self.slot.is_none() {
+            self.overflowed = true;
+            return Next::Answer;
+        }
+        self.done += 1;
+        Next::Again(rule.pause(self.done, fastrand::f64()))
     }
 }
 
@@ -131,6 +142,8 @@ mod tests {
             base_interval: Duration::from_millis(1),
             max_interval: Duration::from_millis(1),
             status_codes: Default::default(),
+            resets: Default::default(),
+            reset_max: Duration::from_secs(300),
         }
     }
 
@@ -168,7 +181,9 @@ mod tests {
         let again = |next| matches!(next, Next::Again(_));
         assert!(again(post.after_response(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), true)));
         assert!(again(post.after_timeout(true)));
+        assert!(!post.exhausted);
         assert!(!again(post.after_failure(&failure(Kind::Connect), true, false)));
+        assert!(post.exhausted);
         let mut post = Retries::new(Some(&rule), &breakers, &Method::POST);
         assert!(!again(post.after_response(StatusCode::NOT_FOUND, &HeaderMap::new(), true)));
         assert!(!again(post.after_response(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), false)));

@@ -92,7 +92,10 @@ impl Server {
     pub(super) fn route(&mut self, method: &Method, route: &Route) {
         if self.span.is_recording() {
             let template = route.template();
-            self.span.update_name(format!("{method} {template}"));
+            match route.plan.tracing.as_ref().and_then(|tracing| tracing.descriptor.as_ref()) {
+                Some(descriptor) => self.span.update_name(descriptor.to_string()),
+                None => self.span.update_name(format!("{method} {template}")),
+            }
             self.span.set_attribute(KeyValue::new("http.route", template.into_owned()));
         }
     }

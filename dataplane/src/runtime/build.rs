@@ -16,6 +16,7 @@ use super::names::Names;
 use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Split, VirtualHost};
 use crate::held::shards::{Part, Shards, part_of};
 use crate::held::{Claim, Content, Entry, Held};
+use crate::policy::registry;
 use crate::upstream::{self, Upstream};
 
 pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rejection>) {
@@ -38,7 +39,7 @@ pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rej
     let chains = listeners.iter().flat_map(|listener| listener.chains());
     let listener_policies = chains
         .filter(|chain| !chain.policies.is_empty())
-        .map(|chain| (Arc::clone(&chain.route_config), chain.policies.clone()))
+        .map(|chain| (Arc::clone(&chain.route_config), registry::with_default(&chain.policies)))
         .collect();
     let runtime = Runtime {
         held,

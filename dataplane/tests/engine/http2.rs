@@ -525,3 +525,38 @@ async fn data_after_an_answer_without_content_is_dropped() {
         assert_eq!(header(&head, "transfer-encoding"), None);
     }
 }
+
+#[tokio::test]
+async fn grpc_web_is_spoken_without_being_asked_for() {
+    let mut peer = H2Peer::bind().await;
+    let gateway = Gateway::start(Table::to_h2(peer.address)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client
+        .send(
+            "POST /a.B/C HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/grpc-web-text\r\n\
+             Accept: application/grpc-web-text\r\nContent-Length: 12\r\n\r\nAAAAAAJoaQ==",
+        )
+        .await;
+    let (mut call, mut respond) = peer.call().await;
+    assert_eq!(call.headers()["content-type"], "application/grpc");
+    assert_eq!(call.headers()["te"], "trailers");
+    assert_eq!(body(call.body_mut()).await.0, b"\0\0\0\0\x02hi");
+    let answer = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let mut out = respond.send_response(answer, false).unwrap();
+    out.send_data(Bytes::from_static(b"\0\0\0\0\x02ok"), false).unwrap();
+    out.send_trailers(HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]))
+        .unwrap();
+    let head = client.head().await;
+    assert_eq!(header(&head, "content-type"), Some("application/grpc-web-text+proto"));
+    // Base64 of the message, and of the frame 0x80 with the 15 bytes `grpc-status:0\r\n`.
+    assert_eq!(client.chunked().await, b"AAAAAAJvaw==gAAAAA9ncnBjLXN0YXR1czowDQo=");
+    // A local answer is one of gRPC too.
+    let gateway = Gateway::start(Table::to_h2(Peer::nowhere().await)).await;
+    let mut client = Wire::connect(gateway.address).await;
+    client
+        .send("POST /a.B/C HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    let (head, _) = client.answer().await;
+    assert_eq!((status(&head), header(&head, "grpc-status")), (200, Some("14")));
+    assert_eq!(header(&head, "content-type"), Some("application/grpc-web+proto"));
+}

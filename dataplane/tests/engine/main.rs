@@ -28,12 +28,14 @@ mod replies;
 mod retries;
 mod settings;
 mod shadows;
+mod stream_limits;
 mod strict;
 mod telemetry;
 mod timeouts;
 mod tls;
 mod transformations;
 mod upgrades;
+mod whole;
 mod wire;
 
 pub use gateway::{Gateway, Table};

@@ -140,6 +140,26 @@ async fn a_client_that_has_said_all_still_hears_the_rest() {
 }
 
 #[tokio::test]
+async fn a_route_decides_about_websocket_whatever_its_listener_says() {
+    let peer = Peer::bind().await;
+    let upgrade = |websocket| {
+        crate::gateway::any(&portcullis_proto::policy::v1::Upgrade { websocket: Some(websocket) })
+    };
+    let ask = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let gateway = Gateway::start(Table::to(peer.address).with(&[upgrade(false)])).await;
+    assert_eq!(status(&Wire::connect(gateway.address).await.ask(ask).await.0), 403);
+    assert_eq!(gateway.line().await["reason"], "upgrade_failed");
+    let mut table = Table::to(peer.address).with(&[upgrade(true)]);
+    table
+        .http
+        .upgrades
+        .push(portcullis_proto::table::v1::Upgrade { protocol: "websocket".into(), enabled: false });
+    let gateway = Gateway::start(table).await;
+    let (_client, _upstream, head) = gateway.forwarded(&peer, ask).await;
+    assert_eq!(header(&head, "upgrade"), Some("websocket"));
+}
+
+#[tokio::test]
 async fn what_the_listener_does_not_allow_is_refused() {
     let peer = Peer::bind().await;
     let mut table = Table::to(peer.address).upgrades_to("x");

@@ -15,6 +15,11 @@ const SHOWN: &[Show] = &[
     |any| shown(any, cors),
     |any| shown(any, |regular: policy::Transformation| transformation("regular", regular.stage)),
     |any| shown(any, csrf),
+    |any| shown(any, buffer),
+    |any| shown(any, upgrade),
+    |any| shown(any, tracing),
+    |any| shown(any, stream_limits),
+    |any| shown(any, attempt_count),
     |any| shown(any, hash),
     |any| shown(any, ext_auth),
     |any| shown(any, local),
@@ -71,6 +76,46 @@ fn csrf(csrf: policy::Csrf) -> String {
     let besides =
         if origins.is_empty() { String::new() } else { format!(", also from {}", origins.join(", ")) };
     format!("csrf: {part}{besides}")
+}
+
+fn buffer(buffer: policy::BufferPerRoute) -> String {
+    match buffer.disabled {
+        true => "not buffered".to_owned(),
+        false => format!("buffered up to {} bytes, if its listener buffers", buffer.max_request_bytes),
+    }
+}
+
+fn upgrade(upgrade: policy::Upgrade) -> String {
+    let allowed = upgrade.websocket.map(|allowed| if allowed { "allowed" } else { "refused" });
+    allowed.map_or_else(String::new, |allowed| format!("websocket {allowed}"))
+}
+
+fn tracing(tracing: policy::Tracing) -> String {
+    let name = (!tracing.descriptor.is_empty()).then(|| format!("span {}", tracing.descriptor));
+    let kept = tracing.no_propagation.then(|| "context not told to the upstream".to_owned());
+    format!("traces: {}", name.into_iter().chain(kept).collect::<Vec<_>>().join(", "))
+}
+
+fn stream_limits(limits: policy::StreamLimits) -> String {
+    let limit = |name: &str, value: Option<u64>| {
+        value.map(
+            |ms| if ms == 0 { format!("no limit of {name}") } else { format!("{name} {}", duration(ms)) },
+        )
+    };
+    let grpc = limits.grpc_timeout_max_ms.map(|max| match max {
+        0 => "life as grpc-timeout says".to_owned(),
+        max => format!("life as grpc-timeout says, up to {}", duration(max)),
+    });
+    let parts = [limit("silence", limits.idle_ms), limit("life", limits.max_ms), grpc];
+    format!("stream: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+fn attempt_count(count: policy::AttemptCount) -> String {
+    match (count.request, count.response) {
+        (true, true) => "number of tries told to the upstream and the client".to_owned(),
+        (true, false) => "number of tries told to the upstream".to_owned(),
+        (false, _) => "number of tries told to the client".to_owned(),
+    }
 }
 
 /// `transformation (early): requests: set x-a, body replaced; responses with :status: remove x-b`.

@@ -4,10 +4,10 @@ use portcullis_proto::policy::v1 as wire;
 use portcullis_shared::routing::pattern;
 use wire::text_match::How;
 
-use super::{Found, Levels, Policy};
+use super::{Found, Layer, Levels, Policy};
 use crate::ir;
-use crate::resource::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
-use crate::translate::Notes;
+use crate::resource::{CsrfPolicy, HttpListenerOptions, RuntimeFractionalPercent, StringMatcher};
+use crate::translate::{Globals, Notes};
 
 /// The policy.
 pub struct Csrf;
@@ -29,6 +29,15 @@ impl Policy for Csrf {
                 .or_else(|| levels.in_host("csrf", |options| options.csrf.as_ref())),
         }?;
         Some(message(&found, notes))
+    }
+
+    fn lower_listener(
+        &self,
+        options: &Layer<'_, HttpListenerOptions>,
+        _globals: &Globals,
+        notes: &mut Notes,
+    ) -> Option<ir::Policy> {
+        Some(message(&options.field("csrf", |options| options.csrf.as_ref())?, notes))
     }
 }
 

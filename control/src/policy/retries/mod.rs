@@ -1,10 +1,11 @@
 //! `retries`: when a try is repeated. The route's replaces the virtual host's.
 
+use http::HeaderName;
 use portcullis_proto::policy::v1 as wire;
 
 use super::{ActionKind, Fit, Found, Levels, Policy};
 use crate::ir;
-use crate::resource::{GoDuration, RetryPolicy};
+use crate::resource::{GoDuration, ResetHeaderFormat, RetryPolicy};
 use crate::translate::Notes;
 
 /// Conditions that workers know; the names are Envoy's.
@@ -52,6 +53,7 @@ impl Policy for Retries {
                 retries.error(notes, &field, format!("retries: {status} is not an HTTP status"));
             }
         }
+        let (reset_headers, reset_max_interval_ms) = resets(&retries, notes);
         let retry_on = conditions(&retries, notes);
         if retry_on.is_empty() {
             return None;
@@ -64,6 +66,8 @@ impl Policy for Retries {
             base_interval_ms,
             max_interval_ms,
             retriable_status_codes: value.retriable_status_codes.clone(),
+            reset_headers,
+            reset_max_interval_ms,
         }))
     }
 }
@@ -117,6 +121,34 @@ fn back_off(retries: &Found<'_, RetryPolicy>, notes: &mut Notes) -> (u64, u64) {
     }
     let millis = |value: Option<GoDuration>| value.and_then(GoDuration::to_millis).unwrap_or(0);
     (millis(back_off.base_interval), millis(back_off.max_interval))
+}
+
+fn resets(retries: &Found<'_, RetryPolicy>, notes: &mut Notes) -> (Vec<wire::ResetHeader>, u64) {
+    let Some(back_off) = &retries.value.rate_limited_retry_back_off else {
+        return (Vec::new(), 0);
+    };
+    let field = ".rateLimitedRetryBackOff";
+    if back_off.reset_headers.is_empty() {
+        let message = "retries: rateLimitedRetryBackOff needs at least one of resetHeaders";
+        retries.error(notes, &format!("{field}.resetHeaders"), message);
+    }
+    if back_off.max_interval.is_some_and(|interval| interval <= GoDuration(0)) {
+        let message = "retries: rateLimitedRetryBackOff.maxInterval must be above 0";
+        retries.error(notes, &format!("{field}.maxInterval"), message);
+    }
+    let headers = back_off.reset_headers.iter().enumerate();
+    let headers = headers.filter_map(|(at, header)| match HeaderName::from_bytes(header.name.as_bytes()) {
+        Ok(name) => Some(wire::ResetHeader {
+            name: name.to_string(),
+            unix_timestamp: header.format == ResetHeaderFormat::UnixTimestamp,
+        }),
+        Err(_) => {
+            let message = format!("retries: [{}] is not a header name", header.name);
+            retries.error(notes, &format!("{field}.resetHeaders[{at}].name"), message);
+            None
+        }
+    });
+    (headers.collect(), back_off.max_interval.and_then(GoDuration::to_millis).unwrap_or(0))
 }
 
 fn millis(

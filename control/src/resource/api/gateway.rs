@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::access_log::AccessLoggingService;
+use super::csrf::CsrfPolicy;
 use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
 use super::http_connection::HttpConnectionManagerSettings;
+use super::listener_policies::{Buffer, GrpcWeb, Gzip, ListenerHealthCheck};
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
 use super::reference::{Empty, Ref};
 use super::selector::Expression;
@@ -64,6 +66,16 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// Requests go on when they are complete.
+    pub buffer: Option<Buffer>,
+    /// CSRF protection of virtual hosts that have none of their own.
+    pub csrf: Option<CsrfPolicy>,
+    /// Answers are compressed.
+    pub gzip: Option<Gzip>,
+    /// gRPC-web.
+    pub grpc_web: Option<GrpcWeb>,
+    /// The gateway answers for itself on one path.
+    pub health_check: Option<ListenerHealthCheck>,
     /// What Envoy's router adds.
     pub router: Option<ListenerRouter>,
     /// How headers are checked.

@@ -18,6 +18,7 @@ mod headers;
 mod health_check;
 mod http_connection;
 mod lb_hash;
+mod listener_policies;
 mod load_balancer;
 mod option_objects;
 mod options;
@@ -33,6 +34,7 @@ mod settings;
 mod shadowing;
 mod ssl;
 mod transformation;
+mod upgrades;
 mod upstream;
 mod virtual_service;
 
@@ -68,12 +70,17 @@ pub use http_connection::{
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use listener_policies::{
+    Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, ListenerHealthCheck,
+};
 pub use load_balancer::{
     FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
     Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
-pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+pub use options::{
+    DelegateOptionsRefs, MaxStreamDuration, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,
+};
 pub use rate_limit::{
     Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
     RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
@@ -81,7 +88,7 @@ pub use rate_limit::{
     RateLimitVhostExtension, TokenBucket,
 };
 pub use reference::{Empty, Ref};
-pub use retries::{RetryBackOff, RetryPolicy};
+pub use retries::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryPolicy};
 pub use rewrite::{Regex, RegexMatchAndSubstitute, RegexProgram};
 pub use route::{
     Action, DelegateAction, Destination, DestinationKind, DirectResponseAction, HeaderMatcher, Matcher,
@@ -103,6 +110,7 @@ pub use transformation::{
     ResponseMatch, SpanTransformer, Transformation, TransformationStages, TransformationTemplate,
     Transformations,
 };
+pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use upstream::{
     CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
     UpstreamGroup, UpstreamType,

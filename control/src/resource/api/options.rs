@@ -8,6 +8,7 @@ use super::ext_auth::ExtAuthExtension;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
 use super::lb_hash::LbHash;
+use super::listener_policies::BufferPerRoute;
 use super::rate_limit::{RateLimitRouteExtension, RateLimitVhostExtension};
 use super::reference::Ref;
 use super::retries::RetryPolicy;
@@ -15,6 +16,7 @@ use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
 use super::shadowing::RouteShadowing;
 use super::transformation::{TransformationStages, Transformations};
+use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -22,6 +24,10 @@ use super::transformation::{TransformationStages, Transformations};
 pub struct VirtualHostOptions {
     /// Retries of routes that have none of their own.
     pub retries: Option<RetryPolicy>,
+    /// Upstreams are told the number of the try.
+    pub include_request_attempt_count: Option<bool>,
+    /// Clients are told the number of tries.
+    pub include_attempt_count_in_response: Option<bool>,
     /// Header manipulation of the virtual host level.
     pub header_manipulation: Option<HeaderManipulation>,
     /// Whether the auth server is asked.
@@ -38,6 +44,8 @@ pub struct VirtualHostOptions {
     pub cors_policy_merge_settings: Option<CorsPolicyMergeSettings>,
     /// CSRF protection of routes that have none of their own.
     pub csrf: Option<CsrfPolicy>,
+    /// How requests are buffered, where the listener has a `buffer`.
+    pub buffer_per_route: Option<BufferPerRoute>,
     /// Transformations in stages; those of a route replace those of its virtual host as a whole.
     pub staged_transformations: Option<TransformationStages>,
     /// The older form of the regular stage; counts where `stagedTransformations` has none.
@@ -64,6 +72,10 @@ pub struct RouteOptions {
     pub append_x_forwarded_host: Option<bool>,
     /// Limit of the whole exchange with retries; absent = 15 s, 0 = none.
     pub timeout: Option<GoDuration>,
+    /// Longest silence; absent = the listener's, 0 = no limit.
+    pub idle_timeout: Option<GoDuration>,
+    /// Longest life of a request.
+    pub max_stream_duration: Option<MaxStreamDuration>,
     /// Retries.
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the route level.
@@ -82,6 +94,12 @@ pub struct RouteOptions {
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
+    /// How requests are buffered, where the listener has a `buffer`.
+    pub buffer_per_route: Option<BufferPerRoute>,
+    /// Protocols that requests may change to.
+    pub upgrades: Option<Vec<ProtocolUpgradeConfig>>,
+    /// How requests show in traces.
+    pub tracing: Option<RouteTracingSettings>,
     /// What makes two requests go to the same endpoint.
     pub lb_hash: Option<LbHash>,
     /// Faults that are put into requests.
@@ -90,6 +108,18 @@ pub struct RouteOptions {
     pub staged_transformations: Option<TransformationStages>,
     /// The older form of the regular stage; counts where `stagedTransformations` has none.
     pub transformations: Option<Transformations>,
+}
+
+/// `maxStreamDuration` of a route.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MaxStreamDuration {
+    /// The limit; 0 = none.
+    pub max_stream_duration: Option<GoDuration>,
+    /// Its presence makes `grpc-timeout` the limit, up to this; 0 = whatever it says.
+    pub grpc_timeout_header_max: Option<GoDuration>,
+    /// Taken off `grpc-timeout`.
+    pub grpc_timeout_header_offset: Option<GoDuration>,
 }
 
 /// `options` of a weighted destination.
@@ -102,6 +132,8 @@ pub struct WeightedDestinationOptions {
     pub extauth: Option<ExtAuthExtension>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
+    /// How requests are buffered, where the listener has a `buffer`.
+    pub buffer_per_route: Option<BufferPerRoute>,
     /// Transformations in stages; those of a route replace those of its virtual host as a whole.
     pub staged_transformations: Option<TransformationStages>,
     /// The older form of the regular stage; counts where `stagedTransformations` has none.

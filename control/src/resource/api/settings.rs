@@ -32,6 +32,8 @@ pub struct GlooSettings {
     pub invalid_config_policy: Option<InvalidConfigPolicy>,
     /// For Upstreams without their own.
     pub circuit_breakers: Option<CircuitBreakerConfig>,
+    /// gRPC-web is passed on as it comes on listeners that do not say otherwise.
+    pub disable_grpc_web: bool,
 }
 
 /// `gloo.invalidConfigPolicy`.

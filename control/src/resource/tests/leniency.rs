@@ -250,7 +250,7 @@ fn the_digest_follows_the_meaning_and_the_document_makes_the_object_again() {
         one_route("# a comment\nname: \"r\"\noptions: {timeout: 5s, prefix_rewrite: /x, retries: null}"),
         one_route("options:\n  prefixRewrite: /x\n  timeout: 5s\nname: r").replace("  name: vs", "  name: vs\n  resourceVersion: '7'\n  managedFields: [{}]\n  annotations: {kubectl.kubernetes.io/last-applied-configuration: x}"),
         one_route("options:\n  prefixRewrite: /x\n  timeout: 5s\nname: r") + "status: {state: Accepted}\n",
-        one_route("options:\n  prefixRewrite: /x\n  timeout: 5s\n  tracing: {}\nname: r"),
+        one_route("options:\n  prefixRewrite: /x\n  timeout: 5s\n  extensions: {}\nname: r"),
         one_route("options:\n  hostRewrite: lost\n  prefixRewrite: /x\n  timeout: 5s\nname: r").replace("hostRewrite: lost\n", "\n"),
     ];
     for text in same {

@@ -85,11 +85,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "HttpListenerOptions",
         later: &[
-            warn("grpcWeb"),
-            reject("healthCheck"),
-            reject("buffer"),
-            reject("csrf"),
-            reject("gzip"),
             reject("grpcJsonTranscoder"),
             reject("connectionLimit"),
             reject("networkLocalRatelimit"),

@@ -8,10 +8,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "VirtualHostOptions",
         later: &[
-            reject("includeRequestAttemptCount"),
-            reject("includeAttemptCountInResponse"),
             warn("stats"),
-            reject("bufferPerRoute"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -37,12 +34,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "RouteOptions",
         later: &[
-            reject("idleTimeout"),
-            reject("maxStreamDuration"),
-            reject("upgrades"),
-            warn("tracing"),
             warn("envoyMetadata"),
-            reject("bufferPerRoute"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -68,11 +60,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         ..PLAIN
     },
-    Entry {
-        name: "WeightedDestinationOptions",
-        later: &[reject("bufferPerRoute"), warn("extensions")],
-        ..PLAIN
-    },
+    Entry { name: "WeightedDestinationOptions", later: &[warn("extensions")], ..PLAIN },
     Entry {
         name: "TransformationStages",
         later: &[enterprise("postRouting")],
@@ -103,12 +91,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         deeper: &[("key", "header"), ("value", "header"), ("name", "header")],
         ..PLAIN
     },
+    Entry { name: "BufferPerRoute", oneofs: &[&["disabled", "buffer"]], ..PLAIN },
     Entry {
-        name: "RetryPolicy",
-        later: &[
-            reject("rateLimitedRetryBackOff"),
-            warn("previousPriorities").note("there are no priorities of endpoints"),
-        ],
+        name: "ProtocolUpgradeConfig",
+        oneofs: &[&["websocket", "connect", "connectTerminate"]],
+        later: &[reject("connect"), reject("connectTerminate")],
+        ..PLAIN
+    },
+    Entry {
+        name: "RouteTracingSettings",
+        later: &[warn("tracePercentages").note("workers sample as OTEL_TRACES_SAMPLER says")],
         ..PLAIN
     },
     Entry { name: "StringMatcher", oneofs: &[&["exact", "prefix", "suffix", "safeRegex"]], ..PLAIN },

@@ -61,7 +61,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             warn("endpointsWarmingTimeout"),
             warn("awsOptions"),
             warn("disableKubernetesDestinations"),
-            warn("disableGrpcWeb"),
             warn("disableProxyGarbageCollection"),
             warn("regexMaxProgramSize"),
             warn("removeUnusedFilters"),
