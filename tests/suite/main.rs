@@ -16,6 +16,7 @@ mod reload;
 mod routing;
 mod strictness;
 mod survival;
+mod tcp;
 mod tls;
 mod traces;
 

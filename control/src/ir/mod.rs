@@ -11,7 +11,7 @@ mod tls;
 mod upstream;
 
 pub use certificate::{CertificateSource, KeySource};
-pub use listener::{FilterChain, Listener};
+pub use listener::{FilterChain, Listener, Serve, TcpProxy, TcpTarget};
 pub use route::{
     Action, Destination, DirectResponse, HeaderMatch, Matcher, PathMatch, PathRedirect, Policy, QueryMatch,
     Redirect, RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualHost,

@@ -10,6 +10,7 @@ use super::globals::Globals;
 use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
+use super::tcp::{self, TcpChains};
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
 
 /// Limit of a direct response's body where the Gateway says nothing.
@@ -20,7 +21,7 @@ const DEFAULT_PROXY: &str = "gateway-proxy";
 /// A VirtualService is isolated with the others of its sslConfig on a Gateway with this annotation.
 const ISOLATE: &str = "gateway.solo.io/isolate_vhost";
 
-/// A Gateway that can be bound.
+/// A Gateway that can be bound, or one part of it: what serves some of its connections.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gateway {
     pub id: ObjectRef,
@@ -35,6 +36,8 @@ pub struct Gateway {
     pub max_direct_response_bytes: u32,
     pub most_specific_headers_win: bool,
     pub selection: Selection,
+    /// Filter chains beside those of VirtualServices.
+    pub tcp: TcpChains,
     /// Stands in its last accepted form.
     pub substituted: bool,
 }
@@ -42,6 +45,7 @@ pub struct Gateway {
 /// How a Gateway chooses VirtualServices. Those with the other TLS-ness are left out afterwards.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Selection {
+    None,
     All,
     Listed(BTreeSet<ObjectRef>),
     Labelled {
@@ -61,6 +65,7 @@ impl Gateway {
             return false;
         }
         match &self.selection {
+            Selection::None => false,
             Selection::All => true,
             Selection::Listed(list) => list.contains(&service.id),
             Selection::Labelled { labels, namespaces } => {
@@ -138,11 +143,23 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             format!("Listener Error: ProcessingError. Reason: bindPort {} is not a port", spec.bind_port);
         notes.error(id, "spec.bindPort", text);
     }
-    let Some(http) = &spec.http_gateway else {
-        notes.error(id, "spec", "gateway must contain gatewayType");
-        return None;
+    let mut tcp = TcpChains::default();
+    let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
+        (Some(gateway), _) => {
+            if spec.ssl {
+                let text = "ssl chooses VirtualServices: it has no effect on a tcpGateway, whose hosts have sslConfig";
+                notes.warning(id, "spec.ssl", text);
+            }
+            let place = tcp::Place { owner: id, path: "spec.tcpGateway".to_owned() };
+            tcp = tcp::chains(cx, globals, &place, gateway, notes);
+            Selection::None
+        }
+        (None, Some(http)) => selection(cx, id, http, notes),
+        (None, None) => {
+            notes.error(id, "spec", "gateway must contain gatewayType");
+            return None;
+        }
     };
-    let selection = selection(cx, id, http, notes);
     let options = spec.route_options.as_ref();
     let proxies: BTreeSet<Arc<str>> = spec.proxy_names.iter().map(|name| kebab(name).into()).collect();
     let (address, port) = (address?, port?);
@@ -163,6 +180,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             .and_then(|options| options.most_specific_header_mutations_wins)
             .unwrap_or(false),
         selection,
+        tcp,
         substituted,
     })
 }
@@ -225,6 +243,7 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
         max_direct_response_bytes: MAX_DIRECT_RESPONSE_BYTES,
         most_specific_headers_win: false,
         selection: Selection::All,
+        tcp: TcpChains::default(),
         substituted: false,
     };
     vec![make("gateway-proxy", 8080, false), make("gateway-proxy-ssl", 8443, true)]

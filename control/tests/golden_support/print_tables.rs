@@ -85,7 +85,18 @@ fn listener(it: &wire::Listener) -> Value {
                 "ocspPolicy": tls.ocsp_policy,
             })
         });
-        json!({ "name": chain.name, "serverNames": chain.server_names, "routeConfig": chain.route_config, "tls": tls })
+        let (route_config, tcp) = match chain.serve.as_ref().unwrap() {
+            wire::filter_chain::Serve::RouteConfig(name) => (Some(name), None),
+            wire::filter_chain::Serve::Tcp(proxy) => (None, Some(tcp(proxy))),
+        };
+        json!({
+            "name": chain.name,
+            "serverNames": chain.server_names,
+            "sourcePrefixes": chain.source_prefixes,
+            "routeConfig": route_config,
+            "tcp": tcp,
+            "tls": tls,
+        })
     });
     clean(json!({
         "origin": origin(it.origin.as_ref()),
@@ -94,6 +105,21 @@ fn listener(it: &wire::Listener) -> Value {
         "proxyProtocol": it.proxy_protocol,
         "chains": chains.collect::<Vec<_>>(),
     }))
+}
+
+fn tcp(it: &wire::TcpProxy) -> Value {
+    use wire::tcp_proxy::Target;
+    let to = match it.target.as_ref().unwrap() {
+        Target::Destinations(it) => destinations(Some(it)),
+        Target::Split(name) => json!(format!("split {name}")),
+        Target::SniUpstream(_) => json!("server name"),
+    };
+    json!({
+        "host": it.name,
+        "to": to,
+        "maxConnectAttempts": it.max_connect_attempts,
+        "idleTimeoutMs": it.idle_timeout_ms,
+    })
 }
 
 fn versions(min: i32, max: i32) -> String {

@@ -1,4 +1,4 @@
-//! One connection, from accept to the engine.
+//! One connection, from accept to who serves it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
 use crate::proxy::{Conn, ConnInfo, Engine, Socket};
-use crate::runtime::Listener;
+use crate::runtime::{Listener, Serve};
+use crate::tcp::{self, peek};
 use crate::telemetry::Metrics;
 
 /// Time for a PROXY header. The balancer sends it at once.
@@ -19,7 +20,7 @@ const PROXY_HEADER: Duration = Duration::from_secs(5);
 
 /// Serves a connection to its end. `drain` becomes true when it shall end.
 pub async fn serve(
-    mut tcp: TcpStream,
+    mut socket: TcpStream,
     peer: SocketAddr,
     listener: &Listener,
     engine: &Arc<Engine>,
@@ -27,12 +28,12 @@ pub async fn serve(
     drain: &watch::Receiver<bool>,
 ) {
     // A client that is gone already answers by an error on the first read.
-    let _ = tcp.set_nodelay(true);
+    let _ = socket.set_nodelay(true);
     let direct = canonical(peer);
-    let local = tcp.local_addr().map_or(listener.address, canonical);
+    let local = socket.local_addr().map_or(listener.address, canonical);
     let (mut client, mut put_back) = (direct, Vec::new());
     if listener.proxy_protocol {
-        match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut tcp))).await {
+        match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut socket))).await {
             Ok(Ok((proxied, rest))) => {
                 if let Proxied::Inet { source, .. } = proxied {
                     client = canonical(source);
@@ -49,31 +50,77 @@ pub async fn serve(
             }
         }
     }
-    let info = |route_config: &Arc<str>, sni| ConnInfo {
-        listener: Arc::clone(&listener.name),
-        route_config: Arc::clone(route_config),
-        client,
-        direct,
-        local,
-        sni,
-        tls: None,
-    };
-    let conn = if listener.tls {
-        // What a handshake takes is not kept for the life of the connection.
-        match Box::pin(tls::handshake(Socket::new(tcp, put_back), listener)).await {
-            Ok(accepted) => Conn::tls(accepted.stream, info(&accepted.chain.route_config, accepted.sni)),
+    let mut chain = None;
+    let mut sni = None;
+    if !listener.tls {
+        if listener.inspects {
+            match Box::pin(peek::server_name(&mut socket, &mut put_back)).await {
+                Ok(name) => sni = name.map(Arc::from),
+                Err(error) => {
+                    tracing::debug!(listener = %listener.name, %client, %error, "connection refused");
+                    return metrics.refused(&listener.name, error.reason());
+                }
+            }
+        }
+        chain = listener.select(sni.as_deref(), client.ip());
+        if chain.is_none() {
+            tracing::debug!(listener = %listener.name, %client, ?sni, "no filter chain");
+            return metrics.refused(&listener.name, "no_filter_chain");
+        }
+    }
+    if let Some(plain) = chain.filter(|chain| chain.tls.is_none()) {
+        return match &plain.serve {
+            Serve::Http(route_config) => {
+                let info = ConnInfo {
+                    listener: Arc::clone(&listener.name),
+                    route_config: Arc::clone(route_config),
+                    client,
+                    direct,
+                    local,
+                    sni: None,
+                    tls: None,
+                };
+                engine.serve(Conn::plain(socket, put_back, info), drain).await;
+            }
+            Serve::Tcp(route) => {
+                let info = tcp::Info { listener: Arc::clone(&listener.name), client, sni, tls: None };
+                tcp::serve(engine.shared(), Socket::new(socket, put_back), info, route).await;
+            }
+        };
+    }
+    // What a handshake takes is not kept for the life of the connection.
+    let accepted =
+        match Box::pin(tls::handshake(Socket::new(socket, put_back), listener, client.ip(), chain)).await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
                 return metrics.tls_failed(&listener.name, error.reason());
             }
+        };
+    match &accepted.chain.serve {
+        Serve::Http(route_config) => {
+            let info = ConnInfo {
+                listener: Arc::clone(&listener.name),
+                route_config: Arc::clone(route_config),
+                client,
+                direct,
+                local,
+                sni: accepted.sni,
+                tls: None,
+            };
+            engine.serve(Conn::tls(accepted.stream, info), drain).await;
         }
-    } else {
-        match listener.plain() {
-            Some(chain) => Conn::plain(tcp, put_back, info(&chain.route_config, None)),
-            None => return metrics.refused(&listener.name, "no_filter_chain"),
+        Serve::Tcp(route) => {
+            let version = crate::tls::server::facts(accepted.stream.get_ref().1).version;
+            let info = tcp::Info {
+                listener: Arc::clone(&listener.name),
+                client,
+                sni: accepted.sni,
+                tls: Some(version),
+            };
+            tcp::serve(engine.shared(), accepted.stream, info, route).await;
         }
-    };
-    engine.serve(conn, drain).await;
+    }
 }
 
 /// A socket bound to `::` shows IPv4 clients as mapped addresses; people and policies mean the IPv4 address.

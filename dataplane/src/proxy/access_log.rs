@@ -88,7 +88,7 @@ pub(super) struct Line<'a> {
     pub(super) trace_id: Option<&'a str>,
 }
 
-fn timestamp<S: Serializer>(moment: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn timestamp<S: Serializer>(moment: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
@@ -114,7 +114,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
-fn millis<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     // Microseconds are exact enough, and their digits few.
     to.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
@@ -201,7 +201,7 @@ impl AccessLog {
     }
 
     /// Queues a line, or counts it in `dropped`. Never waits for the sink.
-    pub(super) fn push(&self, line: &Line<'_>, dropped: &Counter) {
+    pub(super) fn push(&self, line: &impl Serialize, dropped: &Counter) {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             // A vector takes everything, and every field of a line has a form in JSON.

@@ -379,7 +379,7 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
     }
 }
 
-fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
+pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
     Target {
         address: endpoint.address,
         http2: upstream.http2,

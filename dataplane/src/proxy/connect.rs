@@ -10,12 +10,15 @@ use std::time::Duration;
 use portcullis_shared::version::Digest;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::attempt::target;
 use super::failure::{Failure, Kind};
 use super::h1::{ClientIo as Io, Open};
-use crate::upstream::Stats;
+use super::reply::Reason;
+use crate::upstream::{Endpoint, Stats, Upstream};
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
 #[derive(Debug, Clone)]
@@ -64,6 +67,16 @@ pub(super) struct Dialed {
     pub(super) io: Io,
     pub(super) fd: i32,
     pub(super) open: Open,
+}
+
+/// A connection whose bytes are no matter of this module, and what counts it.
+pub(crate) async fn dial_raw(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+) -> Result<(impl AsyncRead + AsyncWrite + Unpin + use<>, impl Send + use<>), (Reason, Box<str>)> {
+    let Dialed { io, open, .. } =
+        dial(&target(upstream, endpoint)).await.map_err(|failure| (failure.reason(), failure.detail))?;
+    Ok((io, open))
 }
 
 /// Connects.

@@ -50,12 +50,14 @@ use prometheus_client::registry::Registry;
 
 pub use access_log::AccessLog;
 pub use conn::{Conn, ConnInfo};
+pub(crate) use connect::dial_raw;
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 
 pub use crate::policy::TlsFacts;
 use crate::runtime::Runtime;
+use crate::tcp;
 use downstream::Downstream;
 use exchange::Exchange;
 use h1::Server;
@@ -69,6 +71,7 @@ pub struct Shared {
     tracer: Option<SdkTracer>,
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
+    tcp: tcp::Metrics,
 }
 
 impl Shared {
@@ -78,7 +81,25 @@ impl Shared {
         let metrics = Arc::new(Metrics::default());
         let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
         registry.register_collector(Box::new(exposition));
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None }
+        let tcp = tcp::Metrics::new(registry);
+        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
+    }
+
+    /// What is served now.
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
+    }
+
+    /// Counts of connections that are passed on.
+    pub(crate) fn tcp(&self) -> &tcp::Metrics {
+        &self.tcp
+    }
+
+    /// Writes a line to the access log, if there is one.
+    pub(crate) fn log(&self, line: &impl serde::Serialize) {
+        if let Some(log) = &self.access_log {
+            log.push(line, &self.metrics.log_dropped);
+        }
     }
 
     /// Writes a line per request to `log`.
@@ -109,6 +130,11 @@ impl Engine {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(limits::KEEPALIVE_IDLE);
         Engine { shared, pool: Arc::default(), options }
+    }
+
+    /// What it shares with the worker's other engines.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Serves one connection to its end, inside the data thread's tokio runtime. `drain` becomes true when the

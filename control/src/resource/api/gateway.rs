@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::reference::Ref;
 use super::selector::Expression;
+use super::tcp::TcpGateway;
 
 /// The `spec` of a Gateway.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Gateway {
     pub proxy_names: Vec<String>,
     /// HTTP routing.
     pub http_gateway: Option<HttpGateway>,
+    /// Passing connections on. At most one of the gateways is set.
+    pub tcp_gateway: Option<TcpGateway>,
     /// Listener options.
     pub options: Option<ListenerOptions>,
     /// Options of the listener's route configuration.

@@ -20,6 +20,7 @@ mod secret;
 mod selector;
 mod settings;
 mod ssl;
+mod tcp;
 mod upstream;
 mod virtual_service;
 
@@ -46,6 +47,7 @@ pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
 };
+pub use tcp::{TcpAction, TcpGateway, TcpHost, TcpListenerOptions, TcpProxySettings, TcpTarget};
 pub use upstream::{
     ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Random, RoundRobin,
     StaticHost, StaticUpstream, Upstream, UpstreamGroup, UpstreamType,

@@ -6,6 +6,7 @@ mod listener;
 mod options;
 mod route;
 mod settings;
+mod tcp;
 mod tls;
 mod upstream;
 
@@ -111,6 +112,7 @@ const ENTRIES: &[&[Entry]] = &[
     options::ENTRIES,
     route::ENTRIES,
     settings::ENTRIES,
+    tcp::ENTRIES,
     tls::ENTRIES,
     upstream::ENTRIES,
 ];

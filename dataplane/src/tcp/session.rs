@@ -1,0 +1,151 @@
+//! What is known of a passed-on connection while it lasts, and said of it at its end, however that comes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+
+use super::copy::{End, Moved};
+use crate::proxy::access_log::{millis, timestamp};
+use crate::proxy::{Reason, Shared};
+
+/// What is known of a connection before it is passed on.
+#[derive(Debug)]
+pub struct Info {
+    /// Name of the listener that accepted it.
+    pub listener: Arc<str>,
+    /// The client: from the PROXY protocol where it is spoken, else the socket's peer.
+    pub client: SocketAddr,
+    /// Server name that the client asked for, lower case.
+    pub sni: Option<Arc<str>>,
+    /// Version of TLS, where it ends here.
+    pub tls: Option<&'static str>,
+}
+
+/// See the module.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    pub(super) info: Info,
+    host: Arc<str>,
+    pub(super) upstream: Option<Arc<str>>,
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) attempts: u32,
+    moved: Moved,
+    reason: Option<Reason>,
+    detail: Option<Box<str>>,
+    started: Instant,
+    started_at: SystemTime,
+}
+
+/// One connection in the access log. Fields without a value are left out; those that requests have too mean the same.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    #[serde(serialize_with = "timestamp")]
+    time: SystemTime,
+    listener: &'a str,
+    client: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sni: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'static str>,
+    protocol: &'static str,
+    tcp_host: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    flags: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<SocketAddr>,
+    attempts: u32,
+    #[serde(rename = "duration_ms", serialize_with = "millis")]
+    duration: Duration,
+    bytes_received: u64,
+    bytes_sent: u64,
+}
+
+impl Session {
+    pub(super) fn begin(shared: &Arc<Shared>, info: Info, host: &Arc<str>) -> Self {
+        shared.tcp().connections.inc();
+        Self {
+            shared: Arc::clone(shared),
+            info,
+            host: Arc::clone(host),
+            upstream: None,
+            endpoint: None,
+            attempts: 0,
+            moved: Moved::default(),
+            reason: None,
+            detail: None,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+        }
+    }
+
+    /// Where bytes are counted.
+    pub(super) fn moved(&mut self) -> &mut Moved {
+        &mut self.moved
+    }
+
+    /// There is no connection to an upstream.
+    pub(super) fn failed<T>(&mut self, reason: Reason, detail: Option<Box<str>>) -> Option<T> {
+        if reason == Reason::NoCluster {
+            self.shared.tcp().no_route.inc();
+        }
+        (self.reason, self.detail) = (Some(reason), detail);
+        None
+    }
+
+    /// The bytes have ended.
+    pub(super) fn ended(&mut self, end: End) {
+        let (reason, detail) = match end {
+            End::Done => return,
+            End::Idle => {
+                self.shared.tcp().idle_timeouts.inc();
+                (Reason::IdleTimeout, None)
+            }
+            End::Client(error) => (Reason::ClientGone, Some(error.to_string().into())),
+            End::Upstream(error) => (Reason::UpstreamReset, Some(error.to_string().into())),
+        };
+        (self.reason, self.detail) = (Some(reason), detail);
+    }
+
+    /// Envoy's flags. An idle connection has none there, and one that was tried as often as allowed has two.
+    fn flags(&self) -> &'static str {
+        match self.reason {
+            None | Some(Reason::IdleTimeout) => "-",
+            Some(Reason::ConnectFailed | Reason::ConnectTimeout) => "UF,URX",
+            Some(reason) => reason.flag(),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let metrics = self.shared.tcp();
+        metrics.received.inc_by(self.moved.received);
+        metrics.sent.inc_by(self.moved.sent);
+        let line = Line {
+            time: self.started_at,
+            listener: &self.info.listener,
+            client: self.info.client,
+            sni: self.info.sni.as_deref(),
+            tls: self.info.tls,
+            protocol: "TCP",
+            tcp_host: &self.host,
+            reason: self.reason.map(Reason::as_str),
+            detail: self.detail.as_deref(),
+            flags: self.flags(),
+            upstream: self.upstream.as_deref(),
+            endpoint: self.endpoint,
+            attempts: self.attempts,
+            duration: self.started.elapsed(),
+            bytes_received: self.moved.received,
+            bytes_sent: self.moved.sent,
+        };
+        self.shared.log(&line);
+    }
+}
