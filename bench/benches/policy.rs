@@ -5,7 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
-use portcullis_dataplane::policy::{Chain, Facts, PlanBuilder, Progress, RequestCx, ResponseCx, Slots};
+use portcullis_dataplane::policy::{
+    Chain, Facts, Filters, Line, PlanBuilder, Progress, RequestCx, ResponseCx, Services, Slots,
+};
 use portcullis_proto::policy::v1::{HeaderAdd, HeaderLevel, Headers};
 use prost::{Message, Name};
 use prost_types::Any;
@@ -69,6 +71,21 @@ fn facts() -> Facts<'static> {
     }
 }
 
+fn request(chain: &Chain, headers: &mut HeaderMap, facts: &Facts<'_>, slots: &mut Slots) -> Progress {
+    let (mut line, mut filters, mut reroute) = (Line::default(), Filters::default(), false);
+    let mut cx = RequestCx {
+        headers,
+        facts,
+        slots,
+        line: &mut line,
+        has_body: false,
+        filters: &mut filters,
+        reroute: &mut reroute,
+        services: &Services::default(),
+    };
+    chain.request(0, black_box(&mut cx))
+}
+
 fn headers(c: &mut Criterion) {
     let (before, facts) = (browser_request(), facts());
     for (kind, value) in VALUES {
@@ -80,8 +97,7 @@ fn headers(c: &mut Criterion) {
                 b.iter_batched_ref(
                     || (before.clone(), Slots::default()),
                     |(headers, slots)| {
-                        let mut cx = RequestCx { headers, facts: &facts, slots };
-                        assert!(matches!(chain.request(black_box(&mut cx)), Progress::Done));
+                        assert!(matches!(request(&chain, headers, &facts, slots), Progress::Done));
                     },
                     BatchSize::SmallInput,
                 );
@@ -91,14 +107,20 @@ fn headers(c: &mut Criterion) {
                     || (before.clone(), Slots::default()),
                     |(headers, slots)| {
                         let request_headers = &before;
-                        let status = StatusCode::OK;
-                        chain.response(black_box(&mut ResponseCx {
-                            status,
-                            headers,
-                            request_headers,
-                            facts: &facts,
-                            slots,
-                        }));
+                        let (mut status, mut filters) = (StatusCode::OK, Filters::default());
+                        chain.response(
+                            chain.len(),
+                            black_box(&mut ResponseCx {
+                                status: &mut status,
+                                headers,
+                                request_headers,
+                                facts: &facts,
+                                slots,
+                                has_body: true,
+                                filters: &mut filters,
+                                local: false,
+                            }),
+                        );
                     },
                     BatchSize::SmallInput,
                 );
@@ -112,10 +134,7 @@ fn none(c: &mut Criterion) {
     let (chain, facts) = (Chain::default(), facts());
     let (mut headers, mut slots) = (browser_request(), Slots::default());
     c.bench_function("policy/none", |b| {
-        b.iter(|| {
-            let mut cx = RequestCx { headers: &mut headers, facts: &facts, slots: &mut slots };
-            black_box(&chain).request(black_box(&mut cx))
-        });
+        b.iter(|| request(black_box(&chain), &mut headers, &facts, &mut slots));
     });
 }
 

@@ -7,6 +7,7 @@ pub mod actor;
 pub mod database;
 pub mod format;
 pub mod invalid;
+pub mod policy;
 pub mod routing;
 pub mod sensitive;
 pub mod table;

@@ -33,7 +33,7 @@ async fn server(gateway: &Gateway, name: &'static str, pair: Option<Pair>) -> So
                 match acceptor {
                     Some(acceptor) => match acceptor.accept(tcp).await {
                         Ok(stream) => answer(stream, name).await,
-                        Err(_) => return,
+                        Err(_) => {}
                     },
                     None => answer(tcp, name).await,
                 }

@@ -83,6 +83,7 @@ fn a_proxy_that_comes_later_gets_everything_that_is_shared() {
         connect_timeout: None,
         max_requests_per_connection: 0,
         balancer: ir::Balancer::Random,
+        circuit_breakers: None,
     };
     let mut ir = model(vec![host("a", 200, 0)]);
     ir.upstreams = Arc::new([("u".into(), Arc::new(upstream))].into());
@@ -114,6 +115,7 @@ fn certificates_come_and_go_with_their_facts() {
         tls: Some(tls),
         source_prefixes: Vec::new(),
         serve: ir::Serve::Http("r".into()),
+        policies: Vec::new(),
     };
     let listener = ir::Listener {
         name: "l".into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Destination, DownstreamTls, Origin};
+use super::{Destination, DownstreamTls, Origin, Policy};
 
 /// One address and port of one proxy. It has at least one filter chain, else it is not bound and not here.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,8 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// What is done with them.
     pub serve: Serve,
+    /// For every request that comes this way, in execution order; none where bytes are passed on.
+    pub policies: Vec<Policy>,
 }
 
 /// What a filter chain does with its connections.

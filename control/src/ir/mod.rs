@@ -17,7 +17,7 @@ pub use route::{
     Redirect, RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualHost,
 };
 pub use tls::{DownstreamTls, OcspPolicy, TlsParameters, TlsVersion, UpstreamTls};
-pub use upstream::{Balancer, Endpoint, Endpoints, Upstream};
+pub use upstream::{Balancer, CircuitBreakers, Endpoint, Endpoints, Upstream};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

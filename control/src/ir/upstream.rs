@@ -25,6 +25,23 @@ pub struct Upstream {
     pub max_requests_per_connection: u32,
     /// How an endpoint is chosen.
     pub balancer: Balancer,
+    /// `None` = all defaults.
+    pub circuit_breakers: Option<CircuitBreakers>,
+}
+
+/// How much of an upstream a worker uses at one time. `None` = the worker's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CircuitBreakers {
+    /// Open connections.
+    pub max_connections: Option<u32>,
+    /// Requests that wait for a connection.
+    pub max_pending_requests: Option<u32>,
+    /// Requests on a connection.
+    pub max_requests: Option<u32>,
+    /// Retries under way.
+    pub max_retries: Option<u32>,
+    /// Metrics say how much is left.
+    pub track_remaining: bool,
 }
 
 /// Where the endpoints of an upstream come from.

@@ -21,6 +21,13 @@ pub struct Layer<'s, O> {
     pub path: Arc<str>,
 }
 
+impl<'s, O> Layer<'s, O> {
+    /// A field of this block.
+    pub fn field<T>(&self, field: &str, get: impl Fn(&'s O) -> Option<&'s T>) -> Option<Found<'s, T>> {
+        Some(found(self, field, get(self.options)?, false))
+    }
+}
+
 impl<O> Clone for Layer<'_, O> {
     fn clone(&self) -> Self {
         Self { options: self.options, owner: self.owner, path: Arc::clone(&self.path) }

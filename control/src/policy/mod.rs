@@ -2,8 +2,11 @@
 //!
 //! Each folder is one policy: it reads the options it is for, reports what is wrong with them by field, and gives the
 //! message that travels. `registry` lists them; nothing else knows them by name. To add one: its folder here, its line
-//! in the registry, and the same two on the data plane.
+//! in the registry, the same two on the data plane, and its place in `shared::policy::ORDER`.
 
+mod cors;
+mod csrf;
+mod faults;
 mod headers;
 mod host_rewrite;
 mod levels;
@@ -18,25 +21,12 @@ pub use registry::REGISTRY;
 
 use std::sync::Arc;
 
+use portcullis_shared::policy::place;
 use prost::Message;
 
 use crate::ir;
-use crate::translate::Notes;
-
-/// When a policy runs. The order is that of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "the names are the stages of the user API")]
-pub enum Stage {
-    Fault,
-    Cors,
-    Waf,
-    AuthN,
-    AuthZ,
-    RateLimit,
-    Accepted,
-    OutAuth,
-    Route,
-}
+use crate::resource::HttpListenerOptions;
+use crate::translate::{Globals, Notes};
 
 /// What happens to the requests of a route, as far as it decides whether a policy makes sense there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +67,6 @@ pub trait Policy: Sync {
     /// The option that it is for, as users write it. Shows in messages.
     fn option(&self) -> &'static str;
 
-    /// When it runs.
-    fn stage(&self) -> Stage {
-        Stage::Route
-    }
-
     /// Whether it suits an action.
     fn fit(&self, _action: ActionKind) -> Fit {
         Fit::Works
@@ -95,6 +80,27 @@ pub trait Policy: Sync {
     /// The effective options of all levels as one message; `None` where none of them says anything.
     /// With a destination in `levels` the result stands in for the route's on requests to that destination.
     fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy>;
+
+    /// What the options of a listener ask for, for every request that comes this way. A route's message of the same
+    /// type stands in for it.
+    fn lower_listener(
+        &self,
+        _options: &Layer<'_, HttpListenerOptions>,
+        _globals: &Globals,
+        _notes: &mut Notes,
+    ) -> Option<ir::Policy> {
+        None
+    }
+
+    /// As [`Policy::lower`] for a route with this action, for policies that do something else on some of them.
+    fn lower_for(
+        &self,
+        _action: ActionKind,
+        levels: &Levels<'_, '_>,
+        notes: &mut Notes,
+    ) -> Option<ir::Policy> {
+        self.lower(levels, notes)
+    }
 }
 
 /// A message as it travels.
@@ -115,19 +121,15 @@ pub fn of_route(levels: &Levels<'_, '_>, action: ActionKind, notes: &mut Notes) 
     if levels.is_empty() {
         return Vec::new();
     }
-    let mut staged: Vec<(Stage, ir::Policy)> = Vec::new();
+    let mut policies = Vec::new();
     for policy in REGISTRY {
         match policy.fit(action) {
-            Fit::Works => {
-                staged.extend(policy.lower(levels, notes).map(|it| (policy.stage(), it)));
-            }
+            Fit::Works => policies.extend(policy.lower_for(action, levels, notes)),
             Fit::Ignored => {}
             Fit::Refused => levels.refuse(*policy, notes),
         }
     }
-    // Stable: the registry's order decides within a stage.
-    staged.sort_by_key(|(stage, _)| *stage);
-    staged.into_iter().map(|(_, policy)| policy).collect()
+    in_order(policies)
 }
 
 /// The policies that replace the route's for one destination.
@@ -135,13 +137,22 @@ pub fn of_destination(levels: &Levels<'_, '_>, notes: &mut Notes) -> Vec<ir::Pol
     if levels.destination.is_none() {
         return Vec::new();
     }
-    let mut staged: Vec<(Stage, ir::Policy)> = REGISTRY
-        .iter()
-        .filter(|policy| policy.on_destinations())
-        .filter_map(|policy| Some((policy.stage(), policy.lower(levels, notes)?)))
-        .collect();
-    staged.sort_by_key(|(stage, _)| *stage);
-    staged.into_iter().map(|(_, policy)| policy).collect()
+    let there = REGISTRY.iter().filter(|policy| policy.on_destinations());
+    in_order(there.filter_map(|policy| policy.lower(levels, notes)).collect())
+}
+
+/// The policies of a listener.
+pub fn of_listener(
+    options: &Layer<'_, HttpListenerOptions>,
+    globals: &Globals,
+    notes: &mut Notes,
+) -> Vec<ir::Policy> {
+    in_order(REGISTRY.iter().filter_map(|policy| policy.lower_listener(options, globals, notes)).collect())
+}
+
+fn in_order(mut policies: Vec<ir::Policy>) -> Vec<ir::Policy> {
+    policies.sort_by_key(|policy| place(&policy.type_url));
+    policies
 }
 
 #[cfg(test)]

@@ -190,3 +190,98 @@ fn host_and_pseudo_headers_stay() {
     let (_, notes) = case.forward();
     assert_eq!(notes.len(), 5, "{notes:#?}");
 }
+
+#[test]
+fn faults_are_checked_and_one_that_never_happens_is_nothing() {
+    let faults = |faults: Value| Case::routes(&[json!({ "faults": faults })]);
+    let abort = faults(json!({ "abort": {"percentage": 12.5, "httpStatus": 503} }));
+    let message = wire::Fault { abort_per_million: 125_000, abort_status: 503, ..Default::default() };
+    assert_eq!(one::<wire::Fault>(&abort.forward().0), Some(message));
+    for action in [ActionKind::ForwardByHeader, ActionKind::Redirect, ActionKind::DirectResponse] {
+        let (policies, notes) = abort.run(|levels, notes| of_route(levels, action, notes));
+        assert_eq!((policies.len(), notes.len()), (0, 0));
+    }
+    let never = json!({ "abort": {"httpStatus": 503}, "delay": {"fixedDelay": "1s"} });
+    assert_eq!(faults(never).forward(), (Vec::new(), Vec::new()));
+    let wrong = faults(json!({
+        "abort": {"percentage": 101, "httpStatus": 199},
+        "delay": {"percentage": 1, "fixedDelay": "999ms"},
+    }));
+    assert_eq!(
+        wrong.forward().1,
+        [
+            "error route0.faults.delay.fixedDelay: faults: the delay 0.999s must be at least 1s",
+            "error route0.faults.abort.httpStatus: faults: the status 199 must be in 200 to 599",
+            "error route0.faults.abort.percentage: faults: the percentage 101 must be in 0 to 100",
+        ]
+    );
+}
+
+#[test]
+fn cors_is_merged_field_by_field() {
+    let host = json!({
+        "cors": {
+            "allowOrigin": ["https://host"], "allowMethods": ["GET", "PUT"], "exposeHeaders": ["a", "b"],
+            "maxAge": "60", "allowCredentials": true,
+        },
+        "corsPolicyMergeSettings": {"exposeHeaders": "UNION"},
+    });
+    let route = json!({ "cors": {"allowOriginRegex": ["https://.*"], "allowMethods": ["POST"], "exposeHeaders": ["b", "c"]} });
+    let (policies, notes) = Case::routes(&[route]).host(host.clone()).forward();
+    let merged = wire::Cors {
+        origin_regexes: vec!["https://.*".into()],
+        allow_methods: "POST".into(),
+        expose_headers: "a,b,c".into(),
+        max_age: "60".into(),
+        allow_credentials: true,
+        ..Default::default()
+    };
+    assert_eq!((one::<wire::Cors>(&policies), notes.len()), (Some(merged), 0));
+    let off = Case::routes(&[json!({ "cors": {"allowOrigin": ["*"], "disableForRoute": true} })]).host(host);
+    assert_eq!(off.forward().0, Vec::new());
+}
+
+#[test]
+fn cors_needs_origins_and_an_action_that_suits() {
+    let case = Case::routes(&[json!({ "cors": {"disableForRoute": true} })]);
+    assert_eq!(
+        case.forward().1,
+        ["error route0.cors: cors must provide at least one of allowOrigin or allowOriginRegex"]
+    );
+    let case = Case::routes(&[json!({ "cors": {"allowOrigin": ["*"], "allowOriginRegex": ["("]} })]);
+    assert!(
+        case.forward().1[0].starts_with("error route0.cors.allowOriginRegex[0]: cors: invalid regex [(]")
+    );
+    let case = Case::routes(&[json!({ "cors": {"allowOrigin": ["*"]} })]);
+    let of = |case: &Case, action| case.run(|levels, notes| of_route(levels, action, notes));
+    let (policies, notes) = of(&case, ActionKind::Redirect);
+    assert_eq!(notes, ["error route0.cors: cors is not possible with the action of this route"]);
+    assert!(policies.is_empty());
+    assert!(one::<wire::Cors>(&of(&case, ActionKind::DirectResponse).0).unwrap().fixed);
+    let inherited = Case::routes(&[]).host(json!({ "cors": {"allowOrigin": ["*"]} }));
+    assert!(!one::<wire::Cors>(&of(&inherited, ActionKind::DirectResponse).0).unwrap().fixed);
+    assert!(one::<wire::Cors>(&of(&inherited, ActionKind::Redirect).0).is_some());
+}
+
+#[test]
+fn csrf_of_the_most_specific_level_replaces_the_others() {
+    let part = |numerator: u32, denominator: &str| json!({ "defaultValue": {"numerator": numerator, "denominator": denominator} });
+    let host = json!({ "csrf": {"filterEnabled": part(100, "HUNDRED")} });
+    let enforced = |case: &Case| one::<wire::Csrf>(&case.forward().0).map(|it| it.enforced_per_million);
+    assert_eq!(enforced(&Case::routes(&[]).host(host.clone())), Some(1_000_000));
+    assert_eq!(enforced(&Case::routes(&[json!({ "csrf": {} })]).host(host.clone())), Some(0));
+    let case = Case::routes(&[]).host(host).destination(json!({ "csrf": {
+        "shadowEnabled": part(5, "TEN_THOUSAND"),
+        "additionalOrigins": [{"suffix": ".example.com", "ignoreCase": true}, {}, {"safeRegex": {"regex": "["}}],
+    }}));
+    let (policies, notes) = case.run(of_destination);
+    let csrf = one::<wire::Csrf>(&policies).unwrap();
+    assert_eq!((csrf.enforced_per_million, csrf.shadowed_per_million), (0, 500));
+    let suffix = wire::text_match::How::Suffix(".example.com".into());
+    assert_eq!(csrf.origins, [wire::TextMatch { how: Some(suffix), ignore_case: true }]);
+    assert_eq!(
+        notes[0],
+        "error destination.csrf.additionalOrigins[1]: csrf: an origin needs one of exact, prefix, suffix or safeRegex"
+    );
+    assert!(notes[1].starts_with("error destination.csrf.additionalOrigins[2]: csrf: invalid regex [[]"));
+}

@@ -109,6 +109,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         source_prefixes: Vec::new(),
         tls: None,
         serve: Serve::Http(route_config(gateway, None)),
+        policies: gateway.policies.clone(),
     }
 }
 
@@ -170,6 +171,7 @@ impl Chains {
                 source_prefixes: Vec::new(),
                 tls: Some(DownstreamTls::clone(tls)),
                 serve: Serve::Http(route_config(gateway, Some(tls))),
+                policies: gateway.policies.clone(),
             })
             .collect();
         chains.sort_by(|a, b| a.name.cmp(&b.name));

@@ -43,7 +43,7 @@ impl<'s, 'm> Build<'s, 'm> {
         }
         self.memo.last = None;
         let globals = self.globals();
-        self.upstreams();
+        self.upstreams(&globals);
         let splits = self.groups(&globals);
         let gateways = self.gateways(&globals);
         let (candidates, selected) = self.services(&globals, &gateways);
@@ -78,6 +78,11 @@ impl<'s, 'm> Build<'s, 'm> {
         globals::warn_of_others(self.snapshot, &mut self.notes);
         let own = Some(Arc::clone(&self.snapshot.own_namespace));
         if self.memo.globals != globals || self.memo.own_namespace != own {
+            if self.memo.globals.circuit_breakers != globals.circuit_breakers {
+                self.memo.upstreams = Default::default();
+                self.memo.facts.upstreams = Default::default();
+                self.memo.settled_upstreams.0 = false;
+            }
             self.memo.globals = globals.clone();
             self.memo.own_namespace = own;
             self.memo.groups = Default::default();
@@ -86,16 +91,16 @@ impl<'s, 'm> Build<'s, 'm> {
         globals
     }
 
-    fn upstreams(&mut self) {
+    fn upstreams(&mut self, globals: &Globals) {
         if self.changes.beyond_services || !self.memo.settled_upstreams.0 {
-            self.update_upstreams();
+            self.update_upstreams(globals);
         }
         let settled = &self.memo.settled_upstreams.1;
         self.notes.add_all(&settled.notes);
         self.substituted.extend(settled.substituted.iter().cloned());
     }
 
-    fn update_upstreams(&mut self) {
+    fn update_upstreams(&mut self, globals: &Globals) {
         let Self { snapshot, memo, changes, .. } = self;
         let mut units = std::mem::take(&mut memo.upstreams);
         let mut facts = std::mem::take(&mut memo.facts);
@@ -112,7 +117,7 @@ impl<'s, 'm> Build<'s, 'm> {
                 }
                 differs = true;
                 let mut cx = Cx::new(snapshot, &facts);
-                let out = upstreams::upstream(&mut cx, id);
+                let out = upstreams::upstream(&mut cx, globals, id);
                 let fact = if out.lowered.is_some() { UpstreamFact::Served } else { UpstreamFact::Rejected };
                 fresh.push((id.clone(), fact));
                 Unit::new(out, cx.finish())

@@ -12,6 +12,7 @@ use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, TcpChains};
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
+use crate::{ir, policy};
 
 /// Limit of a direct response's body where the Gateway says nothing.
 const MAX_DIRECT_RESPONSE_BYTES: u32 = 4096;
@@ -35,6 +36,8 @@ pub struct Gateway {
     pub proxies: BTreeSet<Arc<str>>,
     pub max_direct_response_bytes: u32,
     pub most_specific_headers_win: bool,
+    /// For every request of its listener.
+    pub policies: Vec<ir::Policy>,
     pub selection: Selection,
     /// Filter chains beside those of VirtualServices.
     pub tcp: TcpChains,
@@ -144,6 +147,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         notes.error(id, "spec.bindPort", text);
     }
     let mut tcp = TcpChains::default();
+    let mut own = Vec::new();
     let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
         (Some(gateway), _) => {
             if spec.ssl {
@@ -154,7 +158,10 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             tcp = tcp::chains(cx, globals, &place, gateway, notes);
             Selection::None
         }
-        (None, Some(http)) => selection(cx, id, http, notes),
+        (None, Some(http)) => {
+            own = policies(id, http, globals, notes);
+            selection(cx, id, http, notes)
+        }
         (None, None) => {
             notes.error(id, "spec", "gateway must contain gatewayType");
             return None;
@@ -179,10 +186,24 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         most_specific_headers_win: options
             .and_then(|options| options.most_specific_header_mutations_wins)
             .unwrap_or(false),
+        policies: own,
         selection,
         tcp,
         substituted,
     })
+}
+
+/// What runs for every request of the listener.
+fn policies(
+    id: &ObjectRef,
+    http: &resource::HttpGateway,
+    globals: &Globals,
+    notes: &mut Notes,
+) -> Vec<ir::Policy> {
+    let none = resource::HttpListenerOptions::default();
+    let options = http.options.as_ref().unwrap_or(&none);
+    let path = "spec.httpGateway.options".into();
+    policy::of_listener(&policy::Layer { options, owner: id, path }, globals, notes)
 }
 
 /// Expressions win over the selector, which wins over the list. None of them means all.
@@ -231,20 +252,24 @@ fn selection(cx: &mut Cx<'_>, id: &ObjectRef, http: &resource::HttpGateway, note
 
 /// What an installation without any Gateway has: 8080 plain and 8443 with TLS.
 fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
-    let make = |name: &str, port: u16, ssl: bool| Gateway {
-        id: ObjectRef::new(Kind::Gateway, Arc::clone(&snapshot.own_namespace), name),
-        listener: format!("listener-::-{port}").into(),
-        address: Ipv6Addr::UNSPECIFIED.into(),
-        port,
-        ssl,
-        isolate: globals.isolate,
-        proxy_protocol: false,
-        proxies: [DEFAULT_PROXY.into()].into(),
-        max_direct_response_bytes: MAX_DIRECT_RESPONSE_BYTES,
-        most_specific_headers_win: false,
-        selection: Selection::All,
-        tcp: TcpChains::default(),
-        substituted: false,
+    let make = |name: &str, port: u16, ssl: bool| {
+        let id = ObjectRef::new(Kind::Gateway, Arc::clone(&snapshot.own_namespace), name);
+        Gateway {
+            listener: format!("listener-::-{port}").into(),
+            address: Ipv6Addr::UNSPECIFIED.into(),
+            port,
+            ssl,
+            isolate: globals.isolate,
+            proxy_protocol: false,
+            proxies: [DEFAULT_PROXY.into()].into(),
+            max_direct_response_bytes: MAX_DIRECT_RESPONSE_BYTES,
+            most_specific_headers_win: false,
+            policies: policies(&id, &resource::HttpGateway::default(), globals, &mut Notes::default()),
+            id,
+            selection: Selection::All,
+            tcp: TcpChains::default(),
+            substituted: false,
+        }
     };
     vec![make("gateway-proxy", 8080, false), make("gateway-proxy-ssl", 8443, true)]
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::cx::{Cx, Lookup};
 use super::notes::Notes;
 use super::{Snapshot, of_kind};
-use crate::ir::DirectResponse;
+use crate::ir::{CircuitBreakers, DirectResponse};
 use crate::resource::{Kind, ObjectRef, Spec};
+use crate::upstream;
 
 /// Switches of the whole installation.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,6 +18,8 @@ pub struct Globals {
     pub one_way_tls: Option<bool>,
     /// A TLS connection reaches only the virtual hosts of its own sslConfig.
     pub isolate: bool,
+    /// For upstreams without their own.
+    pub circuit_breakers: Option<CircuitBreakers>,
     /// Gateways count in every namespace.
     pub all_namespaces: bool,
 }
@@ -59,8 +62,10 @@ pub fn read(cx: &mut Cx<'_>, own_namespace: &Arc<str>, notes: &mut Notes) -> Glo
         };
         DirectResponse { status, body: policy.invalid_route_response_body.as_str().into() }
     });
+    let breakers = settings.gloo.as_ref().and_then(|gloo| gloo.circuit_breakers.as_ref());
     Globals {
         replacement,
+        circuit_breakers: breakers.map(upstream::circuit_breakers),
         one_way_tls: gateway.and_then(|it| it.virtual_service_options.as_ref()?.one_way_tls),
         isolate: gateway.and_then(|it| it.isolate_virtual_hosts_by_ssl_config).unwrap_or(false),
         all_namespaces: gateway.is_some_and(|it| it.read_gateways_from_all_namespaces),

@@ -27,6 +27,7 @@ mod upstreams;
 #[cfg(test)]
 mod tests;
 
+pub use globals::Globals;
 pub use memo::Memo;
 pub use notes::{Note, Notes};
 pub use path::{host_problem, problem as path_problem};

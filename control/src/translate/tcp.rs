@@ -91,6 +91,7 @@ pub fn chains(
                 max_connect_attempts: attempts,
                 idle_timeout: idle,
             }),
+            policies: Vec::new(),
         });
     }
     out

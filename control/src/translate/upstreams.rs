@@ -52,7 +52,7 @@ pub struct GroupOut {
 }
 
 /// Translates an Upstream, in its last accepted form where the present one has errors.
-pub fn upstream(cx: &mut Cx<'_>, id: &ObjectRef) -> UpstreamOut {
+pub fn upstream(cx: &mut Cx<'_>, globals: &Globals, id: &ObjectRef) -> UpstreamOut {
     let name = wire_name(id);
     let mut out = UpstreamOut::default();
     let mut said: Option<Vec<Note>> = None;
@@ -62,7 +62,8 @@ pub fn upstream(cx: &mut Cx<'_>, id: &ObjectRef) -> UpstreamOut {
         };
         let mut notes = Notes::default();
         let mut secrets = Wanting { cx, wanted: BTreeSet::new() };
-        let lowered = upstream::lower(object, spec, Arc::clone(&name), &mut secrets, &mut notes);
+        let breakers = globals.circuit_breakers.as_ref();
+        let lowered = upstream::lower(object, spec, Arc::clone(&name), breakers, &mut secrets, &mut notes);
         out.wanted.extend(secrets.wanted);
         let failed = notes.any_fatal();
         said.get_or_insert(notes.into_vec());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ir;
-use crate::resource::{GoDuration, LoadBalancer, Object, ObjectRef, Upstream};
+use crate::resource::{CircuitBreakerConfig, GoDuration, LoadBalancer, Object, ObjectRef, Upstream};
 use crate::translate::{DnsHost, Notes, SecretReader};
 
 /// How an upstream type makes endpoints.
@@ -40,11 +40,23 @@ pub struct Lowered {
     pub dynamic: Vec<DnsHost>,
 }
 
-/// Makes an upstream; `None` when `notes` say why not.
+/// Circuit breakers as the model has them.
+pub fn circuit_breakers(config: &CircuitBreakerConfig) -> ir::CircuitBreakers {
+    ir::CircuitBreakers {
+        max_connections: config.max_connections,
+        max_pending_requests: config.max_pending_requests,
+        max_requests: config.max_requests,
+        max_retries: config.max_retries,
+        track_remaining: config.track_remaining,
+    }
+}
+
+/// Makes an upstream; `None` when `notes` say why not. `breakers` are those of Settings.
 pub fn lower(
     object: &Object,
     upstream: &Upstream,
     name: Arc<str>,
+    breakers: Option<&ir::CircuitBreakers>,
     secrets: &mut dyn SecretReader,
     notes: &mut Notes,
 ) -> Option<Lowered> {
@@ -76,6 +88,11 @@ pub fn lower(
         connect_timeout,
         max_requests_per_connection: connection.map_or(0, |it| it.max_requests_per_connection),
         balancer: balancer(upstream, owner, notes),
+        circuit_breakers: upstream
+            .circuit_breakers
+            .as_ref()
+            .map(circuit_breakers)
+            .or_else(|| breakers.cloned()),
     };
     Some(Lowered { upstream, dynamic: found.dynamic })
 }

@@ -32,7 +32,7 @@ fn lowered(spec: &str) -> (Option<Lowered>, Vec<String>) {
         parsed.entries[0].object.clone().unwrap_or_else(|| panic!("{:?}", parsed.entries[0].findings));
     let Spec::Upstream(upstream) = &object.spec else { panic!("an upstream") };
     let mut notes = Notes::default();
-    let made = lower(&object, upstream, "a_ns".into(), &mut secrets(), &mut notes);
+    let made = lower(&object, upstream, "a_ns".into(), None, &mut secrets(), &mut notes);
     (made, notes.iter().map(|note| format!("{}: {}", note.path, note.message)).collect())
 }
 

@@ -150,6 +150,7 @@ fn upstream(it: &wire::Upstream) -> Value {
         "http2": it.http2,
         "connectTimeoutMs": it.connect_timeout_ms,
         "maxRequestsPerConnection": it.max_requests_per_connection,
+        "circuitBreakers": it.circuit_breakers.as_ref().map(|it| format!("{it:?}")),
         "balancer": it.load_balancer.as_ref().map(|it| format!("{it:?}")),
     }))
 }
@@ -252,6 +253,9 @@ fn any(it: &prost_types::Any) -> Value {
         (it.type_url == M::type_url()).then(|| format!("{:?}", M::decode(it.value.as_slice()).unwrap()))
     }
     let text = show::<policy::Answer>(it)
+        .or_else(|| show::<policy::Cors>(it))
+        .or_else(|| show::<policy::Csrf>(it))
+        .or_else(|| show::<policy::Fault>(it))
         .or_else(|| show::<policy::Headers>(it))
         .or_else(|| show::<policy::HostRewrite>(it))
         .or_else(|| show::<policy::PathRewrite>(it))

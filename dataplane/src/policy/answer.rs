@@ -22,6 +22,7 @@ impl Policy for Answer {
         Verdict::Reply(LocalReply {
             status: self.status,
             reason: "invalid_route_replaced",
+            flag: "-",
             headers: Vec::new(),
             body: self.body.clone(),
         })

@@ -1,10 +1,13 @@
-//! The executable policies of one plan, in compiled order.
+//! The executable policies of one plan, in execution order.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{LocalReply, Policy, RequestCx, ResponseCx, Verdict};
+use bytes::Bytes;
+use portcullis_shared::policy::place;
+
+use super::{Answer, LocalReply, Policy, RequestCx, ResponseCx, Verdict};
 
 /// What a waiting policy does once its answer is there.
 pub type Resume = Box<dyn FnOnce(&mut RequestCx<'_>) -> Verdict + Send>;
@@ -17,11 +20,18 @@ pub type Waiting = Pin<Box<dyn Future<Output = Resume> + Send>>;
 pub(super) struct Step {
     pub(super) type_url: &'static str,
     pub(super) policy: Arc<dyn Policy>,
+    place: usize,
 }
 
-/// An ordered list of policies. Cloning shares it.
+impl Step {
+    pub(super) fn new(type_url: &'static str, policy: Arc<dyn Policy>) -> Self {
+        Self { type_url, policy, place: place(type_url) }
+    }
+}
+
+/// An ordered list of policies, each type once. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub struct Chain(pub(super) Arc<[Step]>);
+pub struct Chain(Arc<[Step]>);
 
 /// How far the request side got.
 pub enum Progress {
@@ -41,9 +51,69 @@ pub enum Progress {
         /// What to await.
         waiting: Waiting,
     },
+    /// The policy at `at` wants the whole body; go on with [`Chain::request_body`].
+    Body {
+        /// Its place in the chain.
+        at: usize,
+        /// In bytes.
+        limit: usize,
+    },
+    /// The route shall be chosen again; go on behind `at` with what [`Chain::rerouted`] gives.
+    Reroute {
+        /// The place of the policy that wants it.
+        at: usize,
+    },
+}
+
+/// How far the response side got.
+#[derive(Debug)]
+pub enum Passed {
+    /// Every policy has seen it.
+    Done,
+    /// The policy at `at` wants the whole body; go on with [`Chain::response_body`].
+    Body {
+        /// Its place in the chain.
+        at: usize,
+        /// In bytes.
+        limit: usize,
+    },
+    /// The policy at `at` puts this in its place; those before `at` have not seen any response yet.
+    Reply {
+        /// Its place in the chain.
+        at: usize,
+        /// Its answer.
+        reply: LocalReply,
+    },
 }
 
 impl Chain {
+    /// `base` with each step of `over` in the place of the one of its type, or at its own.
+    pub(super) fn merged(base: &Self, over: &[Step]) -> Self {
+        if over.is_empty() {
+            return base.clone();
+        }
+        let kept = base.0.iter().filter(|step| !over.iter().any(|other| other.type_url == step.type_url));
+        let mut steps: Vec<Step> = kept.chain(over).cloned().collect();
+        // Stable, though a type stands here once.
+        steps.sort_by_key(|step| step.place);
+        Self(steps.into())
+    }
+
+    /// This chain on a listener that has policies of its own: where both have a type, this one's counts.
+    #[must_use]
+    pub fn on(&self, listener: &Self) -> Self {
+        if listener.is_empty() { self.clone() } else { Self::merged(listener, &self.0) }
+    }
+
+    /// After the policy at `at` had the route chosen again: what has run, and of `next`, which is the new route's, what
+    /// comes later than that.
+    #[must_use]
+    pub fn rerouted(&self, at: usize, next: &Self) -> Self {
+        let ran = self.0.get(..=at).unwrap_or(&self.0);
+        let behind = ran.last().map_or(0, |step| step.place);
+        Self(ran.iter().chain(next.0.iter().filter(|step| step.place > behind)).cloned().collect())
+    }
+
     /// No policy at all: the engine need not build a context.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -56,54 +126,75 @@ impl Chain {
         self.0.len()
     }
 
-    /// Runs the request side from the first policy.
-    pub fn request(&self, cx: &mut RequestCx<'_>) -> Progress {
-        self.run(0, cx)
-    }
-
-    /// Goes on after the policy at `at` waited and `resume` came of it.
-    pub fn resume(&self, at: usize, resume: Resume, cx: &mut RequestCx<'_>) -> Progress {
-        match resume(cx) {
-            Verdict::Continue => self.run(at.saturating_add(1), cx),
-            Verdict::Reply(reply) => Progress::Reply { at, reply },
-            Verdict::Wait(waiting) => Progress::Wait { at, waiting },
-        }
-    }
-
-    fn run(&self, from: usize, cx: &mut RequestCx<'_>) -> Progress {
+    /// Runs the request side from the policy at `from`.
+    pub fn request(&self, from: usize, cx: &mut RequestCx<'_>) -> Progress {
         for (at, step) in self.0.iter().enumerate().skip(from) {
-            match step.policy.request(cx) {
-                Verdict::Continue => {}
-                Verdict::Reply(reply) => return Progress::Reply { at, reply },
-                Verdict::Wait(waiting) => return Progress::Wait { at, waiting },
+            match stopped(at, step.policy.request(cx), cx) {
+                None => {}
+                Some(progress) => return progress,
             }
         }
         Progress::Done
     }
 
-    /// Runs the response side in reverse order, through all policies.
-    pub fn response(&self, cx: &mut ResponseCx<'_>) {
-        self.response_from(self.0.len(), cx);
+    /// Goes on after the policy at `at` waited and `resume` came of it.
+    pub fn resume(&self, at: usize, resume: Resume, cx: &mut RequestCx<'_>) -> Progress {
+        self.after(at, resume(cx), cx)
     }
 
-    /// Runs the response side for the first `count` policies only, in reverse order: those that saw the request.
-    pub fn response_from(&self, count: usize, cx: &mut ResponseCx<'_>) {
-        for step in self.0.iter().take(count).rev() {
-            step.policy.response(cx);
+    /// Goes on with the whole body that the policy at `at` asked for.
+    pub fn request_body(&self, at: usize, body: &mut Bytes, cx: &mut RequestCx<'_>) -> Progress {
+        match self.0.get(at) {
+            Some(step) => self.after(at, step.policy.request_body(cx, body), cx),
+            None => Progress::Done,
         }
+    }
+
+    fn after(&self, at: usize, verdict: Verdict, cx: &mut RequestCx<'_>) -> Progress {
+        stopped(at, verdict, cx).unwrap_or_else(|| self.request(at.saturating_add(1), cx))
+    }
+
+    /// Runs the response side of the first `count` policies in reverse order.
+    pub fn response(&self, count: usize, cx: &mut ResponseCx<'_>) -> Passed {
+        for (at, step) in self.0.iter().enumerate().take(count).rev() {
+            match step.policy.response(cx) {
+                Answer::Continue => {}
+                Answer::Body { limit } => return Passed::Body { at, limit },
+                Answer::Reply(reply) => return Passed::Reply { at, reply },
+            }
+        }
+        Passed::Done
+    }
+
+    /// Goes on with the whole body that the policy at `at` asked for.
+    pub fn response_body(&self, at: usize, body: &mut Bytes, cx: &mut ResponseCx<'_>) -> Passed {
+        match self.0.get(at).map(|step| step.policy.response_body(cx, body)) {
+            Some(Answer::Reply(reply)) => Passed::Reply { at, reply },
+            // The whole body is what it has.
+            Some(Answer::Continue | Answer::Body { .. }) | None => self.response(at, cx),
+        }
+    }
+}
+
+/// What stops the chain at the policy at `at`, if anything does.
+fn stopped(at: usize, verdict: Verdict, cx: &mut RequestCx<'_>) -> Option<Progress> {
+    match verdict {
+        Verdict::Continue if std::mem::take(cx.reroute) => Some(Progress::Reroute { at }),
+        Verdict::Continue => None,
+        Verdict::Reply(reply) => Some(Progress::Reply { at, reply }),
+        Verdict::Wait(waiting) => Some(Progress::Wait { at, waiting }),
+        Verdict::Body { limit } => Some(Progress::Body { at, limit }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::time::UNIX_EPOCH;
 
-    use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::StatusCode;
 
     use super::*;
-    use crate::policy::{Facts, PlanBuilder, Slots};
+    use crate::policy::testing::{Request, Response};
 
     /// Says in `log` when it is called; answers with `verdict`.
     struct Noted(&'static str, Arc<Mutex<Vec<String>>>, Decide);
@@ -116,21 +207,33 @@ mod tests {
         }
     }
 
+    impl Noted {
+        fn say(&self, what: std::fmt::Arguments<'_>) {
+            self.1.lock().expect("lock").push(what.to_string());
+        }
+    }
+
     impl Policy for Noted {
         fn request(&self, cx: &mut RequestCx<'_>) -> Verdict {
-            self.1.lock().expect("lock").push(format!("> {}", self.0));
+            self.say(format_args!("> {}", self.0));
             cx.slots.put(self.0);
             (self.2)()
         }
-        fn response(&self, cx: &mut ResponseCx<'_>) {
+        fn request_body(&self, _cx: &mut RequestCx<'_>, body: &mut Bytes) -> Verdict {
+            self.say(format_args!("> {} {}", self.0, body.len()));
+            Verdict::Continue
+        }
+        fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
             let last = cx.slots.get::<&str>().copied().unwrap_or_default();
-            self.1.lock().expect("lock").push(format!("< {} after {last}", self.0));
+            self.say(format_args!("< {} after {last}", self.0));
+            Answer::Continue
         }
     }
 
     fn reply() -> Verdict {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Verdict::Reply(LocalReply { status, reason: "enough", headers: Vec::new(), body: Bytes::new() })
+        let (headers, body) = (Vec::new(), Bytes::new());
+        Verdict::Reply(LocalReply { status, reason: "enough", flag: "-", headers, body })
     }
 
     fn wait() -> Verdict {
@@ -140,72 +243,73 @@ mod tests {
         }))
     }
 
+    const GO: Decide = || Verdict::Continue;
+
+    fn chain(log: &Arc<Mutex<Vec<String>>>, verdicts: &[(&'static str, Decide)]) -> Chain {
+        let steps = verdicts
+            .iter()
+            .map(|(name, verdict)| Step::new(name, Arc::new(Noted(name, Arc::clone(log), *verdict))));
+        Chain(steps.collect())
+    }
+
     /// What was called, in order, for policies with these verdicts, the request side first.
     async fn calls(verdicts: &[(&'static str, Decide)]) -> Vec<String> {
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let mut builder = PlanBuilder::default();
-        for (name, verdict) in verdicts {
-            builder.push(name, Arc::new(Noted(name, Arc::clone(&log), *verdict)));
-        }
-        let chain = builder.plan().policies;
-        let any = "127.0.0.1:1".parse().expect("address");
-        let facts = Facts {
-            client: any,
-            direct: any,
-            local: any,
-            sni: None,
-            tls: None,
-            protocol: http::Version::HTTP_11,
-            started: UNIX_EPOCH,
-            method: "GET",
-            scheme: "http",
-            authority: "a",
-            path: "/",
-            route_name: "r",
-            upstream: None,
-            upstream_host: None,
-            attempts: 0,
-            reason: None,
-            flags: "-",
-        };
-        let (mut headers, mut slots) = (HeaderMap::new(), Slots::default());
-        let mut cx = RequestCx { headers: &mut headers, facts: &facts, slots: &mut slots };
-        let mut progress = chain.request(&mut cx);
+        let log = Arc::default();
+        let chain = chain(&log, verdicts);
+        let mut request = Request::default();
+        let mut progress = chain.request(0, &mut request.cx());
         let seen = loop {
             match progress {
-                Progress::Done => break chain.len(),
+                Progress::Done | Progress::Reroute { .. } => break chain.len(),
                 Progress::Reply { at, .. } => break at + 1,
-                Progress::Wait { at, waiting } => progress = chain.resume(at, waiting.await, &mut cx),
+                Progress::Wait { at, waiting } => {
+                    let resume = waiting.await;
+                    progress = chain.resume(at, resume, &mut request.cx());
+                }
+                Progress::Body { at, limit } => {
+                    progress = chain.request_body(at, &mut vec![0; limit].into(), &mut request.cx());
+                }
             }
         };
-        let request_headers = HeaderMap::new();
-        let status = StatusCode::OK;
-        let mut cx = ResponseCx {
-            status,
-            headers: &mut headers,
-            request_headers: &request_headers,
-            facts: &facts,
-            slots: &mut slots,
-        };
-        chain.response_from(seen, &mut cx);
+        let mut response = Response { slots: request.slots, ..Response::default() };
+        assert!(matches!(chain.response(seen, &mut response.cx()), Passed::Done));
         log.lock().expect("lock").clone()
     }
 
     #[tokio::test]
     async fn requests_pass_in_order_and_responses_in_reverse() {
-        let go = || Verdict::Continue;
+        let body: Decide = || Verdict::Body { limit: 7 };
         assert_eq!(
-            calls(&[("a", go), ("b", wait), ("c", go)]).await,
-            ["> a", "> b", "> c", "< c after c", "< b after c", "< a after c"]
+            calls(&[("a", GO), ("b", wait), ("c", body)]).await,
+            ["> a", "> b", "> c", "> c 7", "< c after c", "< b after c", "< a after c"]
         );
     }
 
     #[tokio::test]
     async fn a_reply_is_seen_by_those_before_it_only() {
-        let go = || Verdict::Continue;
         assert_eq!(
-            calls(&[("a", go), ("b", reply), ("c", go)]).await,
+            calls(&[("a", GO), ("b", reply), ("c", GO)]).await,
             ["> a", "> b", "< b after b", "< a after b"]
         );
+    }
+
+    fn names(chain: &Chain) -> Vec<&'static str> {
+        chain.0.iter().map(|step| step.type_url).collect()
+    }
+
+    #[test]
+    fn chains_are_put_together_in_the_order_of_all() {
+        const FAULT: &str = "/portcullis.policy.v1.Fault";
+        const CORS: &str = "/portcullis.policy.v1.Cors";
+        const HEADERS: &str = "/portcullis.policy.v1.Headers";
+        let log = Arc::default();
+        let listener = chain(&log, &[(FAULT, GO), (CORS, GO)]);
+        let route = chain(&log, &[(CORS, GO), (HEADERS, GO)]);
+        let merged = route.on(&listener);
+        assert_eq!(names(&merged), [FAULT, CORS, HEADERS]);
+        assert!(Arc::ptr_eq(&merged.0[1].policy, &route.0[0].policy));
+        let other = chain(&log, &[(FAULT, GO), (HEADERS, GO)]);
+        assert_eq!(names(&merged.rerouted(1, &other)), [FAULT, CORS, HEADERS]);
+        assert_eq!(names(&listener.rerouted(0, &listener)), [FAULT, CORS]);
     }
 }

@@ -3,12 +3,17 @@
 //! Owns the `Policy` trait, the chain that runs policies in compiled order, and the plan that a route's policies add
 //! up to. Control decides which policies run and in which order; this module obeys. A policy is one folder here plus
 //! one line in `registry`; the request engine never names one. Must not know protobuf beyond the registry, must not do
-//! I/O.
+//! I/O: what has to be asked elsewhere is asked through [`Services`].
 
 mod answer;
 mod chain;
+mod cors;
+pub mod csrf;
 mod cx;
 mod facts;
+mod fault;
+mod filter;
+mod flags;
 mod headers;
 pub mod host_rewrite;
 pub mod path_rewrite;
@@ -16,11 +21,17 @@ mod plan;
 pub mod registry;
 pub mod retry;
 mod slots;
+#[cfg(test)]
+pub(crate) mod testing;
+mod text;
 mod timeout;
 
-pub use chain::{Chain, Progress, Resume, Waiting};
-pub use cx::{Headers, RequestCx, ResponseCx};
+pub use chain::{Chain, Passed, Progress, Resume, Waiting};
+pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};
 pub use facts::{Facts, TlsFacts};
+pub(crate) use filter::joined;
+pub use filter::{BodyError, BodyFilter, Filters};
+pub use flags::Flags;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
@@ -40,8 +51,20 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
         Verdict::Continue
     }
 
+    /// Runs when the whole body is here, after [`Verdict::Body`]. The engine announces the length that it has then.
+    fn request_body(&self, _cx: &mut RequestCx<'_>, _body: &mut Bytes) -> Verdict {
+        Verdict::Continue
+    }
+
     /// Runs before the response goes to the client, in reverse order; also on local replies.
-    fn response(&self, _cx: &mut ResponseCx<'_>) {}
+    fn response(&self, _cx: &mut ResponseCx<'_>) -> Answer {
+        Answer::Continue
+    }
+
+    /// Runs when the whole body is here, after [`Answer::Body`]. The engine announces the length that it has then.
+    fn response_body(&self, _cx: &mut ResponseCx<'_>, _body: &mut Bytes) -> Answer {
+        Answer::Continue
+    }
 }
 
 /// What a policy decided about a request.
@@ -52,6 +75,25 @@ pub enum Verdict {
     Reply(LocalReply),
     /// Await this, then let what it returns decide.
     Wait(Waiting),
+    /// Read the whole body, then go on with [`Policy::request_body`]. A longer one is answered with 413.
+    Body {
+        /// In bytes.
+        limit: usize,
+    },
+}
+
+/// What a policy decided about a response.
+#[derive(Debug)]
+pub enum Answer {
+    /// Go on with the next policy.
+    Continue,
+    /// Read the whole body, then go on with [`Policy::response_body`]. A longer one is replaced by a 500.
+    Body {
+        /// In bytes.
+        limit: usize,
+    },
+    /// This goes to the client in its place, through the policies that are left.
+    Reply(LocalReply),
 }
 
 impl std::fmt::Debug for Verdict {
@@ -60,6 +102,7 @@ impl std::fmt::Debug for Verdict {
             Self::Continue => f.write_str("Continue"),
             Self::Reply(reply) => f.debug_tuple("Reply").field(reply).finish(),
             Self::Wait(_) => f.write_str("Wait"),
+            Self::Body { limit } => write!(f, "Body({limit})"),
         }
     }
 }
@@ -71,6 +114,8 @@ pub struct LocalReply {
     pub status: StatusCode,
     /// Stable snake case word for log, span and metric.
     pub reason: &'static str,
+    /// Envoy's response flag; "-" for none.
+    pub flag: &'static str,
     /// Extra headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The whole body.

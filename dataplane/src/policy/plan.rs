@@ -39,41 +39,17 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// This plan with the builder's policies in the place of those of the same type; types that only the builder has
-    /// follow the one that stands before them there.
+    /// This plan with the builder's policies in the place of those of the same type.
     #[must_use]
     pub fn with(&self, over: &PlanBuilder) -> Self {
         Self {
-            policies: merge(&self.policies, &over.steps),
+            policies: Chain::merged(&self.policies, &over.steps),
             total_timeout: over.total_timeout.unwrap_or(self.total_timeout),
             retry: over.retry.clone().or_else(|| self.retry.clone()),
             path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
         }
     }
-}
-
-fn merge(base: &Chain, over: &[Step]) -> Chain {
-    if over.is_empty() {
-        return base.clone();
-    }
-    let mut steps = base.0.to_vec();
-    let mut next = 0;
-    for step in over {
-        match steps.iter().position(|s| s.type_url == step.type_url) {
-            Some(at) => {
-                if let Some(slot) = steps.get_mut(at) {
-                    *slot = step.clone();
-                }
-                next = at.saturating_add(1);
-            }
-            None => {
-                steps.insert(next.min(steps.len()), step.clone());
-                next = next.saturating_add(1);
-            }
-        }
-    }
-    Chain(steps.into())
 }
 
 /// Collects what decoded policies say. A field that no policy set stays open.
@@ -117,7 +93,7 @@ impl PlanBuilder {
 
     /// Adds a policy that runs.
     pub fn push(&mut self, type_url: &'static str, policy: Arc<dyn Policy>) {
-        self.steps.push(Step { type_url, policy });
+        self.steps.push(Step::new(type_url, policy));
     }
 
     /// Limit of the whole exchange; none = no limit.

@@ -52,7 +52,7 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<&'a str>,
     /// Envoy's response flag, `-` for none.
-    pub(super) flags: &'static str,
+    pub(super) flags: &'a str,
     /// Virtual host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) virtual_host: Option<&'a str>,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, Version};
 use smallvec::SmallVec;
@@ -21,16 +22,17 @@ use super::failure::{Failure, Kind};
 use super::forward::{self, Outgoing, Sealed};
 use super::h1::is_bodyless;
 use super::phases::{End, Serving};
+use super::policies::Payload;
 use super::pool::Lease;
-use super::pump::{Pump, Stop};
+use super::pump::{Progress, Pump, Stop};
 use super::reply::{LocalReply, Reason};
 use super::retry::{Next, Retries};
 use super::span::{Client, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
-use crate::policy::Plan;
+use crate::policy::{Filters, Plan};
 use crate::runtime::Route;
-use crate::upstream::{Endpoint, Picked, Stats, Upstream};
+use crate::upstream::{Bound, Endpoint, Picked, Stats, Upstream};
 
 /// One try, as far as it is decided before it begins.
 struct Try<'a> {
@@ -43,41 +45,27 @@ struct Try<'a> {
     started: Instant,
 }
 
-/// Counts a running try.
-struct Active(Arc<Stats>);
-
-impl Active {
-    fn on(stats: &Arc<Stats>) -> Self {
-        stats.requests.inc();
-        stats.requests_active.inc();
-        Active(stats.clone())
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.requests_active.dec();
-    }
-}
-
 impl Serving<'_> {
     /// Forwards the request; `Ok` when the client has the upstream's whole answer.
     pub(super) async fn forward(
         &mut self,
         head: &Head,
+        mut body: Body,
         route: &Route,
         plan: &Plan,
         upstream: &Arc<Upstream>,
     ) -> Result<(), End> {
-        let mut body = Body::new(head.body, plan.retry.is_some());
+        if plan.retry.is_some() {
+            body.start_recording();
+        }
         self.exchange.clock.limit_total(plan.total_timeout);
-        if !head.body {
+        if body.is_complete() {
             self.exchange.clock.request_complete();
         }
         if !upstream.is_ready() {
             self.wait(&body, Box::pin(upstream.wait_ready())).await?;
         }
-        let mut retries = Retries::new(plan.retry.as_deref(), &head.method);
+        let mut retries = Retries::new(plan.retry.as_deref(), &upstream.breakers, &head.method);
         let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
         let mut again: Option<Picked> = None;
         loop {
@@ -105,7 +93,7 @@ impl Serving<'_> {
 
     /// Tells a client that waits for it to send its body, once there is a connection to send it on. The gateway does it
     /// for every upstream, as Envoy does.
-    fn invite(&mut self, head: &Head) {
+    pub(super) fn invite(&mut self, head: &Head) {
         let expects = head
             .headers
             .get(http::header::EXPECT)
@@ -167,7 +155,7 @@ impl Serving<'_> {
     ) -> Result<Outcome, End> {
         // Its parts stay where they are: taken apart they would be in the state of the request twice.
         let stats = upstream.stats.clone();
-        let _active = Active::on(&stats);
+        stats.requests.inc();
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
         let idle = if one.fresh { None } else { self.pool.idle(&one.target) };
@@ -177,12 +165,17 @@ impl Serving<'_> {
         };
         let reused = matches!(leased, Ok((_, true)));
         let began = leased.and_then(|(lease, _)| {
+            let Some(active) = upstream.breakers.take(Bound::Requests) else {
+                self.pool.give_back(&one.target, lease);
+                return Err(overflow("requests"));
+            };
             let mut session = Session::from(lease);
             session.send_header(one.header, body.expected).map_err(Stop::Upstream)?;
-            Ok(session)
+            Ok((active, session))
         });
-        let mut session = match began {
-            Ok(session) => session,
+        // Counted until all of it is over, the connection's return to the pool included.
+        let (_active, mut session) = match began {
+            Ok(began) => began,
             Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
         };
         if !body.invited {
@@ -207,6 +200,9 @@ impl Serving<'_> {
             }
             return Ok(Outcome::Again(pause, one.picked));
         }
+        if retries.overflowed {
+            self.exchange.flags.insert(Reason::Overflow.flag());
+        }
         pump.clock.end_try();
         pump.body.stop_recording();
         let progress = pump.suspend();
@@ -215,11 +211,13 @@ impl Serving<'_> {
         }
         self.exchange.upstream_time = Some(waited);
         self.exchange.status = response.status;
-        let follows = self.respond(head, response, &mut session)?;
+        let (follows, progress) = self.respond(head, response, &mut session, body, progress).await?;
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
         let ended = match follows {
             Follows::Tunnel => pump.tunnel().await,
             Follows::Body => pump.until_end(false).await,
+            Follows::Filtered(mut filters) => pump.until_end_through(&mut filters).await,
+            Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
             Follows::Nothing => pump.until_end(true).await,
         };
         let clean = pump.is_clean();
@@ -232,10 +230,13 @@ impl Serving<'_> {
 
     /// A connection, or a stream of one, that is not lying ready; and whether it was used before.
     async fn connect(&mut self, target: &Target, fresh: bool, body: &Body) -> Result<(Lease, bool), Stop> {
+        let pending = target.breakers.take(Bound::Pending).ok_or_else(|| overflow("pending requests"))?;
         // Apart, so that the state of a handshake is no part of every request's.
         let pool = self.pool.clone();
         let connecting = Box::pin(async move { pool.acquire(target, fresh).await });
-        self.wait(body, connecting).await?.map_err(Stop::Upstream)
+        let leased = self.wait(body, connecting).await?.map_err(Stop::Upstream);
+        drop(pending);
+        leased
     }
 
     /// Decides what follows a try without a response header.
@@ -269,6 +270,7 @@ impl Serving<'_> {
             Stop::Upstream(failure) => {
                 match failure.kind {
                     Kind::Connect | Kind::ConnectTimeout => stats.connect_failures.inc(),
+                    Kind::Overflow => {}
                     _ => stats.resets.inc(),
                 }
                 let next = retries.after_failure(&failure, rewinds, reused);
@@ -290,7 +292,14 @@ impl Serving<'_> {
     }
 
     /// Sends the answer's header to the client; says what follows it.
-    fn respond(&mut self, head: &Head, mut parts: Parts, session: &mut Session) -> Result<Follows, End> {
+    async fn respond(
+        &mut self,
+        head: &Head,
+        mut parts: Parts,
+        session: &mut Session,
+        body: &mut Body,
+        upload: Progress,
+    ) -> Result<(Follows, Progress), End> {
         let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         let agreed = parts.version == Version::HTTP_11 && forward::is_agreed(head, &parts.headers);
         if tunnel && !(head.upgrade && agreed) {
@@ -301,24 +310,40 @@ impl Serving<'_> {
         // HTTP/1 drops trailers on either side.
         let trailers = session.is_http2() && head.version == Version::HTTP_2;
         forward::sanitize_response(&mut parts, waited, trailers);
-        self.policies_on_response(head, &mut parts);
         let is_head = head.method == http::Method::HEAD;
-        // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
-        let end = !tunnel && (is_bodyless(parts.status, is_head) || session.body_is_done());
+        let nothing = tunnel || is_bodyless(parts.status, is_head);
+        let (payload, upload) = match self.exchange.policies.1 {
+            0 if nothing || session.body_is_done() => (Payload::Nothing, upload),
+            0 => (Payload::Streamed(Filters::default()), upload),
+            // Apart, so that it is no part of every request's state.
+            _ => Box::pin(self.response_policies(head, &mut parts, session, body, upload, nothing)).await?,
+        };
+        forward::sign(&mut parts.headers);
+        self.exchange.status = parts.status;
+        let follows = match payload {
+            _ if tunnel => Follows::Tunnel,
+            // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
+            Payload::Nothing => Follows::Nothing,
+            Payload::Streamed(filters) if filters.is_empty() => Follows::Body,
+            Payload::Streamed(filters) => Follows::Filtered(filters),
+            Payload::Whole(whole, None) if whole.is_empty() => Follows::Nothing,
+            Payload::Whole(whole, trailers) => Follows::Whole(whole, trailers),
+        };
+        let end = matches!(follows, Follows::Nothing);
         forward::frame_response(&mut parts, head.version, is_head, end);
         if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
             self.down.close_after();
         }
         self.down.respond(parts, end)?;
-        Ok(match (tunnel, end) {
-            (true, _) => Follows::Tunnel,
-            (false, true) => Follows::Nothing,
-            (false, false) => Follows::Body,
-        })
+        Ok((follows, upload))
     }
 
     /// Waits for `future`, as long as the client stays and the limits allow.
-    async fn wait<F: Future>(&mut self, body: &Body, mut future: Pin<Box<F>>) -> Result<F::Output, Stop> {
+    pub(super) async fn wait<F: Future + ?Sized>(
+        &mut self,
+        body: &Body,
+        mut future: Pin<Box<F>>,
+    ) -> Result<F::Output, Stop> {
         let complete = body.is_complete();
         let (down, clock) = (&mut *self.down, &mut self.exchange.clock);
         std::future::poll_fn(move |cx| {
@@ -338,6 +363,8 @@ impl Serving<'_> {
 enum Follows {
     Tunnel,
     Body,
+    Filtered(Filters),
+    Whole(Bytes, Option<HeaderMap>),
     Nothing,
 }
 
@@ -362,10 +389,16 @@ fn cut(stop: Stop) -> End {
     match stop {
         Stop::Client(Gone::Left(detail)) => End::Cut(Reason::ClientGone, Some(detail)),
         Stop::Client(Gone::Malformed(detail)) => End::Cut(Reason::BadRequest, Some(detail)),
+        Stop::Client(Gone::Refused(reply)) => End::Cut(reply.reason, reply.detail),
         Stop::Expired(Expired::Idle) => End::Cut(Reason::IdleTimeout, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
         Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
     }
+}
+
+/// A circuit breaker's bound was met.
+fn overflow(what: &str) -> Stop {
+    Stop::Upstream(Failure::new(Kind::Overflow, format!("the circuit breaker allows no more {what}")))
 }
 
 /// When the upstream stopped taking the request before it went away, that says more than how it went away.
@@ -390,7 +423,7 @@ pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
         }),
         timeout: upstream.connect_timeout,
         max_requests: upstream.max_requests_per_connection,
-        stats: upstream.stats.clone(),
+        breakers: upstream.breakers.clone(),
     }
 }
 

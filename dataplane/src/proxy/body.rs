@@ -1,18 +1,22 @@
-//! The request body as tries see it: readable again from the start as long as it is recorded.
+//! The request body as tries see it: changed by filters, and readable again from the start as long as it is recorded.
 //!
 //! Owns the record (only where a retry rule asks for one, and only up to a limit) and the position of the current try in
-//! it. Recording never holds a body back: bytes go to the upstream as they come.
+//! it. Neither recording nor filters hold a body back: bytes go to the upstream as they come, unless a policy wanted
+//! the whole body first.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::downstream::{Downstream, Gone};
 use super::limits;
+use super::reply::LocalReply;
+use crate::policy::{BodyError, Filters};
 
 /// See the module.
 pub(super) struct Body {
-    /// The request has one.
+    /// The upstream is sent one.
     pub(super) expected: bool,
     /// A client that waits for it was told to send it.
     pub(super) invited: bool,
@@ -20,6 +24,9 @@ pub(super) struct Body {
     complete: bool,
     /// Bytes were taken from the client.
     begun: bool,
+    filters: Option<Box<Filters>>,
+    /// Pieces that have passed the filters.
+    passed: VecDeque<Bytes>,
     /// What was taken so far; `None` when not recorded, or not any more.
     record: Option<Vec<Bytes>>,
     recorded: usize,
@@ -27,17 +34,32 @@ pub(super) struct Body {
     position: usize,
 }
 
+/// Why a whole body cannot be had.
+pub(super) enum NotWhole {
+    TooLong,
+    Gone(Gone),
+}
+
 impl Body {
-    /// `record` keeps it for retries.
-    pub(super) fn new(expected: bool, record: bool) -> Self {
+    /// `expected`: the client sends one.
+    pub(super) fn new(expected: bool) -> Self {
         Body {
             expected,
             invited: false,
             complete: !expected,
             begun: false,
-            record: (expected && record).then(Vec::new),
+            filters: None,
+            passed: VecDeque::new(),
+            record: None,
             recorded: 0,
             position: 0,
+        }
+    }
+
+    /// Keeps what is sent, for further tries.
+    pub(super) fn start_recording(&mut self) {
+        if self.expected && !self.begun && self.record.is_none() {
+            self.record = Some(Vec::new());
         }
     }
 
@@ -48,7 +70,9 @@ impl Body {
 
     /// The current try has had everything.
     pub(super) fn is_sent(&self) -> bool {
-        self.complete && self.record.as_ref().is_none_or(|record| self.position >= record.len())
+        self.complete
+            && self.passed.is_empty()
+            && self.record.as_ref().is_none_or(|record| self.position >= record.len())
     }
 
     /// Another try could send it from the start.
@@ -70,6 +94,37 @@ impl Body {
         }
     }
 
+    /// Passes it through `filters` from now on, behind those that it passes already.
+    pub(super) fn filter(&mut self, filters: Filters) -> Result<(), BodyError> {
+        if !self.complete {
+            // Two policies that both filter are rare, and each may have been followed by one that waited.
+            self.filters.get_or_insert_default().extend(filters);
+            return Ok(());
+        }
+        let mut filters = filters;
+        let pieces = self.record.take().into_iter().flatten().chain(self.passed.drain(..)).collect();
+        let (whole, _) = filters.whole(crate::policy::joined(pieces), None)?;
+        self.replace(whole);
+        Ok(())
+    }
+
+    /// This is the body, in place of what the client sent.
+    pub(super) fn replace(&mut self, whole: Bytes) {
+        self.expected = !whole.is_empty();
+        self.complete = true;
+        self.begun = true;
+        self.passed.clear();
+        self.recorded = whole.len();
+        self.position = 0;
+        // It is here anyway, so every try can have it.
+        self.record = Some(if whole.is_empty() { Vec::new() } else { vec![whole] });
+    }
+
+    /// Its length, where that is known before it is sent.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.complete.then_some(self.recorded as u64)
+    }
+
     /// The next piece for the current try; `None` at the end.
     pub(super) fn poll_next(
         &mut self,
@@ -80,18 +135,54 @@ impl Body {
             self.position += 1;
             return Poll::Ready(Ok(Some(piece.clone())));
         }
-        if self.complete {
-            return Poll::Ready(Ok(None));
+        loop {
+            if let Some(piece) = self.passed.pop_front() {
+                self.keep(&piece);
+                return Poll::Ready(Ok(Some(piece)));
+            }
+            if self.complete {
+                return Poll::Ready(Ok(None));
+            }
+            let piece = ready!(down.poll_body(cx))?;
+            self.complete = piece.is_none() || down.body_is_done();
+            self.begun |= piece.as_ref().is_some_and(|piece| !piece.is_empty());
+            if self.filters.is_some() {
+                self.pass(piece)?;
+            } else if let Some(piece) = piece {
+                self.keep(&piece);
+                return Poll::Ready(Ok(Some(piece)));
+            }
         }
-        let piece = ready!(down.poll_body(cx))?;
-        let Some(piece) = piece else {
-            self.complete = true;
-            return Poll::Ready(Ok(None));
-        };
-        self.begun |= !piece.is_empty();
-        self.complete = down.body_is_done();
-        self.keep(&piece);
-        Poll::Ready(Ok(Some(piece)))
+    }
+
+    fn pass(&mut self, piece: Option<Bytes>) -> Result<(), Gone> {
+        let refused = |error: BodyError| Gone::Refused(Box::new(LocalReply::from(error)));
+        let Some(filters) = &mut self.filters else { return Ok(()) };
+        if let Some(piece) = piece {
+            self.passed.extend(filters.data(piece).map_err(refused)?);
+        }
+        if self.complete {
+            self.passed.extend(filters.end(None).map_err(refused)?.0);
+            self.filters = None;
+        }
+        Ok(())
+    }
+
+    /// Adds what comes to `whole`, until it is all there.
+    pub(super) fn poll_whole(
+        &mut self,
+        whole: &mut BytesMut,
+        limit: usize,
+        down: &mut Downstream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), NotWhole>> {
+        while let Some(piece) = ready!(self.poll_next(down, cx)).map_err(NotWhole::Gone)? {
+            if whole.len().saturating_add(piece.len()) > limit {
+                return Poll::Ready(Err(NotWhole::TooLong));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn keep(&mut self, piece: &Bytes) {

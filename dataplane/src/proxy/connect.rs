@@ -16,9 +16,9 @@ use tokio_rustls::TlsConnector;
 
 use super::attempt::target;
 use super::failure::{Failure, Kind};
-use super::h1::{ClientIo as Io, Open};
+use super::h1::ClientIo as Io;
 use super::reply::Reason;
-use crate::upstream::{Endpoint, Stats, Upstream};
+use crate::upstream::{Bound, Breakers, Endpoint, Upstream};
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
 #[derive(Debug, Clone)]
@@ -30,8 +30,8 @@ pub(super) struct Target {
     pub(super) timeout: Duration,
     /// Requests after which a connection is not used again.
     pub(super) max_requests: Option<u32>,
-    /// Where its connections are counted.
-    pub(super) stats: Arc<Stats>,
+    /// How many there may be, and where they are counted.
+    pub(super) breakers: Breakers,
 }
 
 /// The TLS side of a [`Target`].
@@ -66,7 +66,6 @@ impl Target {
 pub(super) struct Dialed {
     pub(super) io: Io,
     pub(super) fd: i32,
-    pub(super) open: Open,
 }
 
 /// A connection whose bytes are no matter of this module, and what counts it.
@@ -74,15 +73,22 @@ pub(crate) async fn dial_raw(
     upstream: &Upstream,
     endpoint: &Endpoint,
 ) -> Result<(impl AsyncRead + AsyncWrite + Unpin + use<>, impl Send + use<>), (Reason, Box<str>)> {
-    let Dialed { io, open, .. } =
-        dial(&target(upstream, endpoint)).await.map_err(|failure| (failure.reason(), failure.detail))?;
-    Ok((io, open))
+    let slot = upstream
+        .breakers
+        .take(Bound::Connections)
+        .ok_or_else(|| (Reason::Overflow, "the circuit breaker allows no more connections".into()))?;
+    let dialed = dial(&target(upstream, endpoint)).await;
+    let Dialed { io, .. } = dialed.map_err(|failure| (failure.reason(), failure.detail))?;
+    Ok((io, slot))
 }
 
 /// Connects.
 pub(super) async fn dial(target: &Target) -> Result<Dialed, Failure> {
     match tokio::time::timeout(target.timeout, open(target)).await {
-        Ok(Ok((io, fd))) => Ok(Dialed { io, fd, open: Open::on(&target.stats) }),
+        Ok(Ok((io, fd))) => {
+            target.breakers.connected();
+            Ok(Dialed { io, fd })
+        }
         Ok(Err(failure)) => Err(failure),
         Err(_) => {
             Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout)))

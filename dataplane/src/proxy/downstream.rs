@@ -23,12 +23,14 @@ use super::outbox::Outbox;
 use super::reply::{LocalReply, Reason};
 
 /// The client cannot be served any further.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Gone {
     /// It closed, reset the stream, or its connection broke.
     Left(Box<str>),
     /// What it sent is not valid.
     Malformed(Box<str>),
+    /// A policy does not let its body pass.
+    Refused(Box<LocalReply>),
 }
 
 impl Gone {

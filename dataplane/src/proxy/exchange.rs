@@ -17,7 +17,7 @@ use super::forward;
 use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
-use crate::policy::{Chain, Facts, Slots};
+use crate::policy::{Chain, Facts, Flags, Slots};
 use crate::runtime::{Route, Runtime, VirtualHost};
 use crate::upstream::Upstream;
 
@@ -41,6 +41,7 @@ pub(super) struct Exchange {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Reason>,
     pub(super) detail: Option<Box<str>>,
+    pub(super) flags: Flags,
     /// From the start of the last try to its response header.
     pub(super) upstream_time: Option<Duration>,
     /// Of a request that was not admitted, for the log.
@@ -69,6 +70,7 @@ impl Exchange {
             status: StatusCode::OK,
             reason: None,
             detail: None,
+            flags: Flags::default(),
             upstream_time: None,
             seen: None,
             started: Instant::now(),
@@ -112,6 +114,7 @@ impl Exchange {
     /// The answer is the gateway's own.
     pub(super) fn replied(&mut self, reply: &LocalReply) {
         self.status = reply.status;
+        self.flags.insert(reply.flag);
         self.ended(reply.reason, reply.detail.clone());
     }
 
@@ -123,6 +126,7 @@ impl Exchange {
     /// The exchange ended, or was answered, for a reason of the gateway's.
     pub(super) fn ended(&mut self, reason: Reason, detail: Option<Box<str>>) {
         self.reason = Some(reason);
+        self.flags.insert(reason.flag());
         self.detail = detail;
     }
 
@@ -175,7 +179,7 @@ impl Exchange {
             status: self.status.as_u16(),
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
-            flags: self.reason.map_or("-", Reason::flag),
+            flags: self.flags.as_str(),
             virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
@@ -210,7 +214,7 @@ impl Exchange {
             upstream_host: self.endpoint,
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
-            flags: self.reason.map_or("-", Reason::flag),
+            flags: self.flags.as_str(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Connect,
     /// No connection in time.
     ConnectTimeout,
+    /// A circuit breaker refused it.
+    Overflow,
     /// The connection ended before anything of the request was sent.
     Unsent,
     /// The upstream says that it has done nothing with the request.
@@ -69,6 +71,7 @@ impl Failure {
         match self.kind {
             Kind::Connect => Reason::ConnectFailed,
             Kind::ConnectTimeout => Reason::ConnectTimeout,
+            Kind::Overflow => Reason::Overflow,
             Kind::Unsent | Kind::Refused | Kind::Reset => Reason::UpstreamReset,
             Kind::Protocol => Reason::UpstreamProtocol,
         }

@@ -19,8 +19,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::reply::Reason;
+use crate::policy::csrf;
 use crate::runtime::Runtime;
-use crate::upstream::{Codes, Counter, Gauge, Histogram, Upstream};
+use crate::upstream::{Bound, Codes, Counter, Gauge, Histogram, Upstream};
 
 /// Request counts of one worker.
 #[derive(Debug, Default)]
@@ -123,6 +124,13 @@ impl Exposition {
                 rows.into_iter().try_for_each(|(word, count)| series(&[("reason", word)], count))
             },
         )?;
+        for (name, help, count) in [
+            ("envoy_http_csrf_request_valid", "Requests of a fitting origin", &csrf::COUNTS.valid),
+            ("envoy_http_csrf_request_invalid", "Requests of another origin", &csrf::COUNTS.invalid),
+            ("envoy_http_csrf_missing_source_origin", "Requests without an origin", &csrf::COUNTS.missing),
+        ] {
+            family(encoder, (name, help, Unknown), &mut |series| series(&[HTTP], count.get()))?;
+        }
         let lost = ("portcullis_access_log_dropped", "Access log lines lost to a slow sink");
         let counter = encoder.encode_descriptor(lost.0, lost.1, None, Counted)?;
         ConstCounter::new(metrics.log_dropped.get()).encode(counter)
@@ -166,12 +174,21 @@ fn upstream_rows(encoder: &mut DescriptorEncoder, upstreams: &[Arc<Upstream>]) -
     for (name, help, count) in GAUGES {
         family(encoder, (name, help, Gauged), &mut |series| each(upstreams, series, count))?;
     }
+    for (name, bound) in REMAINING {
+        let mut tracked = upstreams.iter().filter(|upstream| upstream.breakers.track_remaining()).peekable();
+        if tracked.peek().is_some() {
+            family(encoder, (name, "What the circuit breaker still allows", Gauged), &mut |series| {
+                tracked
+                    .try_for_each(|upstream| series(&[cluster(upstream)], upstream.breakers.remaining(bound)))
+            })?;
+        }
+    }
     Ok(())
 }
 
 type Count = fn(&Upstream) -> u64;
 
-const COUNTERS: [(&str, &str, Count); 6] = [
+const COUNTERS: [(&str, &str, Count); 9] = [
     ("envoy_cluster_upstream_rq_total", "Tries", |upstream| upstream.stats.requests.get()),
     ("envoy_cluster_upstream_rq_retry", "Tries after the first", |upstream| upstream.stats.retries.get()),
     ("envoy_cluster_upstream_rq_timeout", "Tries that ran into a limit", |upstream| {
@@ -179,18 +196,54 @@ const COUNTERS: [(&str, &str, Count); 6] = [
     }),
     ("envoy_cluster_upstream_rq_rx_reset", "Tries without an answer", |upstream| upstream.stats.resets.get()),
     ("envoy_cluster_upstream_cx_total", "Connections opened", |upstream| upstream.stats.connections.get()),
+    ("envoy_cluster_upstream_rq_pending_overflow", "Requests that a circuit breaker refused", |upstream| {
+        upstream.stats.request_overflows.get()
+    }),
+    ("envoy_cluster_upstream_rq_retry_overflow", "Retries that a circuit breaker refused", |upstream| {
+        upstream.stats.retry_overflows.get()
+    }),
+    ("envoy_cluster_upstream_cx_overflow", "Connections that a circuit breaker refused", |upstream| {
+        upstream.stats.connection_overflows.get()
+    }),
     ("envoy_cluster_upstream_cx_connect_fail", "Connections that failed", |upstream| {
         upstream.stats.connect_failures.get()
     }),
 ];
 
-const GAUGES: [(&str, &str, Count); 3] = [
+const GAUGES: [(&str, &str, Count); 8] = [
     ("envoy_cluster_upstream_rq_active", "Tries running", |upstream| upstream.stats.requests_active.get()),
     ("envoy_cluster_upstream_cx_active", "Connections open", |upstream| {
         upstream.stats.connections_active.get()
     }),
+    ("envoy_cluster_upstream_rq_pending_active", "Tries that wait for a connection", |upstream| {
+        upstream.stats.pending.get()
+    }),
+    ("envoy_cluster_circuit_breakers_default_cx_open", "No connection more", |upstream| {
+        open(upstream, Bound::Connections)
+    }),
+    ("envoy_cluster_circuit_breakers_default_rq_pending_open", "No pending request more", |upstream| {
+        open(upstream, Bound::Pending)
+    }),
+    ("envoy_cluster_circuit_breakers_default_rq_open", "No request more", |upstream| {
+        open(upstream, Bound::Requests)
+    }),
+    ("envoy_cluster_circuit_breakers_default_rq_retry_open", "No retry more", |upstream| {
+        open(upstream, Bound::Retries)
+    }),
     ("envoy_cluster_membership_total", "Endpoints", |upstream| upstream.endpoints().list().len() as u64),
 ];
+
+/// Of upstreams that ask for it.
+const REMAINING: [(&str, Bound); 4] = [
+    ("envoy_cluster_circuit_breakers_default_remaining_cx", Bound::Connections),
+    ("envoy_cluster_circuit_breakers_default_remaining_pending", Bound::Pending),
+    ("envoy_cluster_circuit_breakers_default_remaining_rq", Bound::Requests),
+    ("envoy_cluster_circuit_breakers_default_remaining_retries", Bound::Retries),
+];
+
+fn open(upstream: &Upstream, bound: Bound) -> u64 {
+    u64::from(upstream.breakers.remaining(bound) == 0)
+}
 
 fn cluster(upstream: &Upstream) -> (&'static str, &str) {
     ("envoy_cluster_name", &upstream.name)

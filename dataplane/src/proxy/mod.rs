@@ -25,6 +25,7 @@ mod list;
 pub mod metrics;
 mod outbox;
 mod phases;
+mod policies;
 mod pool;
 mod pump;
 pub mod reply;
@@ -115,6 +116,13 @@ impl Shared {
         self.tracer = tracer;
         self
     }
+}
+
+/// What lies outside of one request and a policy may use.
+#[derive(Default)]
+pub struct Services {
+    /// The configuration that the request is served by.
+    pub(crate) runtime: Arc<Runtime>,
 }
 
 /// One per data thread: it holds that thread's upstream connections.

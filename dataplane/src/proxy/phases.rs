@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
 
+use super::body::Body;
 use super::clock::Expired;
 use super::downstream::{Downstream, Gone};
 use super::exchange::Exchange;
@@ -16,8 +17,8 @@ use super::forward;
 use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
-use crate::policy::{Plan, Progress, RequestCx, ResponseCx};
-use crate::runtime::{Action, Destination, Redirect, Route, Target, VirtualHost};
+use crate::policy::{Chain, Plan};
+use crate::runtime::{Action, Destination, Redirect, Route, Runtime, Target, VirtualHost};
 
 /// How an exchange ends when it does not end with an upstream's whole answer.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl From<Gone> for End {
         match gone {
             Gone::Left(detail) => End::Cut(Reason::ClientGone, Some(detail)),
             Gone::Malformed(detail) => LocalReply::bad_request(detail).into(),
+            Gone::Refused(reply) => End::Reply(reply),
         }
     }
 }
@@ -76,10 +78,7 @@ impl Serving<'_> {
             Ok(head) => head,
             Err(reply) => return (None, self.reply(None, reply).await),
         };
-        let ended = match self.route(&head) {
-            Ok(route) => self.act(&mut head, &route).await,
-            Err(end) => Err(end),
-        };
+        let ended = self.act(&mut head).await;
         let whole = match ended {
             Ok(()) => true,
             Err(End::Reply(reply)) if !self.down.responded() => self.reply(Some(&head), *reply).await,
@@ -136,86 +135,56 @@ impl Serving<'_> {
         Ok(route)
     }
 
-    async fn act(&mut self, head: &mut Head, route: &Arc<Route>) -> Result<(), End> {
+    /// What the route says, after its policies and the listener's.
+    async fn act(&mut self, head: &mut Head) -> Result<(), End> {
         // Its own reference, so that what is picked from it does not hold the exchange.
         let runtime = self.exchange.runtime.clone();
-        let (upstream, plan) = match &route.action {
-            Action::Forward(target) => match target {
-                Target::ClusterHeader(name) => (cluster(head, name), Cow::Borrowed(&route.plan)),
-                Target::Destinations(list) => chosen(route, list.pick(fastrand::u64(..))),
-                Target::Split(name) => {
-                    let split = runtime.split(name).ok_or_else(|| missing(name))?;
-                    chosen(route, split.destinations.pick(fastrand::u64(..)))
+        let listener = runtime.listener_policies(&self.exchange.info.route_config);
+        let mut body = Body::new(head.body);
+        let mut route = match self.route(head) {
+            Ok(route) => route,
+            Err(end) => {
+                if let Some(chain) = listener {
+                    // A new route is looked for below, where there was one.
+                    Box::pin(self.request_policies(head, &mut body, chain, 0)).await?;
                 }
-            },
-            Action::Redirect(_) | Action::DirectResponse(_) | Action::Closed(_) => {
-                (None, Cow::Borrowed(&route.plan))
+                return Err(end);
             }
         };
-        let known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
-        self.exchange.upstream = known.clone();
-        self.policies(head, &plan).await?;
-        match &route.action {
-            Action::Redirect(redirect) => Err(redirect_to(redirect, head, route).into()),
-            Action::DirectResponse(direct) => Err(LocalReply::new(Reason::DirectResponse)
-                .status(direct.status)
-                .body(direct.body.clone())
-                .into()),
-            Action::Closed(invalid) => {
-                Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into())
+        let mut ran: Option<(Chain, usize)> = None;
+        loop {
+            let (upstream, plan) = choose(head, &route, &runtime)?;
+            let known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
+            self.exchange.upstream = known.clone();
+            if !plan.policies.is_empty() || listener.is_some() {
+                let mut chain = listener.map_or_else(|| plan.policies.clone(), |all| plan.policies.on(all));
+                let mut from = 0;
+                if let Some((before, at)) = &ran {
+                    (chain, from) = (before.rerouted(*at, &chain), at.saturating_add(1));
+                }
+                // Apart, so that it is no part of every request's state.
+                let again = Box::pin(self.request_policies(head, &mut body, &chain, from)).await?;
+                if let Some(at) = again {
+                    ran = Some((chain, at));
+                    route = self.route(head)?;
+                    continue;
+                }
             }
-            Action::Forward(_) => match known {
-                Some(upstream) => self.forward(head, route, &plan, &upstream).await,
-                None => Err(missing(upstream.as_deref().unwrap_or("")).into()),
-            },
-        }
-    }
-
-    /// Runs the request side of the policies.
-    async fn policies(&mut self, head: &mut Head, plan: &Plan) -> Result<(), End> {
-        if plan.policies.is_empty() {
-            return Ok(());
-        }
-        self.exchange.policies = (plan.policies.clone(), 0);
-        let mut headers = std::mem::take(&mut head.headers);
-        let mut slots = std::mem::take(&mut self.exchange.slots);
-        let facts = self.exchange.facts(head);
-        let mut cx = RequestCx { headers: &mut headers, facts: &facts, slots: &mut slots };
-        let mut progress = plan.policies.request(&mut cx);
-        while let Progress::Wait { at, waiting } = progress {
-            // The policy's own deadline ends it.
-            let resume = waiting.await;
-            progress = plan.policies.resume(at, resume, &mut cx);
-        }
-        let (count, ended) = match progress {
-            Progress::Reply { at, reply } => (at.saturating_add(1), Err(LocalReply::from(reply).into())),
-            _ => (plan.policies.len(), Ok(())),
-        };
-        head.headers = headers;
-        self.exchange.slots = slots;
-        self.exchange.policies.1 = count;
-        ended
-    }
-
-    /// Runs the response side of those policies that saw the request, and signs.
-    pub(super) fn policies_on_response(&mut self, head: &Head, parts: &mut http::response::Parts) {
-        let (chain, count) = self.exchange.policies.clone();
-        if count > 0 {
-            let mut slots = std::mem::take(&mut self.exchange.slots);
-            let facts = self.exchange.facts(head);
-            chain.response_from(
-                count,
-                &mut ResponseCx {
-                    status: parts.status,
-                    headers: &mut parts.headers,
-                    request_headers: &head.headers,
-                    facts: &facts,
-                    slots: &mut slots,
+            return match &route.action {
+                Action::Redirect(redirect) => Err(redirect_to(redirect, head, &route).into()),
+                Action::DirectResponse(direct) => Err(LocalReply::new(Reason::DirectResponse)
+                    .status(direct.status)
+                    .body(direct.body.clone())
+                    .into()),
+                Action::Closed(invalid) => {
+                    Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into())
+                }
+                Action::Forward(_) => match known {
+                    Some(upstream) => self.forward(head, body, &route, &plan, &upstream).await,
+                    None => Err(missing(upstream.as_deref().unwrap_or("")).into()),
                 },
-            );
-            self.exchange.slots = slots;
+            };
         }
-        forward::sign(&mut parts.headers);
     }
 
     /// Answers; says whether the client has it all.
@@ -227,11 +196,15 @@ impl Serving<'_> {
             let rest = head.and_then(certain_length);
             std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
-        let (mut parts, body) = reply.into_response(head.is_some_and(|head| head.grpc));
-        match head {
-            Some(head) => self.policies_on_response(head, &mut parts),
-            None => forward::sign(&mut parts.headers),
+        let (mut parts, mut body) = reply.into_response(head.is_some_and(|head| head.grpc));
+        if let Some(head) = head {
+            let before = parts.status;
+            self.local_policies(head, &mut parts, &mut body);
+            if parts.status != before {
+                self.exchange.status = parts.status;
+            }
         }
+        forward::sign(&mut parts.headers);
         let version = head.map_or(Version::HTTP_11, |head| head.version);
         let is_head = head.is_some_and(|head| head.method == http::Method::HEAD);
         let end = body.is_empty() || is_head;
@@ -292,6 +265,23 @@ fn missing(upstream: &str) -> LocalReply {
 
 fn cluster(head: &Head, name: &HeaderName) -> Option<Arc<str>> {
     head.headers.get(name).and_then(|value| value.to_str().ok()).map(Arc::from)
+}
+
+/// Upstream and plan for one request of a route.
+fn choose<'a>(
+    head: &Head,
+    route: &'a Route,
+    runtime: &'a Runtime,
+) -> Result<(Option<Arc<str>>, Cow<'a, Plan>), End> {
+    let Action::Forward(target) = &route.action else { return Ok((None, Cow::Borrowed(&route.plan))) };
+    Ok(match target {
+        Target::ClusterHeader(name) => (cluster(head, name), Cow::Borrowed(&route.plan)),
+        Target::Destinations(list) => chosen(route, list.pick(fastrand::u64(..))),
+        Target::Split(name) => {
+            let split = runtime.split(name).ok_or_else(|| missing(name))?;
+            chosen(route, split.destinations.pick(fastrand::u64(..)))
+        }
+    })
 }
 
 fn chosen<'a>(route: &'a Route, destination: Option<&'a Destination>) -> (Option<Arc<str>>, Cow<'a, Plan>) {

@@ -4,7 +4,7 @@
 //! connection at once share one connect. Must not choose endpoints; must not hold a lock while it waits.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -14,13 +14,22 @@ use tokio::time::Instant;
 
 use super::connect::{Dialed, Key, Target, dial};
 use super::failure::{Failure, Kind};
-use super::h1::Client;
+use super::h1::{Client, Open};
 use super::limits;
 use super::transport::Transport;
+use crate::upstream::Bound;
 
 struct Idle {
     client: Box<Client>,
     since: Instant,
+}
+
+/// The HTTP/1 connections of one target.
+#[derive(Default)]
+struct Own {
+    idle: Vec<Idle>,
+    /// All that are open, in use or not.
+    open: Arc<AtomicUsize>,
 }
 
 struct Shared {
@@ -41,12 +50,13 @@ struct Group {
     conns: Mutex<Vec<Arc<Shared>>>,
     /// Held by the one request that connects; its failure is the answer for those that came before it ended.
     gate: tokio::sync::Mutex<Option<(Instant, Failure)>>,
+    open: Arc<AtomicUsize>,
 }
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Pool {
-    h1: Mutex<HashMap<Key, Vec<Idle>>>,
+    h1: Mutex<HashMap<Key, Own>>,
     h2: Mutex<HashMap<Key, Arc<Group>>>,
     swept: AtomicBool,
 }
@@ -60,7 +70,11 @@ pub(super) enum Lease {
 impl Pool {
     /// An idle HTTP/1 connection, which costs no wait.
     pub(super) fn idle(&self, target: &Target) -> Option<Lease> {
-        if target.http2 { None } else { self.take_idle(&target.key()).map(Lease::H1) }
+        // While others wait for one, nobody passes them by.
+        if target.http2 || target.breakers.is_short_of_connections() {
+            return None;
+        }
+        self.take_idle(&target.key()).map(Lease::H1)
     }
 
     /// A lease, and whether its connection was used before. `fresh` asks for one that was not: a connection that looks
@@ -76,14 +90,39 @@ impl Pool {
         if target.http2 {
             return self.acquire_h2(target, fresh).await;
         }
-        let Dialed { io, open, .. } = dial(target).await?;
+        let open = match self.open(target) {
+            Some(open) => open,
+            None => match target.breakers.wait_for_connection(|| self.idle_or_open(target, fresh)).await {
+                Ok(client) => return Ok((Lease::H1(client), true)),
+                Err(open) => open,
+            },
+        };
+        let Dialed { io, .. } = dial(target).await?;
         Ok((Lease::H1(Box::new(Client::new(io, open))), false))
+    }
+
+    /// An idle connection, or leave to open one.
+    fn idle_or_open(&self, target: &Target, fresh: bool) -> Option<Result<Box<Client>, Open>> {
+        match self.take_idle(&target.key()) {
+            Some(client) if !fresh => Some(Ok(client)),
+            // One that is not trusted makes room.
+            idle => {
+                drop(idle);
+                self.open(target).map(Err)
+            }
+        }
+    }
+
+    /// Leave to open a connection: always where there is none to wait for.
+    fn open(&self, target: &Target) -> Option<Open> {
+        let mut pool = self.h1.lock();
+        open_among(&pool.entry(target.key()).or_default().open, target)
     }
 
     /// The connection that was used last and is still open.
     fn take_idle(&self, key: &Key) -> Option<Box<Client>> {
         let mut pool = self.h1.lock();
-        let idle = pool.get_mut(key)?;
+        let idle = &mut pool.get_mut(key)?.idle;
         while let Some(mut one) = idle.pop() {
             if one.since.elapsed() < limits::POOL_IDLE && one.client.is_quiet() {
                 return Some(one.client);
@@ -98,9 +137,16 @@ impl Pool {
             return;
         }
         let mut pool = self.h1.lock();
-        let idle = pool.entry(target.key()).or_default();
+        let idle = &mut pool.entry(target.key()).or_default().idle;
         if idle.len() < limits::POOL_SIZE {
             idle.push(Idle { client, since: Instant::now() });
+        }
+    }
+
+    /// Takes back what was not used.
+    pub(super) fn give_back(&self, target: &Target, lease: Lease) {
+        if let Lease::H1(client) = lease {
+            self.put_back(target, client);
         }
     }
 
@@ -123,7 +169,19 @@ impl Pool {
         {
             return Err(failure.clone());
         }
-        match group.connect(target).await {
+        let open = loop {
+            // Whoever waits holds the gate: no one else would get further.
+            let way =
+                || open_among(&group.open, target).map(Some).or_else(|| group.has_room().then_some(None));
+            let Some(open) = target.breakers.wait_for_connection(way).await else {
+                match group.stream(target).await? {
+                    Some(stream) => return Ok((Lease::H2(Box::new(stream)), true)),
+                    None => continue,
+                }
+            };
+            break open;
+        };
+        match group.connect(target, open).await {
             Ok(stream) => Ok((Lease::H2(Box::new(stream)), false)),
             Err(failure) => {
                 *gate = Some((Instant::now(), failure.clone()));
@@ -133,9 +191,9 @@ impl Pool {
     }
 
     fn sweep(&self) {
-        self.h1.lock().retain(|_, idle| {
-            idle.retain_mut(|one| one.since.elapsed() < limits::POOL_IDLE && one.client.is_quiet());
-            !idle.is_empty()
+        self.h1.lock().retain(|_, own| {
+            own.idle.retain_mut(|one| one.since.elapsed() < limits::POOL_IDLE && one.client.is_quiet());
+            own.open.load(Relaxed) > 0
         });
         self.h2.lock().retain(|_, group| {
             let mut conns = group.conns.lock();
@@ -167,6 +225,10 @@ impl Group {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.conns.lock().iter().any(|one| one.is_usable() && one.conn.more_streams_allowed())
+    }
+
     /// Connections that served before are not used for new requests any more.
     fn distrust(&self) {
         self.conns.lock().iter().for_each(|one| one.conn.mark_shutdown());
@@ -180,8 +242,8 @@ impl Group {
         }
     }
 
-    async fn connect(&self, target: &Target) -> Result<H2, Failure> {
-        let Dialed { io, fd, open } = dial(target).await?;
+    async fn connect(&self, target: &Target, open: Open) -> Result<H2, Failure> {
+        let Dialed { io, fd } = dial(target).await?;
         let mut settings = H2HandshakeSettings::new();
         settings.max_streams = limits::H2_STREAMS;
         settings.stream_window_size = Some(limits::H2_STREAM_WINDOW);
@@ -198,6 +260,16 @@ impl Group {
         self.conns.lock().push(shared);
         Ok(stream)
     }
+}
+
+/// Leave to open one more connection, of those that are counted here.
+fn open_among(count: &Arc<AtomicUsize>, target: &Target) -> Option<Open> {
+    let slot = target.breakers.take(Bound::Connections);
+    let slot = slot.or_else(|| {
+        // A thread that waited without a connection of its own would wait for ever.
+        (count.load(Relaxed) == 0).then(|| target.breakers.take_anyway(Bound::Connections))
+    })?;
+    Some(Open::among(count, slot))
 }
 
 async fn sweep(pool: Weak<Pool>) {

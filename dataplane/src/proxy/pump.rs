@@ -5,6 +5,8 @@
 
 use std::task::{Context, Poll, ready};
 
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http::response::Parts;
 
 use super::body::Body;
@@ -13,7 +15,9 @@ use super::downstream::{Downstream, Gone};
 use super::failure::{Failure, Kind};
 use super::forward;
 use super::limits;
+use super::reply::LocalReply;
 use super::upstream::Upstream;
+use crate::policy::{BodyError, Filters};
 
 /// Why the pump stopped before the end.
 #[derive(Debug)]
@@ -125,12 +129,64 @@ impl<'a> Pump<'a> {
         std::future::poll_fn(|cx| self.poll_until_end(cx)).await
     }
 
+    /// As [`Pump::until_end`], with the body passing through `filters`.
+    pub(super) async fn until_end_through(&mut self, filters: &mut Filters) -> Result<(), Stop> {
+        std::future::poll_fn(|cx| {
+            let _ = self.poll_upload(cx)?;
+            if self.poll_download_through(filters, cx)?.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            self.poll_others(cx)
+        })
+        .await
+    }
+
+    /// As [`Pump::until_end`], with this in the place of what the upstream sent.
+    pub(super) async fn until_sent(&mut self, whole: Bytes, trailers: Option<HeaderMap>) -> Result<(), Stop> {
+        self.down.push(whole);
+        self.down.finish(trailers);
+        self.download = Download::Flush;
+        std::future::poll_fn(|cx| self.poll_until_end(cx)).await
+    }
+
+    /// Reads the whole answer, through `filters`, and its trailers. `None`: it is longer than `limit`.
+    pub(super) async fn collect(
+        &mut self,
+        limit: usize,
+        filters: &mut Filters,
+    ) -> Result<Option<(Bytes, Option<HeaderMap>)>, Stop> {
+        let mut whole = BytesMut::new();
+        let mut ended = false;
+        std::future::poll_fn(move |cx| {
+            let _ = self.poll_upload(cx)?;
+            while !ended {
+                let Poll::Ready(piece) = self.up.poll_piece(cx) else { return self.poll_others(cx) };
+                self.clock.touch();
+                let piece = piece.map_err(Stop::Upstream)?;
+                ended = piece.is_none() || self.up.body_is_done();
+                for piece in
+                    piece.map(|piece| filters.data(piece)).transpose().map_err(refused)?.unwrap_or_default()
+                {
+                    whole.extend_from_slice(&piece);
+                }
+                if whole.len() > limit {
+                    return Poll::Ready(Ok(None));
+                }
+            }
+            let Poll::Ready(trailers) = self.up.poll_trailers(cx) else { return self.poll_others(cx) };
+            let (last, trailers) = filters.end(trailers.map_err(Stop::Upstream)?).map_err(refused)?;
+            last.iter().for_each(|piece| whole.extend_from_slice(piece));
+            Poll::Ready(Ok(Some((std::mem::take(&mut whole).freeze(), trailers))))
+        })
+        .await
+    }
+
     /// After a 101: bytes both ways until either side ends.
     pub(super) async fn tunnel(&mut self) -> Result<(), Stop> {
         self.tunnel = true;
         self.clock.lift();
         self.up.begin_tunnel();
-        *self.body = Body::new(true, false);
+        *self.body = Body::new(true);
         self.upload = Upload::Body;
         std::future::poll_fn(|cx| self.poll_until_end(cx)).await
     }
@@ -260,6 +316,47 @@ impl<'a> Pump<'a> {
         self.upload = Upload::Done;
     }
 
+    fn poll_download_through(
+        &mut self,
+        filters: &mut Filters,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Stop>> {
+        loop {
+            if self.download == Download::Done {
+                return Poll::Ready(Ok(()));
+            }
+            if self.download == Download::Flush || !self.down.has_room() {
+                ready!(self.down.poll_drain(cx)).map_err(Stop::Client)?;
+                self.clock.touch();
+            }
+            match self.download {
+                Download::Body => {
+                    let piece = ready!(self.up.poll_piece(cx)).map_err(Stop::Upstream)?;
+                    self.clock.touch();
+                    if piece.is_none() || self.up.body_is_done() {
+                        self.download = Download::Trailers;
+                    }
+                    if let Some(piece) = piece {
+                        filters
+                            .data(piece)
+                            .map_err(refused)?
+                            .into_iter()
+                            .for_each(|piece| self.down.push(piece));
+                    }
+                }
+                Download::Trailers => {
+                    let trailers = ready!(self.up.poll_trailers(cx)).map_err(Stop::Upstream)?;
+                    let (last, trailers) = filters.end(trailers).map_err(refused)?;
+                    last.into_iter().for_each(|piece| self.down.push(piece));
+                    self.down.finish(trailers);
+                    self.download = Download::Flush;
+                }
+                Download::Flush => self.download = Download::Done,
+                Download::Done => {}
+            }
+        }
+    }
+
     fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         loop {
             if self.download == Download::Done {
@@ -289,4 +386,9 @@ impl<'a> Pump<'a> {
             }
         }
     }
+}
+
+/// A filter does not let a body go on.
+fn refused(error: BodyError) -> Stop {
+    Stop::Client(Gone::Refused(Box::new(LocalReply::from(error))))
 }

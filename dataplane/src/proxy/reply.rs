@@ -25,6 +25,8 @@ pub enum Reason {
     ConnectFailed,
     /// No connection to an endpoint in time.
     ConnectTimeout,
+    /// A circuit breaker of the upstream refused it.
+    Overflow,
     /// The upstream closed or reset before its response header.
     UpstreamReset,
     /// The upstream's answer is not valid HTTP.
@@ -59,6 +61,10 @@ pub enum Reason {
     DirectResponse,
     /// Too much is going on.
     Overload,
+    /// The request's body is longer than a policy may keep.
+    BodyTooLarge,
+    /// The answer's body is longer than a policy may keep.
+    ResponseTooLarge,
     /// A policy answered; the word is its own.
     Policy(&'static str),
     /// The client went away; nobody is left to answer.
@@ -79,6 +85,7 @@ impl Reason {
             Reason::UpstreamUnhealthy => "upstream_unhealthy",
             Reason::ConnectFailed => "connect_failed",
             Reason::ConnectTimeout => "connect_timeout",
+            Reason::Overflow => "overflow",
             Reason::UpstreamReset => "upstream_reset",
             Reason::UpstreamProtocol => "upstream_protocol_error",
             Reason::Timeout => "timeout",
@@ -96,6 +103,8 @@ impl Reason {
             Reason::Redirect => "redirect",
             Reason::DirectResponse => "direct_response",
             Reason::Overload => "overload",
+            Reason::BodyTooLarge => "body_too_large",
+            Reason::ResponseTooLarge => "response_too_large",
             Reason::Policy(word) => word,
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
@@ -110,6 +119,7 @@ impl Reason {
             Reason::NoCluster => "NC",
             Reason::UpstreamUnhealthy => "UH",
             Reason::ConnectFailed | Reason::ConnectTimeout => "UF",
+            Reason::Overflow => "UO",
             Reason::UpstreamReset | Reason::UpstreamTruncated => "UC",
             Reason::UpstreamProtocol => "UPE",
             Reason::Timeout | Reason::PerTryTimeout => "UT",
@@ -128,6 +138,8 @@ impl Reason {
             | Reason::Redirect
             | Reason::DirectResponse
             | Reason::Policy(_)
+            | Reason::BodyTooLarge
+            | Reason::ResponseTooLarge
             | Reason::Internal => "-",
         }
     }
@@ -162,6 +174,10 @@ impl Reason {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
             ),
+            Reason::Overflow => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+            ),
             Reason::UpstreamReset | Reason::UpstreamTruncated => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
@@ -189,6 +205,8 @@ impl Reason {
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),
             Reason::Overload => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Reason::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"),
+            Reason::ResponseTooLarge => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
             Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
@@ -203,6 +221,9 @@ pub const CLIENT_CLOSED_REQUEST: StatusCode = match StatusCode::from_u16(499) {
     Err(_) => StatusCode::BAD_REQUEST,
 };
 
+/// Tells a client that it should not come again at once.
+const X_ENVOY_OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+
 /// An answer of the gateway's own.
 #[derive(Debug, Clone)]
 pub struct LocalReply {
@@ -216,6 +237,8 @@ pub struct LocalReply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What exactly was wrong, for the log only: a client learns nothing from it.
     pub detail: Option<Box<str>>,
+    /// Envoy's response flag; "-" for none.
+    pub flag: &'static str,
 }
 
 impl From<Reason> for LocalReply {
@@ -241,7 +264,15 @@ impl From<crate::policy::LocalReply> for LocalReply {
     fn from(reply: crate::policy::LocalReply) -> Self {
         let mut own = LocalReply::new(Reason::Policy(reply.reason)).status(reply.status).body(reply.body);
         own.headers = reply.headers;
+        own.flag = reply.flag;
         own
+    }
+}
+
+impl From<crate::policy::BodyError> for LocalReply {
+    fn from(error: crate::policy::BodyError) -> Self {
+        let text = error.status.canonical_reason().unwrap_or_default();
+        LocalReply::new(Reason::Policy(error.reason)).status(error.status).body(text).detail(error.detail)
     }
 }
 
@@ -253,8 +284,12 @@ impl LocalReply {
             reason,
             status,
             body: Bytes::from_static(text.as_bytes()),
-            headers: Vec::new(),
+            headers: match reason {
+                Reason::Overflow => vec![(X_ENVOY_OVERLOADED, HeaderValue::from_static("true"))],
+                _ => Vec::new(),
+            },
             detail: None,
+            flag: reason.flag(),
         }
     }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::failure::{Failure, Kind};
 use crate::policy::retry::{Reset, Retry};
+use crate::upstream::{Bound, Breakers, Slot};
 
 /// Repeats without a retry rule: each one found a pooled connection dead, and there may be several of them.
 const RECONNECTS: u32 = 3;
@@ -17,6 +18,11 @@ const RECONNECTS: u32 = 3;
 /// See the module.
 pub(super) struct Retries<'a> {
     rule: Option<&'a Retry>,
+    breakers: &'a Breakers,
+    /// Of the retry that runs.
+    slot: Option<Slot>,
+    /// A circuit breaker refused one that the rule wanted.
+    pub(super) overflowed: bool,
     idempotent: bool,
     /// Retries by rule so far.
     done: u32,
@@ -35,14 +41,23 @@ pub(super) enum Next {
 }
 
 impl<'a> Retries<'a> {
-    pub(super) fn new(rule: Option<&'a Retry>, method: &Method) -> Self {
-        Retries { rule, idempotent: method.is_idempotent(), done: 0, reconnects: 0 }
+    pub(super) fn new(rule: Option<&'a Retry>, breakers: &'a Breakers, method: &Method) -> Self {
+        Retries {
+            rule,
+            breakers,
+            slot: None,
+            overflowed: false,
+            idempotent: method.is_idempotent(),
+            done: 0,
+            reconnects: 0,
+        }
     }
 
     /// After a try without a response header. `rewinds`: the request can be sent from the start; `reused`: the try was
     /// on a connection that had been used before.
     pub(super) fn after_failure(&mut self, failure: &Failure, rewinds: bool, reused: bool) -> Next {
-        if !rewinds {
+        // More of the same is what a full upstream needs least.
+        if !rewinds || failure.kind == Kind::Overflow {
             return Next::Answer;
         }
         if reused
@@ -69,6 +84,13 @@ impl<'a> Retries<'a> {
     fn by_rule(&mut self, wants: impl FnOnce(&Retry) -> bool) -> Next {
         match self.rule {
             Some(rule) if self.done < rule.num_retries && wants(rule) => {
+                // The one before is over.
+                self.slot = None;
+                self.slot = self.breakers.take(Bound::Retries);
+                if self.slot.is_none() {
+                    self.overflowed = true;
+                    return Next::Answer;
+                }
                 self.done += 1;
                 Next::Again(rule.pause(self.done, fastrand::f64()))
             }
@@ -79,7 +101,7 @@ impl<'a> Retries<'a> {
 
 fn reset(kind: Kind) -> Reset {
     match kind {
-        Kind::Connect | Kind::ConnectTimeout => Reset::Connect,
+        Kind::Connect | Kind::ConnectTimeout | Kind::Overflow => Reset::Connect,
         Kind::Refused => Reset::Refused,
         Kind::Unsent => Reset::BeforeRequest,
         Kind::Reset | Kind::Protocol => Reset::AfterRequest,
@@ -90,9 +112,15 @@ fn reset(kind: Kind) -> Reset {
 mod tests {
     use super::*;
     use crate::policy::retry::RetryOn;
+    use portcullis_shared::table::CircuitBreakers;
 
     fn failure(kind: Kind) -> Failure {
         Failure::new(kind, "x")
+    }
+
+    fn breakers(max_retries: u32) -> Breakers {
+        let limits = CircuitBreakers { max_retries, ..CircuitBreakers::default() };
+        Breakers::new(limits, std::sync::Arc::default())
     }
 
     fn rule(on: RetryOn, num_retries: u32) -> Retry {
@@ -108,12 +136,13 @@ mod tests {
 
     #[test]
     fn without_a_rule_only_stale_connections_are_left() {
-        let mut get = Retries::new(None, &Method::GET);
+        let breakers = breakers(3);
+        let mut get = Retries::new(None, &breakers, &Method::GET);
         assert_eq!(get.after_failure(&failure(Kind::Reset), true, false), Next::Answer);
         assert_eq!(get.after_failure(&failure(Kind::Reset), true, true), Next::Reconnect);
         assert_eq!(get.after_failure(&failure(Kind::Reset), false, true), Next::Answer, "the body is gone");
         assert_eq!(get.after_failure(&failure(Kind::Protocol), true, true), Next::Answer);
-        let mut post = Retries::new(None, &Method::POST);
+        let mut post = Retries::new(None, &breakers, &Method::POST);
         assert_eq!(
             post.after_failure(&failure(Kind::Reset), true, true),
             Next::Answer,
@@ -124,7 +153,8 @@ mod tests {
 
     #[test]
     fn reconnects_end() {
-        let mut get = Retries::new(None, &Method::GET);
+        let breakers = breakers(3);
+        let mut get = Retries::new(None, &breakers, &Method::GET);
         let reconnects =
             (0..10).filter(|_| get.after_failure(&failure(Kind::Reset), true, true) == Next::Reconnect);
         assert_eq!(reconnects.count(), 3);
@@ -132,14 +162,31 @@ mod tests {
 
     #[test]
     fn a_rule_counts_its_retries() {
+        let breakers = breakers(3);
         let rule = rule(RetryOn::FIVE_XX, 2);
-        let mut post = Retries::new(Some(&rule), &Method::POST);
+        let mut post = Retries::new(Some(&rule), &breakers, &Method::POST);
         let again = |next| matches!(next, Next::Again(_));
         assert!(again(post.after_response(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), true)));
         assert!(again(post.after_timeout(true)));
         assert!(!again(post.after_failure(&failure(Kind::Connect), true, false)));
-        let mut post = Retries::new(Some(&rule), &Method::POST);
+        let mut post = Retries::new(Some(&rule), &breakers, &Method::POST);
         assert!(!again(post.after_response(StatusCode::NOT_FOUND, &HeaderMap::new(), true)));
         assert!(!again(post.after_response(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), false)));
+    }
+
+    #[test]
+    fn a_retry_that_a_breaker_refuses_is_not_made() {
+        let (rule, breakers) = (rule(RetryOn::FIVE_XX, 2), breakers(1));
+        let (mut first, mut second) = (
+            Retries::new(Some(&rule), &breakers, &Method::GET),
+            Retries::new(Some(&rule), &breakers, &Method::GET),
+        );
+        let again = |next| matches!(next, Next::Again(_));
+        assert!(again(first.after_timeout(true)));
+        assert!(!again(second.after_timeout(true)) && second.overflowed);
+        assert!(again(first.after_timeout(true)), "its own slot is free for its next one");
+        drop(first);
+        assert!(again(second.after_timeout(true)));
+        assert_eq!(second.after_failure(&failure(Kind::Overflow), true, false), Next::Answer);
     }
 }

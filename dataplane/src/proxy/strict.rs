@@ -4,7 +4,7 @@
 //! show, `h1` has refused before. Owns the checks on parsed headers of both versions and the request in its checked form,
 //! [`Head`]. Must not route.
 
-use http::header::{CONNECTION, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -17,6 +17,7 @@ use super::h1::content_length;
 use super::limits;
 use super::list::words;
 use super::reply::{LocalReply, Reason, is_grpc};
+use crate::policy::Line;
 
 /// A request header that passed.
 pub(super) struct Head {
@@ -40,6 +41,27 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// Takes over what policies have changed.
+    pub(super) fn change(&mut self, line: Line) {
+        let Line { method, target, authority } = line;
+        self.method = method.unwrap_or_else(|| std::mem::take(&mut self.method));
+        self.target = target.unwrap_or_else(|| self.target.clone());
+        self.authority = authority.unwrap_or_else(|| std::mem::take(&mut self.authority));
+    }
+
+    /// The body has another length now; none = it shows at the end.
+    pub(super) fn announce(&mut self, length: Option<u64>) {
+        self.headers.remove(TRANSFER_ENCODING);
+        match length {
+            Some(length) if length > 0 || self.body => {
+                self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            _ => drop(self.headers.remove(CONTENT_LENGTH)),
+        }
+        self.length = length.filter(|length| *length > 0 || self.body);
+        self.body = length.is_none_or(|length| length > 0);
+    }
+
     /// Path without query.
     pub(super) fn path(&self) -> &str {
         self.target.path()

@@ -136,22 +136,27 @@ impl Upstream {
         }
     }
 
+    /// The next piece of the answer; `None` at the end of the body.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
+        match self {
+            Upstream::H1(client) => client.poll_piece(cx).map_err(Failure::of_h1),
+            Upstream::H2 { session, .. } => session
+                .poll_read_response_body(cx)
+                .map(|piece| piece.transpose().map_err(|error| Failure::of_h2(&error))),
+        }
+    }
+
     /// Moves one piece of the answer into `down`; `false` at the end of the body.
     pub(super) fn poll_body_into(
         &mut self,
         down: &mut Downstream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Failure>> {
-        let piece = match (self, down.server()) {
+        if let (Upstream::H1(client), Some(server)) = (&mut *self, down.server()) {
             // From one buffer into the other.
-            (Upstream::H1(client), Some(server)) => {
-                return client.poll_body(cx, |piece| server.push(piece)).map_err(Failure::of_h1);
-            }
-            (Upstream::H1(client), None) => ready!(client.poll_piece(cx)).map_err(Failure::of_h1)?,
-            (Upstream::H2 { session, .. }, _) => ready!(session.poll_read_response_body(cx))
-                .transpose()
-                .map_err(|error| Failure::of_h2(&error))?,
-        };
+            return client.poll_body(cx, |piece| server.push(piece)).map_err(Failure::of_h1);
+        }
+        let piece = ready!(self.poll_piece(cx))?;
         let more = piece.is_some();
         if let Some(piece) = piece {
             down.push(piece);

@@ -12,7 +12,7 @@ use portcullis_shared::table::{self, Kind, Resource};
 use portcullis_shared::version::Digest;
 
 use super::names::Names;
-use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Split, VirtualHost};
+use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Serve, Split, VirtualHost};
 use crate::held::shards::{Part, Shards, part_of};
 use crate::held::{Claim, Content, Entry, Held};
 use crate::upstream::{self, Upstream};
@@ -34,7 +34,24 @@ pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rej
     let before = prev.map(|prev| &prev.held);
     held.settle(Kind::VirtualHost, before, |name, digest| runs(&virtual_hosts, name, digest));
     held.settle(Kind::Split, before, |name, digest| runs(&splits, name, digest));
-    let runtime = Runtime { held, unsettled, listeners, route_configs, virtual_hosts, upstreams, splits };
+    let chains = listeners.iter().flat_map(|listener| listener.chains());
+    let listener_policies = chains
+        .filter(|chain| !chain.policies.is_empty())
+        .filter_map(|chain| match &chain.serve {
+            Serve::Http(route_config) => Some((Arc::clone(route_config), chain.policies.clone())),
+            Serve::Tcp(_) => None,
+        })
+        .collect();
+    let runtime = Runtime {
+        held,
+        unsettled,
+        listeners,
+        route_configs,
+        listener_policies,
+        virtual_hosts,
+        upstreams,
+        splits,
+    };
     (Arc::new(runtime), rejections)
 }
 

@@ -12,6 +12,7 @@ use portcullis_shared::version::Digest;
 
 use super::tcp::TcpRoute;
 use crate::held::Held;
+use crate::policy::{self, PlanBuilder};
 use crate::tls::server;
 
 /// An address to bind and what serves its connections.
@@ -43,6 +44,8 @@ pub struct Chain {
     pub name: Arc<str>,
     /// What is done with them.
     pub serve: Serve,
+    /// For every request that comes this way.
+    pub policies: policy::Chain,
     /// Ready for the handshake; none = plain text, or TLS that is passed on.
     pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
@@ -116,7 +119,7 @@ impl Listener {
     }
 
     /// All chains that can serve; one with several names comes once for each.
-    fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+    pub(super) fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
         self.chains.iter().flatten()
     }
 }
@@ -159,6 +162,7 @@ impl Chain {
                     Serve::Tcp(Arc::new(TcpRoute::build(tcp).map_err(|e| e.under("tcp"))?))
                 }
             },
+            policies: PlanBuilder::decode(&config.policies)?.plan().policies,
             tls,
             handshake_timeout: config.tls.as_ref().and_then(|tls| tls.handshake_timeout),
             config: config.clone(),

@@ -24,6 +24,7 @@ use portcullis_shared::table::Kind;
 use portcullis_shared::version::Digest;
 
 use crate::held::shards::Shards;
+use crate::policy;
 use crate::upstream::Upstream;
 
 pub use crate::held::Held;
@@ -58,6 +59,8 @@ pub struct Runtime {
     unsettled: HashSet<(Kind, usize)>,
     listeners: Vec<Arc<Listener>>,
     route_configs: HashMap<Arc<str>, Arc<RouteConfig>>,
+    /// Policies of listeners that have some, by the route configuration of their chain.
+    listener_policies: HashMap<Arc<str>, policy::Chain>,
     virtual_hosts: Named<VirtualHost>,
     upstreams: Named<Upstream>,
     splits: Named<Split>,
@@ -99,6 +102,12 @@ impl Runtime {
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.listeners.iter().find(|listener| *listener.name == *name)
+    }
+
+    /// The policies of the listeners that requests of this route configuration come by; none = no policy.
+    #[must_use]
+    pub fn listener_policies(&self, route_config: &str) -> Option<&policy::Chain> {
+        if self.listener_policies.is_empty() { None } else { self.listener_policies.get(route_config) }
     }
 
     /// What the filter chains that name it serve. None = no virtual host is in it.

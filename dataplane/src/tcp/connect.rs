@@ -31,6 +31,7 @@ pub(super) async fn connect(
         session.endpoint = Some(picked.endpoint.address);
         match dial_raw(&upstream, &picked.endpoint).await {
             Ok((io, open)) => return Some((io, open, picked)),
+            Err((Reason::Overflow, detail)) => return session.failed(Reason::Overflow, Some(detail)),
             Err((reason, detail)) => {
                 upstream.stats.connect_failures.inc();
                 if left == 0 {

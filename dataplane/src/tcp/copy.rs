@@ -56,7 +56,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut up, mut down) = (Half::default(), Half::default());
-    let mut silence = idle.map(|idle| Silence::new(idle));
+    let mut silence = idle.map(Silence::new);
     std::future::poll_fn(move |cx| {
         let before = (moved.received, moved.sent);
         let sent = up.poll(cx, client, upstream, &mut moved.received);

@@ -5,6 +5,7 @@
 //! open connections: that is the engine's work.
 
 pub mod balance;
+pub mod breaker;
 mod endpoint;
 mod stats;
 pub mod tls;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use portcullis_shared::table;
 
 pub use balance::Balancer;
+pub use breaker::{Bound, Breakers, Slot};
 pub use endpoint::{Endpoint, Endpoints, Lane, Picked};
 pub use stats::{Codes, Counter, Gauge, Histogram, Stats};
 pub use tls::Tls;
@@ -39,6 +41,8 @@ pub struct Upstream {
     pub max_requests_per_connection: Option<u32>,
     /// Counts; they survive rebuilds.
     pub stats: Arc<Stats>,
+    /// How much of it is used at one time.
+    pub breakers: Breakers,
     lane: Arc<Lane>,
     balancer: Balancer,
 }
@@ -56,6 +60,7 @@ impl Upstream {
             Some(lane) => lane.to_dynamic(),
             None => Arc::new(Lane::waiting()),
         };
+        let stats = previous.map(|upstream| Arc::clone(&upstream.stats)).unwrap_or_default();
         Self {
             name: Arc::clone(&config.name),
             origin: config.origin.clone(),
@@ -63,7 +68,8 @@ impl Upstream {
             http2: config.http2,
             connect_timeout: config.connect_timeout,
             max_requests_per_connection: config.max_requests_per_connection,
-            stats: previous.map(|upstream| Arc::clone(&upstream.stats)).unwrap_or_default(),
+            breakers: Breakers::new(config.circuit_breakers, Arc::clone(&stats)),
+            stats,
             lane,
             balancer: Balancer::next(config.load_balancer, previous.map(|upstream| &upstream.balancer)),
         }

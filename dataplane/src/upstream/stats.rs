@@ -5,12 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::Notify;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// None so far.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// One more.
     pub fn inc(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -36,6 +43,12 @@ impl Gauge {
     /// One more.
     pub fn inc(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One more, if that does not go beyond `limit`; says whether it did.
+    pub fn inc_below(&self, limit: u64) -> bool {
+        let more = |count: u64| (count < limit).then_some(count.wrapping_add(1));
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// One less.
@@ -135,8 +148,22 @@ pub struct Stats {
     pub connect_failures: Counter,
     /// Tries begun.
     pub requests: Counter,
-    /// Tries running now.
+    /// Tries that have a connection now.
     pub requests_active: Gauge,
+    /// Tries that wait for a connection now.
+    pub pending: Gauge,
+    /// Retries under way now.
+    pub retries_active: Gauge,
+    /// Connections that a circuit breaker refused, and requests that waited therefore.
+    pub connection_overflows: Counter,
+    /// Requests that a circuit breaker refused.
+    pub request_overflows: Counter,
+    /// Retries that a circuit breaker refused.
+    pub retry_overflows: Counter,
+    /// Of the pending ones, those that must not open a connection.
+    pub(super) connection_waits: Gauge,
+    /// A connection or a request ended while some of those waited.
+    pub(super) freed: Notify,
     /// Tries after the first of a request.
     pub retries: Counter,
     /// Tries that ran into a time limit.

@@ -24,6 +24,7 @@ fn config(load_balancer: LoadBalancer, endpoints: &[(u16, u32)]) -> table::Upstr
         connect_timeout: Duration::from_secs(5),
         max_requests_per_connection: None,
         load_balancer,
+        circuit_breakers: table::CircuitBreakers::default(),
     }
 }
 

@@ -10,6 +10,8 @@
 )]
 
 mod bodies;
+mod breakers;
+mod browsers;
 mod connections;
 mod forwarding;
 mod gateway;

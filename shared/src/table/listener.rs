@@ -4,10 +4,12 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use portcullis_proto::table::v1 as wire;
+use prost_types::Any;
 
 use super::{
     Origin, TcpProxy,
     field::{alpn, each, millis, port, required, texts},
+    route::policies,
 };
 use crate::Invalid;
 use crate::routing::{ChainIndex, ChainMatch, Taken};
@@ -42,6 +44,8 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// What is done with them.
     pub serve: Serve,
+    /// For every request that comes this way.
+    pub policies: Vec<Any>,
 }
 
 /// What a filter chain does with its connections.
@@ -215,6 +219,7 @@ impl TryFrom<wire::FilterChain> for FilterChain {
                 .collect::<Result<_, _>>()?,
             tls: wire.tls.map(DownstreamTls::try_from).transpose().map_err(|e| e.under("tls"))?,
             serve,
+            policies: policies(wire.policies)?,
         })
     }
 }

@@ -4,6 +4,7 @@
 //! A value of these types is valid; nobody checks again. Users, their field names and defaults are not known here.
 
 mod certificate;
+mod circuit_breakers;
 mod digest;
 mod endpoint;
 mod field;
@@ -19,6 +20,7 @@ mod upstream;
 mod virtual_host;
 
 pub use certificate::Certificate;
+pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion};

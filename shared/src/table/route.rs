@@ -141,7 +141,7 @@ impl TryFrom<wire::Destination> for Destination {
 }
 
 /// A policy without a type cannot be looked up, and must not be skipped.
-fn policies(list: Vec<Any>) -> Result<Vec<Any>, Invalid> {
+pub(super) fn policies(list: Vec<Any>) -> Result<Vec<Any>, Invalid> {
     match list.iter().position(|any| any.type_url.is_empty()) {
         Some(i) => Err(Invalid::new(format!("policies[{i}].type_url"), "must not be empty")),
         None => Ok(list),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use portcullis_proto::table::v1 as wire;
 
 use super::{
-    Endpoint, Origin, TlsVersion,
+    CircuitBreakers, Endpoint, Origin, TlsVersion,
     field::{alpn, each, millis, optional, required, texts},
     listener::versions,
 };
@@ -35,6 +35,8 @@ pub struct Upstream {
     pub max_requests_per_connection: Option<u32>,
     /// How an endpoint is chosen.
     pub load_balancer: LoadBalancer,
+    /// How much of it is used at one time.
+    pub circuit_breakers: CircuitBreakers,
 }
 
 /// How an endpoint is chosen. All of them respect the endpoints' weights.
@@ -92,6 +94,7 @@ impl TryFrom<wire::Upstream> for Upstream {
             connect_timeout: millis(wire.connect_timeout_ms).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
             max_requests_per_connection: Some(wire.max_requests_per_connection).filter(|n| *n != 0),
             load_balancer: wire.load_balancer.map(LoadBalancer::from).unwrap_or_default(),
+            circuit_breakers: wire.circuit_breakers.unwrap_or_default().into(),
         })
     }
 }

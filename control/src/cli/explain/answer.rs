@@ -173,6 +173,9 @@ pub struct Effect {
     /// The gateway answers in place of this destination.
     #[serde(default)]
     pub answer: Option<Answered>,
+    /// What other policies do, in their order.
+    #[serde(default)]
+    pub behaviour: Vec<String>,
     /// Policies that are not shown in another field.
     pub other_policies: Vec<String>,
 }

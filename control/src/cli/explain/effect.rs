@@ -4,6 +4,7 @@
 //! nothing is left out in silence.
 
 use super::answer::{Answered, Effect, Outcome, Passed, Sent};
+use super::behaviour;
 use super::request::Request;
 use crate::compile::Decoded;
 use portcullis_proto::policy::v1 as policy;
@@ -138,6 +139,12 @@ fn effect(table: &Decoded, route: &Route, to: &Destination, percent: f64, reques
         timeout: timeout(&policies),
         retries: policies.get().as_ref().map(retries),
         answer: policies.get().map(|policy::Answer { status, body }| Answered { status, body }),
+        behaviour: policies
+            .0
+            .iter()
+            .filter_map(|any| behaviour::of(any))
+            .filter(|it| !it.is_empty())
+            .collect(),
         other_policies: policies.others(),
     }
 }
@@ -165,6 +172,7 @@ impl<'r> Policies<'r> {
                 || same_type::<policy::Timeout>(any)
                 || same_type::<policy::Retry>(any)
                 || same_type::<policy::Answer>(any)
+                || behaviour::of(any).is_some()
         };
         let name = |any: &&Any| any.type_url.rsplit('.').next().unwrap_or_default().to_owned();
         self.0.iter().filter(|any| !shown(any)).map(name).collect()

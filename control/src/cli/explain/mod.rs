@@ -5,6 +5,7 @@
 //! user resources: what is explained is what workers run.
 
 mod answer;
+mod behaviour;
 mod decide;
 mod effect;
 mod nearest;

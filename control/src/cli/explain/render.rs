@@ -143,6 +143,10 @@ fn forward(destinations: &[Effect], title: &impl Fn(&str) -> String, console: &C
         let timeout = to.timeout.as_deref().unwrap_or("none");
         let retries = to.retries.as_deref().unwrap_or("none");
         let _ = writeln!(out, "{}        timeout {timeout}, retries {retries}", title("  limits"));
+        for (index, text) in to.behaviour.iter().enumerate() {
+            let word = if index == 0 { "  also" } else { "" };
+            let _ = writeln!(out, "{}        {text}", title(word));
+        }
         if !to.other_policies.is_empty() {
             let _ = writeln!(out, "{}        {}", title("  policies"), to.other_policies.join(", "));
         }

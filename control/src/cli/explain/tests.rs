@@ -24,7 +24,7 @@ fn route(index: usize, matcher: wire::Match, action: wire::route::Action) -> wir
         path: format!("spec.virtualHost.routes[{index}]"),
         r#match: Some(matcher),
         action: Some(action),
-        policies: Vec::new(),
+        ..Default::default()
     }
 }
 
@@ -32,7 +32,7 @@ fn to(weights: &[(&str, u32)]) -> wire::route::Action {
     let one = |(name, weight): &(&str, u32)| wire::Destination {
         upstream: (*name).into(),
         weight: *weight,
-        policies: Vec::new(),
+        ..Default::default()
     };
     let destinations = wire::Destinations { destinations: weights.iter().map(one).collect() };
     wire::route::Action::Forward(wire::Forward {

@@ -3,10 +3,10 @@
 use portcullis_proto::table::v1 as wire;
 use portcullis_proto::table::v1::{forward, header_match, r#match, query_match, redirect, route};
 
-use super::{origin, strings, text};
+use super::{origin, policies, strings, text};
 use crate::ir::{
-    Action, Destination, Matcher, PathMatch, PathRedirect, Placement, Policy, Redirect, RedirectCode, Route,
-    Split, Target, ValueMatch,
+    Action, Destination, Matcher, PathMatch, PathRedirect, Placement, Redirect, RedirectCode, Route, Split,
+    Target, ValueMatch,
 };
 
 /// A virtual host as it is served by one proxy.
@@ -110,15 +110,6 @@ pub(super) fn destinations(list: &[Destination]) -> wire::Destinations {
             })
             .collect(),
     }
-}
-
-fn policies(list: &[Policy]) -> Vec<prost_types::Any> {
-    list.iter()
-        .map(|policy| prost_types::Any {
-            type_url: policy.type_url.to_string(),
-            value: policy.value.to_vec(),
-        })
-        .collect()
 }
 
 fn redirect(redirect: &Redirect) -> wire::Redirect {

@@ -3,7 +3,7 @@
 use portcullis_proto::table::v1 as wire;
 
 use super::host::destinations;
-use super::{millis, origin, strings, tls_version};
+use super::{millis, origin, policies, strings, tls_version};
 use crate::ir::{DownstreamTls, Listener, OcspPolicy, Serve, TcpProxy, TcpTarget};
 
 /// A listener with its filter chains.
@@ -26,6 +26,7 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                     Serve::Http(name) => wire::filter_chain::Serve::RouteConfig(name.to_string()),
                     Serve::Tcp(proxy) => wire::filter_chain::Serve::Tcp(tcp(proxy)),
                 }),
+                policies: policies(&chain.policies),
             })
             .collect(),
     }

@@ -10,7 +10,7 @@ pub use upstream::upstream;
 
 use portcullis_proto::table::v1 as wire;
 
-use crate::ir::{Origin, TlsVersion};
+use crate::ir::{Origin, Policy, TlsVersion};
 
 /// The name by which a policy message travels in `google.protobuf.Any`.
 pub fn type_url<M: prost::Name>() -> String {
@@ -32,6 +32,15 @@ fn tls_version(version: TlsVersion) -> i32 {
         TlsVersion::V1_3 => wire::TlsVersion::TlsVersion13,
     };
     version as i32
+}
+
+fn policies(list: &[Policy]) -> Vec<prost_types::Any> {
+    list.iter()
+        .map(|policy| prost_types::Any {
+            type_url: policy.type_url.to_string(),
+            value: policy.value.to_vec(),
+        })
+        .collect()
 }
 
 fn strings(list: &[std::sync::Arc<str>]) -> Vec<String> {

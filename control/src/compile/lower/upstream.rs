@@ -4,7 +4,7 @@ use portcullis_proto::table::v1 as wire;
 use portcullis_proto::table::v1::upstream::LoadBalancer;
 
 use super::{millis, origin, strings, text, tls_version};
-use crate::ir::{Balancer, CertificateSource, Endpoint, Endpoints, Upstream, UpstreamTls};
+use crate::ir::{Balancer, CertificateSource, CircuitBreakers, Endpoint, Endpoints, Upstream, UpstreamTls};
 
 /// An upstream with its fixed endpoints.
 pub fn upstream(upstream: &Upstream) -> wire::Upstream {
@@ -28,6 +28,17 @@ pub fn upstream(upstream: &Upstream) -> wire::Upstream {
             }
             Balancer::Random => LoadBalancer::Random(wire::Random {}),
         }),
+        circuit_breakers: upstream.circuit_breakers.as_ref().map(circuit_breakers),
+    }
+}
+
+fn circuit_breakers(breakers: &CircuitBreakers) -> wire::CircuitBreakers {
+    wire::CircuitBreakers {
+        max_connections: breakers.max_connections,
+        max_pending_requests: breakers.max_pending_requests,
+        max_requests: breakers.max_requests,
+        max_retries: breakers.max_retries,
+        track_remaining: breakers.track_remaining,
     }
 }
 

@@ -7,6 +7,9 @@
 //! The struct's name is the key of the field catalogue (`decode::catalogue`), which knows the fields that are not
 //! served yet; a field that becomes supported moves from there to here.
 
+mod cors;
+mod csrf;
+mod faults;
 mod gateway;
 mod headers;
 mod option_objects;
@@ -24,6 +27,9 @@ mod tcp;
 mod upstream;
 mod virtual_service;
 
+pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
+pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
+pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
@@ -49,7 +55,8 @@ pub use ssl::{
 };
 pub use tcp::{TcpAction, TcpGateway, TcpHost, TcpListenerOptions, TcpProxySettings, TcpTarget};
 pub use upstream::{
-    ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Random, RoundRobin,
-    StaticHost, StaticUpstream, Upstream, UpstreamGroup, UpstreamType,
+    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
+    LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,
+    UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use super::cors::{CorsPolicy, CorsPolicyMergeSettings};
+use super::csrf::CsrfPolicy;
+use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
 use super::reference::Ref;
 use super::retries::RetryPolicy;
@@ -16,6 +19,12 @@ pub struct VirtualHostOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the virtual host level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// CORS of routes, field by field where they have one of their own.
+    pub cors: Option<CorsPolicy>,
+    /// How a route's CORS and the one above become one.
+    pub cors_policy_merge_settings: Option<CorsPolicyMergeSettings>,
+    /// CSRF protection of routes that have none of their own.
+    pub csrf: Option<CsrfPolicy>,
 }
 
 /// `options` of a route.
@@ -42,6 +51,12 @@ pub struct RouteOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the route level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// CORS.
+    pub cors: Option<CorsPolicy>,
+    /// CSRF protection.
+    pub csrf: Option<CsrfPolicy>,
+    /// Faults that are put into requests.
+    pub faults: Option<RouteFaults>,
 }
 
 /// `options` of a weighted destination.
@@ -50,6 +65,8 @@ pub struct RouteOptions {
 pub struct WeightedDestinationOptions {
     /// Header manipulation of the destination level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// CSRF protection.
+    pub csrf: Option<CsrfPolicy>,
 }
 
 /// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::upstream::CircuitBreakerConfig;
+
 /// The `spec` of Settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -18,6 +20,8 @@ pub struct Settings {
 pub struct GlooSettings {
     /// What happens to a broken route.
     pub invalid_config_policy: Option<InvalidConfigPolicy>,
+    /// For Upstreams without their own.
+    pub circuit_breakers: Option<CircuitBreakerConfig>,
 }
 
 /// `gloo.invalidConfigPolicy`.

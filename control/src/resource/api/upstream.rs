@@ -24,6 +24,8 @@ pub struct Upstream {
     pub connection_config: Option<ConnectionConfig>,
     /// HTTP/2 with prior knowledge, or by ALPN with TLS.
     pub use_http2: Option<bool>,
+    /// How much of it is used at one time; replaces the one of Settings as a whole.
+    pub circuit_breakers: Option<CircuitBreakerConfig>,
     /// What discovery knew of the Service; information only.
     pub discovery_metadata: Option<DiscoveryMetadata>,
 }
@@ -129,6 +131,22 @@ pub struct ConnectionConfig {
     pub max_requests_per_connection: u32,
     /// Absent = 5 s.
     pub connect_timeout: Option<GoDuration>,
+}
+
+/// `circuitBreakers`, of an Upstream or of Settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CircuitBreakerConfig {
+    /// Absent = 1024.
+    pub max_connections: Option<u32>,
+    /// Requests that wait for a connection; absent = 1024.
+    pub max_pending_requests: Option<u32>,
+    /// Absent = 1024.
+    pub max_requests: Option<u32>,
+    /// Absent = 3.
+    pub max_retries: Option<u32>,
+    /// Metrics say how much is left.
+    pub track_remaining: bool,
 }
 
 /// `discoveryMetadata`.

@@ -16,7 +16,7 @@ use portcullis_shared::format::{Format, Values};
 use portcullis_shared::invalid::Invalid;
 use smallvec::SmallVec;
 
-use super::{Headers, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
+use super::{Answer, Headers, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 use values::{RequestValues, ResponseValues};
 
 pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Headers";
@@ -80,16 +80,17 @@ impl Policy for Manipulation {
         Verdict::Continue
     }
 
-    fn response(&self, cx: &mut ResponseCx<'_>) {
+    fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
         for level in &self.response {
             level.remove(cx.headers);
             let new = level.compute(&ResponseValues {
                 request: RequestValues { facts: cx.facts, headers: cx.request_headers },
-                status: cx.status,
+                status: *cx.status,
                 headers: cx.headers.map(),
             });
             apply(new, cx.headers);
         }
+        Answer::Continue
     }
 }
 

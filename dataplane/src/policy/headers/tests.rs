@@ -1,32 +1,9 @@
-use std::time::{Duration, UNIX_EPOCH};
-
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use prost::Message;
 
 use super::*;
-use crate::policy::{Chain, Facts, Progress, Slots};
-
-fn facts() -> Facts<'static> {
-    Facts {
-        client: "[::ffff:10.1.2.3]:4567".parse().expect("address"),
-        direct: "10.0.0.9:1".parse().expect("address"),
-        local: "10.0.0.1:8080".parse().expect("address"),
-        sni: Some("a.example.com"),
-        tls: None,
-        protocol: http::Version::HTTP_2,
-        started: UNIX_EPOCH + Duration::from_secs(1),
-        method: "GET",
-        scheme: "https",
-        authority: "a.example.com",
-        path: "/p?q=1",
-        route_name: "vh-route-0-matcher-0",
-        upstream: Some("petstore_gloo-system"),
-        upstream_host: Some("127.0.0.1:9".parse().expect("address")),
-        attempts: 1,
-        reason: None,
-        flags: "-",
-    }
-}
+use crate::policy::testing::{Request, Response, lines, map};
+use crate::policy::{Chain, Passed, Progress};
 
 fn add(name: &str, value: &str, overwrite: bool) -> proto::HeaderAdd {
     proto::HeaderAdd { name: name.into(), value: value.into(), overwrite }
@@ -42,28 +19,12 @@ fn chain(wire: &proto::Headers) -> Result<Chain, Invalid> {
     Ok(builder.plan().policies)
 }
 
-fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in fields {
-        map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    map
-}
-
 /// The request fields after `levels` ran over `fields`, as sorted "name: value" lines.
 fn request(levels: Vec<proto::HeaderLevel>, fields: &[(&'static str, &'static str)]) -> Vec<String> {
     let chain = chain(&proto::Headers { request: levels, response: Vec::new() }).expect("valid");
-    let mut headers = map(fields);
-    let mut cx = RequestCx { headers: &mut headers, facts: &facts(), slots: &mut Slots::default() };
-    assert!(matches!(chain.request(&mut cx), Progress::Done));
-    lines(&headers)
-}
-
-fn lines(headers: &HeaderMap) -> Vec<String> {
-    let mut lines: Vec<_> =
-        headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
-    lines.sort();
-    lines
+    let mut request = Request::with(fields);
+    assert!(matches!(chain.request(0, &mut request.cx()), Progress::Done));
+    lines(&request.headers)
 }
 
 #[test]
@@ -130,16 +91,14 @@ fn a_value_that_comes_out_empty_changes_nothing() {
 fn responses_see_their_own_fields_the_status_and_the_request() {
     let adds = vec![add("x-sum", "%RESPONSE_CODE% %RESP(server)% %REQ(x-a)% %UPSTREAM_HOST%", true)];
     let wire = proto::Headers { request: Vec::new(), response: vec![level(&["x-secret"], adds)] };
-    let mut headers = map(&[("server", "s"), ("x-secret", "1")]);
-    let mut cx = ResponseCx {
+    let mut response = Response {
         status: StatusCode::NOT_FOUND,
-        headers: &mut headers,
-        request_headers: &map(&[("x-a", "1")]),
-        facts: &facts(),
-        slots: &mut Slots::default(),
+        headers: map(&[("server", "s"), ("x-secret", "1")]),
+        request_headers: map(&[("x-a", "1")]),
+        ..Response::default()
     };
-    chain(&wire).expect("valid").response(&mut cx);
-    assert_eq!(lines(&headers), ["server: s", "x-sum: 404 s 1 127.0.0.1:9"]);
+    assert!(matches!(chain(&wire).expect("valid").response(1, &mut response.cx()), Passed::Done));
+    assert_eq!(lines(&response.headers), ["server: s", "x-sum: 404 s 1 127.0.0.1:9"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
@@ -19,25 +20,30 @@ use super::framing::{self, Framing};
 use super::link::Link;
 use super::{Invalid, head};
 use crate::proxy::limits;
-use crate::upstream::Stats;
+use crate::upstream::Slot;
 
 /// The socket under a client's connection.
 pub(in crate::proxy) type Io = crate::proxy::io::Io<TcpStream, TlsStream<TcpStream>>;
 
 /// Counts an open connection.
-pub(in crate::proxy) struct Open(Arc<Stats>);
+pub(in crate::proxy) struct Open {
+    /// Of the connections of its data thread to its endpoint. Before the slot, whose end wakes those that look at it.
+    _among: Among,
+    _slot: Slot,
+}
+
+struct Among(Arc<AtomicUsize>);
 
 impl Open {
-    pub(in crate::proxy) fn on(stats: &Arc<Stats>) -> Self {
-        stats.connections.inc();
-        stats.connections_active.inc();
-        Open(stats.clone())
+    pub(in crate::proxy) fn among(count: &Arc<AtomicUsize>, slot: Slot) -> Self {
+        count.fetch_add(1, Relaxed);
+        Open { _among: Among(Arc::clone(count)), _slot: slot }
     }
 }
 
-impl Drop for Open {
+impl Drop for Among {
     fn drop(&mut self) {
-        self.0.connections_active.dec();
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -10,9 +10,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[
             reject("includeRequestAttemptCount"),
             reject("includeAttemptCountInResponse"),
-            reject("cors"),
-            reject("corsPolicyMergeSettings"),
-            reject("csrf"),
             warn("stats"),
             reject("bufferPerRoute"),
             reject("stagedTransformations"),
@@ -48,9 +45,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[
             reject("idleTimeout"),
             reject("maxStreamDuration"),
-            reject("cors"),
-            reject("csrf"),
-            reject("faults"),
             reject("shadowing"),
             reject("upgrades"),
             reject("lbHash"),
@@ -91,7 +85,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "WeightedDestinationOptions",
         later: &[
-            reject("csrf"),
             reject("bufferPerRoute"),
             reject("stagedTransformations"),
             reject("transformations"),
@@ -115,6 +108,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         ..PLAIN
     },
+    Entry { name: "StringMatcher", oneofs: &[&["exact", "prefix", "suffix", "safeRegex"]], ..PLAIN },
     Entry { name: "VirtualHostOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
     Entry { name: "RouteOption", later: &[warn("targetRefs").note(KUBERNETES_GATEWAY)], ..PLAIN },
 ];

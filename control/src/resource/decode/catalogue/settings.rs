@@ -61,7 +61,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             warn("validationBindAddr"),
             warn("restXdsBindAddr"),
             warn("proxyDebugBindAddr"),
-            warn("circuitBreakers"),
             warn("endpointsWarmingTimeout"),
             warn("awsOptions"),
             warn("disableKubernetesDestinations"),

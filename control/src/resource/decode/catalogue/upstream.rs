@@ -17,7 +17,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("azure"),
             enterprise("gcp"),
             enterprise("ai"),
-            reject("circuitBreakers"),
             reject("healthChecks"),
             reject("outlierDetection"),
             reject("protocolSelection"),

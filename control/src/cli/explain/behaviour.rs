@@ -1,0 +1,103 @@
+//! Policies in a few words each, for those that have no field of their own in an explanation.
+
+use policy::text_match::How;
+use portcullis_proto::policy::v1 as policy;
+use prost::{Message, Name};
+use prost_types::Any;
+use std::time::Duration;
+
+type Show = fn(&Any) -> Option<String>;
+
+/// One per policy; a policy that changes nothing says nothing.
+const SHOWN: &[Show] = &[|any| shown(any, fault), |any| shown(any, cors), |any| shown(any, csrf)];
+
+/// What the policy does; `None` when it is not known here, empty when it does nothing.
+pub(super) fn of(any: &Any) -> Option<String> {
+    SHOWN.iter().find_map(|show| show(any))
+}
+
+fn shown<M: Message + Name + Default>(any: &Any, show: fn(M) -> String) -> Option<String> {
+    if any.type_url != M::type_url() {
+        return None;
+    }
+    M::decode(any.value.as_slice()).ok().map(show)
+}
+
+fn fault(fault: policy::Fault) -> String {
+    let delay = (fault.delay_per_million > 0)
+        .then(|| format!("{} delayed by {}", percent(fault.delay_per_million), duration(fault.delay_ms)));
+    let abort = (fault.abort_per_million > 0)
+        .then(|| format!("{} answered {}", percent(fault.abort_per_million), fault.abort_status));
+    let parts: Vec<String> = delay.into_iter().chain(abort).collect();
+    format!("faults: {}", parts.join(", "))
+}
+
+fn cors(cors: policy::Cors) -> String {
+    let regexes = cors.origin_regexes.iter().map(|regex| format!("~{regex}"));
+    let origins: Vec<String> = cors.origins.iter().cloned().chain(regexes).collect();
+    let credentials = if cors.allow_credentials { ", with credentials" } else { "" };
+    format!("cors for {}{credentials}", origins.join(", "))
+}
+
+fn csrf(csrf: policy::Csrf) -> String {
+    let part = match (csrf.enforced_per_million, csrf.shadowed_per_million) {
+        (0, 0) => return String::new(),
+        (0, shadowed) => format!("{} only counted", percent(shadowed)),
+        (enforced, _) => format!("{} checked", percent(enforced)),
+    };
+    let origins: Vec<String> = csrf.origins.iter().filter_map(|it| it.how.as_ref().map(text)).collect();
+    let besides =
+        if origins.is_empty() { String::new() } else { format!(", also from {}", origins.join(", ")) };
+    format!("csrf: {part}{besides}")
+}
+
+fn text(how: &How) -> String {
+    match how {
+        How::Exact(text) => text.clone(),
+        How::Prefix(text) => format!("{text}.."),
+        How::Suffix(text) => format!("..{text}"),
+        How::Regex(text) => format!("~{text}"),
+    }
+}
+
+/// `12.5%`.
+fn percent(per_million: u32) -> String {
+    format!("{}%", f64::from(per_million) / 10_000.0)
+}
+
+fn duration(milliseconds: u64) -> String {
+    humantime::format_duration(Duration::from_millis(milliseconds)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any<M: Name>(message: &M) -> Any {
+        Any { type_url: M::type_url(), value: message.encode_to_vec() }
+    }
+
+    #[test]
+    fn policies_are_told_in_a_few_words() {
+        let fault = policy::Fault {
+            delay_per_million: 125_000,
+            delay_ms: 1500,
+            abort_per_million: 1_000_000,
+            abort_status: 418,
+        };
+        assert_eq!(of(&any(&fault)).unwrap(), "faults: 12.5% delayed by 1s 500ms, 100% answered 418");
+        let cors = policy::Cors {
+            origins: vec!["https://a".into()],
+            origin_regexes: vec!["https://.*".into()],
+            allow_credentials: true,
+            ..Default::default()
+        };
+        assert_eq!(of(&any(&cors)).unwrap(), "cors for https://a, ~https://.*, with credentials");
+        let suffix = policy::TextMatch { how: Some(How::Suffix(".b".into())), ignore_case: false };
+        let csrf =
+            policy::Csrf { enforced_per_million: 1_000_000, shadowed_per_million: 0, origins: vec![suffix] };
+        assert_eq!(of(&any(&csrf)).unwrap(), "csrf: 100% checked, also from ...b");
+        assert_eq!(of(&any(&policy::Csrf::default())).unwrap(), "");
+        assert_eq!(of(&Any::default()), None);
+    }
+}
