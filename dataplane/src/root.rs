@@ -113,6 +113,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let state =
         State { loaded: loaded.subscribe(), link: link_status.subscribe(), restarts: restarts.clone() };
     registry.sub_registry_with_prefix("portcullis").register_collector(Box::new(state));
+    proxy::access_log::reopen_on_signals().map_err(|error| Error::System("cannot handle signals", error))?;
     let access_log = proxy::AccessLog::open(&settings.access_log)
         .map_err(|error| Error::System("cannot open the access log", error))?;
     let shared = proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry)
@@ -177,11 +178,10 @@ async fn worker(settings: Settings) -> Result<(), Error> {
             Ok(Ok(())) => {}
         }
     }
-    if let Some(log) = access_log {
-        let last_lines = tokio::task::spawn_blocking(move || log.finish(LAST_WRITE));
-        // It cannot fail: it waits for a bounded time.
-        let _ = last_lines.await;
-    }
+    // It cannot fail: it waits for a bounded time.
+    let _ = tokio::task::spawn_blocking(|| proxy::access_log::finish_all(LAST_WRITE)).await;
+    // Held until here, so that its writer was still there.
+    drop(access_log);
     if failed {
         return Err(Error::DataThread);
     }

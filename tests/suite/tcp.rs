@@ -31,10 +31,11 @@ async fn server(gateway: &Gateway, name: &'static str, pair: Option<Pair>) -> So
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 match acceptor {
-                    Some(acceptor) => match acceptor.accept(tcp).await {
-                        Ok(stream) => answer(stream, name).await,
-                        Err(_) => {}
-                    },
+                    Some(acceptor) => {
+                        if let Ok(stream) = acceptor.accept(tcp).await {
+                            answer(stream, name).await;
+                        }
+                    }
                     None => answer(tcp, name).await,
                 }
             });

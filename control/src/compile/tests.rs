@@ -115,6 +115,7 @@ fn certificates_come_and_go_with_their_facts() {
         tls: Some(tls),
         source_prefixes: Vec::new(),
         serve: ir::Serve::Http("r".into()),
+        http: Default::default(),
         policies: Vec::new(),
     };
     let listener = ir::Listener {
@@ -124,6 +125,7 @@ fn certificates_come_and_go_with_their_facts() {
         port: 1,
         proxy_protocol: false,
         chains: vec![chain],
+        connection_logs: Vec::new(),
     };
     let proxy = Proxy { listeners: vec![Arc::new(listener)], hosts: Vec::new() };
     let ir = Ir { proxies: [("p".into(), proxy)].into(), ..Ir::default() };

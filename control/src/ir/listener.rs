@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ipnet::IpNet;
 
 use super::{Destination, DownstreamTls, Origin, Policy};
@@ -23,6 +24,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// No two take the same connections.
     pub chains: Vec<FilterChain>,
+    /// What is written about each connection, encoded: there is nothing to resolve in it.
+    pub connection_logs: Vec<Bytes>,
 }
 
 /// What serves the connections whose server name and address fit.
@@ -38,6 +41,8 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// What is done with them.
     pub serve: Serve,
+    /// How HTTP is spoken, encoded; empty = the defaults.
+    pub http: Bytes,
     /// For every request that comes this way, in execution order; none where bytes are passed on.
     pub policies: Vec<Policy>,
 }

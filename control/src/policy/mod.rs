@@ -10,6 +10,7 @@ mod faults;
 mod headers;
 mod host_rewrite;
 mod levels;
+pub mod listener;
 mod path_rewrite;
 mod regex;
 mod registry;

@@ -40,6 +40,7 @@ pub fn proxies(
             port: gateway.port,
             proxy_protocol: gateway.proxy_protocol,
             chains,
+            connection_logs: gateway.settings.connection_logs.clone(),
         });
         for proxy in &gateway.proxies {
             proxies.entry(Arc::clone(proxy)).or_default().listeners.push(Arc::clone(&listener));
@@ -109,6 +110,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         source_prefixes: Vec::new(),
         tls: None,
         serve: Serve::Http(route_config(gateway, None)),
+        http: gateway.settings.http.clone(),
         policies: gateway.policies.clone(),
     }
 }
@@ -171,6 +173,7 @@ impl Chains {
                 source_prefixes: Vec::new(),
                 tls: Some(DownstreamTls::clone(tls)),
                 serve: Serve::Http(route_config(gateway, Some(tls))),
+                http: gateway.settings.http.clone(),
                 policies: gateway.policies.clone(),
             })
             .collect();

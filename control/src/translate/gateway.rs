@@ -11,6 +11,7 @@ use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, TcpChains};
+use crate::policy::listener;
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
 use crate::{ir, policy};
 
@@ -33,6 +34,7 @@ pub struct Gateway {
     pub ssl: bool,
     pub isolate: bool,
     pub proxy_protocol: bool,
+    pub settings: listener::Settings,
     pub proxies: BTreeSet<Arc<str>>,
     pub max_direct_response_bytes: u32,
     pub most_specific_headers_win: bool,
@@ -169,6 +171,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     };
     let options = spec.route_options.as_ref();
     let proxies: BTreeSet<Arc<str>> = spec.proxy_names.iter().map(|name| kebab(name).into()).collect();
+    let settings = listener::lower(spec, id, notes);
     let (address, port) = (address?, port?);
     Some(Gateway {
         id: object.id.clone(),
@@ -179,6 +182,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         isolate: globals.isolate || object.annotations.get(ISOLATE).is_some_and(|value| value == "true"),
         proxy_protocol: spec.options.as_ref().is_some_and(|options| options.proxy_protocol.is_some())
             || spec.use_proxy_proto == Some(true),
+        settings,
         proxies: if proxies.is_empty() { [DEFAULT_PROXY.into()].into() } else { proxies },
         max_direct_response_bytes: options
             .and_then(|options| options.max_direct_response_body_size_bytes)
@@ -261,6 +265,7 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             ssl,
             isolate: globals.isolate,
             proxy_protocol: false,
+            settings: listener::Settings::default(),
             proxies: [DEFAULT_PROXY.into()].into(),
             max_direct_response_bytes: MAX_DIRECT_RESPONSE_BYTES,
             most_specific_headers_win: false,

@@ -91,6 +91,7 @@ pub fn chains(
                 max_connect_attempts: attempts,
                 idle_timeout: idle,
             }),
+            http: Default::default(),
             policies: Vec::new(),
         });
     }

@@ -96,6 +96,7 @@ fn listener(it: &wire::Listener) -> Value {
             "routeConfig": route_config,
             "tcp": tcp,
             "tls": tls,
+            "http": chain.http.as_ref().map(|it| format!("{it:?}")),
         })
     });
     clean(json!({
@@ -103,6 +104,7 @@ fn listener(it: &wire::Listener) -> Value {
         "address": it.address,
         "port": it.port,
         "proxyProtocol": it.proxy_protocol,
+        "connectionLogs": it.connection_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
     }))
 }

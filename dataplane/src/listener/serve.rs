@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
-use crate::proxy::{Conn, ConnInfo, Engine, Socket};
-use crate::runtime::{Listener, Serve};
+use crate::proxy::{Conn, ConnInfo, Connection, Engine, Socket};
+use crate::runtime::{Chain, Listener, Serve};
 use crate::tcp::{self, peek};
 use crate::telemetry::Metrics;
 
@@ -50,14 +50,32 @@ pub async fn serve(
             }
         }
     }
-    let mut chain = None;
-    let mut sni = None;
+    let info = |chain: Option<&Chain>, sni| ConnInfo {
+        listener: Arc::clone(&listener.name),
+        route_config: chain.map(Chain::route_config).unwrap_or_default(),
+        http: chain.map(|chain| Arc::clone(&chain.http)).unwrap_or_default(),
+        id: ConnInfo::next_id(),
+        client,
+        direct,
+        local,
+        sni,
+        tls: None,
+    };
+    let started = (Instant::now(), SystemTime::now());
+    let over = |info: &ConnInfo, failure: Option<&str>| {
+        if let Some(logs) = &listener.connection_logs {
+            let (took, started) = (started.0.elapsed(), started.1);
+            engine.log_connection(logs, &Connection { info, started, took, failure });
+        }
+    };
+    let (mut chain, mut sni) = (None, None);
     if !listener.tls {
         if listener.inspects {
             match Box::pin(peek::server_name(&mut socket, &mut put_back)).await {
                 Ok(name) => sni = name.map(Arc::from),
                 Err(error) => {
                     tracing::debug!(listener = %listener.name, %client, %error, "connection refused");
+                    over(&info(None, None), Some(&error.to_string()));
                     return metrics.refused(&listener.name, error.reason());
                 }
             }
@@ -65,28 +83,26 @@ pub async fn serve(
         chain = listener.select(sni.as_deref(), client.ip());
         if chain.is_none() {
             tracing::debug!(listener = %listener.name, %client, ?sni, "no filter chain");
+            over(&info(None, sni), Some("no filter chain"));
             return metrics.refused(&listener.name, "no_filter_chain");
         }
     }
     if let Some(plain) = chain.filter(|chain| chain.tls.is_none()) {
-        return match &plain.serve {
-            Serve::Http(route_config) => {
-                let info = ConnInfo {
-                    listener: Arc::clone(&listener.name),
-                    route_config: Arc::clone(route_config),
-                    client,
-                    direct,
-                    local,
-                    sni: None,
-                    tls: None,
-                };
-                engine.serve(Conn::plain(socket, put_back, info), drain).await;
+        let info = match &plain.serve {
+            Serve::Http(_) => {
+                let conn = Conn::plain(socket, put_back, info(Some(plain), None));
+                let info = conn.info();
+                engine.serve(conn, drain).await;
+                info
             }
             Serve::Tcp(route) => {
-                let info = tcp::Info { listener: Arc::clone(&listener.name), client, sni, tls: None };
-                tcp::serve(engine.shared(), Socket::new(socket, put_back), info, route).await;
+                let info = Arc::new(info(Some(plain), sni));
+                let stream = Socket::new(socket, put_back);
+                tcp::serve(engine.shared(), stream, Arc::clone(&info), route).await;
+                info
             }
         };
+        return over(&info, None);
     }
     // What a handshake takes is not kept for the life of the connection.
     let accepted =
@@ -94,33 +110,26 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
+                over(&info(None, None), Some(&error.to_string()));
                 return metrics.tls_failed(&listener.name, error.reason());
             }
         };
-    match &accepted.chain.serve {
-        Serve::Http(route_config) => {
-            let info = ConnInfo {
-                listener: Arc::clone(&listener.name),
-                route_config: Arc::clone(route_config),
-                client,
-                direct,
-                local,
-                sni: accepted.sni,
-                tls: None,
-            };
-            engine.serve(Conn::tls(accepted.stream, info), drain).await;
+    let mut info = info(Some(&accepted.chain), accepted.sni);
+    let info = match &accepted.chain.serve {
+        Serve::Http(_) => {
+            let conn = Conn::tls(accepted.stream, info);
+            let info = conn.info();
+            engine.serve(conn, drain).await;
+            info
         }
         Serve::Tcp(route) => {
-            let version = crate::tls::server::facts(accepted.stream.get_ref().1).version;
-            let info = tcp::Info {
-                listener: Arc::clone(&listener.name),
-                client,
-                sni: accepted.sni,
-                tls: Some(version),
-            };
-            tcp::serve(engine.shared(), accepted.stream, info, route).await;
+            info.tls = Some(crate::tls::server::facts(accepted.stream.get_ref().1));
+            let info = Arc::new(info);
+            tcp::serve(engine.shared(), accepted.stream, Arc::clone(&info), route).await;
+            info
         }
-    }
+    };
+    over(&info, None);
 }
 
 /// A socket bound to `::` shows IPv4 clients as mapped addresses; people and policies mean the IPv4 address.

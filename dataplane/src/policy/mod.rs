@@ -32,6 +32,7 @@ pub use facts::{Facts, TlsFacts};
 pub(crate) use filter::joined;
 pub use filter::{BodyError, BodyFilter, Filters};
 pub use flags::Flags;
+pub(crate) use headers::values;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};

@@ -139,6 +139,9 @@ impl Serving<'_> {
         if let Some(span) = &span {
             trace(span, &mut outgoing);
         }
+        if let Some(noted) = &mut self.exchange.noted {
+            noted.rewritten(outgoing.line(), head);
+        }
         let header = outgoing.seal(target.http2, target.tls.is_some())?;
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
     }
@@ -178,6 +181,11 @@ impl Serving<'_> {
             Ok(began) => began,
             Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
         };
+        if let Some(noted) = &mut self.exchange.noted
+            && self.exchange.info.http.access_logs.as_ref().is_some_and(|logs| logs.upstream_local)
+        {
+            noted.upstream_local = session.local_address();
+        }
         if !body.invited {
             body.invited = true;
             self.invite(head);
@@ -210,6 +218,9 @@ impl Serving<'_> {
             span.answered(response.status);
         }
         self.exchange.upstream_time = Some(waited);
+        if let Some(noted) = &mut self.exchange.noted {
+            noted.response_began = Some(one.started + waited);
+        }
         self.exchange.status = response.status;
         let (follows, progress) = self.respond(head, response, &mut session, body, progress).await?;
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
@@ -318,7 +329,7 @@ impl Serving<'_> {
             // Apart, so that it is no part of every request's state.
             _ => Box::pin(self.response_policies(head, &mut parts, session, body, upload, nothing)).await?,
         };
-        forward::sign(&mut parts.headers);
+        self.sign(&mut parts.headers);
         self.exchange.status = parts.status;
         let follows = match payload {
             _ if tunnel => Follows::Tunnel,

@@ -27,7 +27,8 @@ pub(super) enum Expired {
 pub(super) struct Clock {
     total: Option<Duration>,
     per_try: Option<Duration>,
-    complete: bool,
+    /// When the last byte of the request was here.
+    complete: Option<Instant>,
     total_at: Option<Instant>,
     try_at: Option<Instant>,
     idle: Duration,
@@ -43,7 +44,7 @@ impl Clock {
         Clock {
             total: None,
             per_try: None,
-            complete: false,
+            complete: None,
             total_at: None,
             try_at: None,
             idle: limits::STREAM_IDLE,
@@ -60,19 +61,24 @@ impl Clock {
 
     /// The last byte of the request is here: both limits start.
     pub(super) fn request_complete(&mut self) {
-        if self.complete {
+        if self.complete.is_some() {
             return;
         }
-        self.complete = true;
         let now = Instant::now();
+        self.complete = Some(now);
         self.total_at = self.total.map(|limit| now + limit);
         self.try_at = self.per_try.map(|limit| now + limit);
+    }
+
+    /// When the last byte of the request was here.
+    pub(super) fn completed(&self) -> Option<Instant> {
+        self.complete
     }
 
     /// A try begins.
     pub(super) fn start_try(&mut self, limit: Option<Duration>) {
         self.per_try = limit;
-        self.try_at = if self.complete { limit.map(|limit| Instant::now() + limit) } else { None };
+        self.try_at = if self.complete.is_some() { limit.map(|limit| Instant::now() + limit) } else { None };
     }
 
     /// The try has its response header.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -10,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 use super::h1::ServerIo as Io;
 use super::socket::Socket;
 use crate::policy::TlsFacts;
+use crate::runtime::Http;
 
 /// What is known about a connection before its first request; shared by all its requests.
 #[derive(Debug)]
@@ -28,6 +30,19 @@ pub struct ConnInfo {
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
+    /// How HTTP is spoken on it.
+    pub http: Arc<Http>,
+    /// Its number in this process, of [`ConnInfo::next_id`].
+    pub id: u64,
+}
+
+impl ConnInfo {
+    /// A number that no other connection of this process has.
+    #[must_use]
+    pub fn next_id() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// See the module.
@@ -51,6 +66,11 @@ impl Conn {
         let fd = socket.tcp.as_raw_fd();
         info.tls = Some(crate::tls::server::facts(session));
         Conn { io: Io::Tls(Box::new(stream)), fd, info: Arc::new(info) }
+    }
+
+    /// What is known about it.
+    pub fn info(&self) -> Arc<ConnInfo> {
+        Arc::clone(&self.info)
     }
 
     /// ALPN chose HTTP/2; a plain text client says it by its first bytes.

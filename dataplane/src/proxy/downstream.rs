@@ -61,11 +61,23 @@ pub(super) struct Stream {
     outbox: Option<Outbox>,
     /// Bytes of the answer's body.
     sent: usize,
+    /// The answer's trailers, kept for the log where it asks for them.
+    trailers: Option<HeaderMap>,
+    keep_trailers: bool,
 }
 
 impl Downstream {
-    pub(super) fn h2(session: Session) -> Self {
-        Downstream::H2(Box::new(Stream { session, outbox: None, sent: 0 }))
+    /// `keep_trailers`: those of the answer are asked for in the end.
+    pub(super) fn h2(session: Session, keep_trailers: bool) -> Self {
+        Downstream::H2(Box::new(Stream { session, outbox: None, sent: 0, trailers: None, keep_trailers }))
+    }
+
+    /// The answer's trailers, if they were kept.
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Downstream::H1(_) => None,
+            Downstream::H2(stream) => stream.trailers.take(),
+        }
     }
 
     /// Waits for a request header. `Err(None)`: the connection ended between requests.
@@ -240,6 +252,9 @@ impl Downstream {
         match self {
             Downstream::H1(server) => server.finish(),
             Downstream::H2(stream) => {
+                if stream.keep_trailers {
+                    stream.trailers.clone_from(&trailers);
+                }
                 if let Some(outbox) = &mut stream.outbox {
                     outbox.finish(trailers);
                 }

@@ -2,15 +2,17 @@
 //!
 //! Owns the facts for policies, the span, and the access log line. Filled in by `phases` and `attempt`; must not decide.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::Shared;
-use super::access_log::Line;
+use super::access_log::{Finished, Line, NO_FIELDS};
 use super::clock::Clock;
 use super::conn::ConnInfo;
 use super::forward;
@@ -44,6 +46,8 @@ pub(super) struct Exchange {
     pub(super) flags: Flags,
     /// From the start of the last try to its response header.
     pub(super) upstream_time: Option<Duration>,
+    /// What a listener's own logs may ask for; none where there are none.
+    pub(super) noted: Option<Box<Noted>>,
     /// Of a request that was not admitted, for the log.
     seen: Option<Seen>,
     started: Instant,
@@ -72,6 +76,7 @@ impl Exchange {
             detail: None,
             flags: Flags::default(),
             upstream_time: None,
+            noted: info.http.access_logs.as_ref().map(|_| Box::default()),
             seen: None,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -114,8 +119,20 @@ impl Exchange {
     /// The answer is the gateway's own.
     pub(super) fn replied(&mut self, reply: &LocalReply) {
         self.status = reply.status;
+        if let Some(noted) = &mut self.noted {
+            noted.local_body = Some(reply.body.clone());
+        }
         self.flags.insert(reply.flag);
         self.ended(reply.reason, reply.detail.clone());
+    }
+
+    /// The fields of the answer that the client gets.
+    pub(super) fn answered(&mut self, headers: &HeaderMap) {
+        if let Some(noted) = &mut self.noted
+            && self.info.http.access_logs.as_ref().is_some_and(|logs| logs.response)
+        {
+            noted.response = Some(headers.clone());
+        }
     }
 
     /// Nobody is left to answer.
@@ -131,7 +148,12 @@ impl Exchange {
     }
 
     /// Says everything that is to be said about it.
-    pub(super) fn finish(mut self, head: Option<&Head>, (received, sent): (usize, usize)) {
+    pub(super) fn finish(
+        mut self,
+        head: Option<&Head>,
+        (received, sent): (usize, usize),
+        trailers: Option<HeaderMap>,
+    ) {
         let took = self.started.elapsed();
         let metrics = self.shared.metrics.clone();
         metrics.finished(self.status, took);
@@ -143,18 +165,86 @@ impl Exchange {
             upstream.stats.time.observe(took);
         }
         let span = self.span.take();
-        if let Some(log) = &self.shared.access_log {
-            let own = span.as_ref().map(|span| span.trace_id());
-            let trace_id = match (&own, head) {
-                (Some(id), _) => Some(id.as_str()),
-                (None, Some(head)) => span::trace_id_of(&head.headers),
+        let own_logs = self.info.http.access_logs.as_ref();
+        let log = self.shared.access_log.as_ref().filter(|_| own_logs.is_none());
+        let trace_id = (own_logs.is_some() || log.is_some())
+            .then(|| match (span.as_ref(), head) {
+                (Some(span), _) => Some(Cow::Owned(span.trace_id())),
+                (None, Some(head)) => span::trace_id_of(&head.headers).map(Cow::Borrowed),
                 (None, None) => None,
-            };
+            })
+            .flatten();
+        if let (Some(logs), Some(noted)) = (own_logs, &self.noted) {
+            let traced = span.as_ref().is_some_and(|span| span.is_sampled());
+            let bytes = (received, sent);
+            let trailers = trailers.as_ref();
+            let trace_id = trace_id.as_deref();
+            let over = Finished { bytes, took, trailers, trace_id, traced, ..self.over(noted, head) };
+            logs.write(&over, &metrics.log_dropped);
+        }
+        if let Some(log) = log {
+            let trace_id = trace_id.as_deref();
             let line = Line { bytes_received: received, bytes_sent: sent, trace_id, ..self.line(head, took) };
             log.push(&line, &metrics.log_dropped);
         }
         if let Some(span) = span {
             span.end(self.status, self.reason);
+        }
+    }
+
+    /// What a listener's logs may know; what only the end shows is filled in by the caller.
+    fn over<'a>(&'a self, noted: &'a Noted, head: Option<&'a Head>) -> Finished<'a> {
+        let since = |at: Instant| at.saturating_duration_since(self.started);
+        let complete = self.clock.completed().map(|at| since(at.into_std()));
+        let left =
+            self.status == super::reply::CLIENT_CLOSED_REQUEST && self.reason == Some(Reason::ClientGone);
+        let failed = matches!(self.reason, Some(Reason::ConnectFailed | Reason::ConnectTimeout));
+        Finished {
+            facts: self.facts_of(head),
+            headers: head.map_or(&NO_FIELDS, |head| &head.headers),
+            connection: self.info.id,
+            status: if left { 0 } else { self.status.as_u16() },
+            details: Some(self.reason.map_or("via_upstream", Reason::details)),
+            flags: self.flags.as_str(),
+            response: noted.response.as_ref(),
+            trailers: None,
+            rewritten: (noted.path.as_deref(), noted.host.as_deref()),
+            started: self.started_at,
+            took: Duration::ZERO,
+            request_took: complete.or_else(|| head.filter(|head| !head.body).map(|_| Duration::ZERO)),
+            response_began: noted.response_began.map(since),
+            bytes: (0, 0),
+            upstream_local: noted.upstream_local,
+            upstream_failure: self.detail.as_deref().filter(|_| failed),
+            local_body: noted.local_body.as_ref(),
+            trace_id: None,
+            traced: false,
+            health_check: self.reason == Some(Reason::Policy("health_check")),
+            of_connection: None,
+        }
+    }
+
+    /// As [`Exchange::facts`], also of a request that was refused.
+    fn facts_of<'a>(&'a self, head: Option<&'a Head>) -> Facts<'a> {
+        let seen = self.seen.as_ref();
+        Facts {
+            client: self.client,
+            direct: self.info.direct,
+            local: self.info.local,
+            sni: self.info.sni.as_deref(),
+            tls: self.info.tls.as_ref(),
+            protocol: head.map(|head| head.version).or(seen.map(|seen| seen.version)).unwrap_or_default(),
+            started: self.started_at,
+            method: head.map(|head| head.method.as_str()).or(seen.map(|seen| &*seen.method)).unwrap_or(""),
+            scheme: head.map_or("", |head| head.scheme),
+            authority: head.map(|head| &*head.authority).or(seen.map(|seen| &*seen.authority)).unwrap_or(""),
+            path: head.map(|head| head.target.as_str()).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
+            route_name: self.route.as_ref().map_or("", |route| &route.name),
+            upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
+            upstream_host: self.endpoint,
+            attempts: self.attempts,
+            reason: self.reason.map(Reason::as_str),
+            flags: self.flags.as_str(),
         }
     }
 
@@ -197,25 +287,28 @@ impl Exchange {
 
     /// What policies may know.
     pub(super) fn facts<'a>(&'a self, head: &'a Head) -> Facts<'a> {
-        Facts {
-            client: self.client,
-            direct: self.info.direct,
-            local: self.info.local,
-            sni: self.info.sni.as_deref(),
-            tls: self.info.tls.as_ref(),
-            protocol: head.version,
-            started: self.started_at,
-            method: head.method.as_str(),
-            scheme: head.scheme,
-            authority: &head.authority,
-            path: head.target.as_str(),
-            route_name: self.route.as_ref().map_or("", |route| &route.name),
-            upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            upstream_host: self.endpoint,
-            attempts: self.attempts,
-            reason: self.reason.map(Reason::as_str),
-            flags: self.flags.as_str(),
-        }
+        self.facts_of(Some(head))
+    }
+}
+
+/// What a listener's own logs may ask for and nobody else does.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    pub(super) response_began: Option<Instant>,
+    pub(super) upstream_local: Option<SocketAddr>,
+    response: Option<HeaderMap>,
+    /// As the upstream got them, where they are others than the client's.
+    path: Option<Box<str>>,
+    host: Option<Box<str>>,
+    local_body: Option<Bytes>,
+}
+
+impl Noted {
+    /// The request line of a try.
+    pub(super) fn rewritten(&mut self, (_, target, host): (&Method, &str, &[u8]), head: &Head) {
+        self.path = (target != head.target.as_str()).then(|| target.into());
+        let host = (host != head.authority.as_bytes()).then(|| String::from_utf8_lossy(host).into());
+        self.host = host;
     }
 }
 

@@ -49,7 +49,7 @@ use pingora_core::server::ShutdownWatch;
 use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Connection, ListenerLogs};
 pub use conn::{Conn, ConnInfo};
 pub(crate) use connect::dial_raw;
 pub use metrics::Metrics;
@@ -165,6 +165,11 @@ impl Engine {
         }
     }
 
+    /// Writes the lines of a connection that is over.
+    pub fn log_connection(&self, logs: &ListenerLogs, connection: &Connection<'_>) {
+        logs.write(&connection.into(), &self.shared.metrics.log_dropped);
+    }
+
     async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
         let app = Http2 { engine: self.clone(), info: conn.info };
         // Nothing comes back: streams end with their connection.
@@ -180,7 +185,7 @@ impl Engine {
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         exchange.refused(down.seen());
         exchange.replied(&reply);
-        exchange.finish(None, (0, 0));
+        exchange.finish(None, (0, 0), None);
         Box::pin(down.refuse(reply)).await;
         None
     }
@@ -197,7 +202,7 @@ impl Engine {
         let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
-        exchange.finish(head.as_ref(), down.body_bytes());
+        exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers());
         if whole {
             return down.finish_request().await;
         }
@@ -220,7 +225,8 @@ impl HttpServerApp for Http2 {
         drain: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if let ServerSession::H2(session) = session {
-            self.engine.request(Downstream::h2(session), &self.info, drain).await;
+            let keep_trailers = self.info.http.access_logs.as_ref().is_some_and(|logs| logs.response);
+            self.engine.request(Downstream::h2(session, keep_trailers), &self.info, drain).await;
         }
         None
     }

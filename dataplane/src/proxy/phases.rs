@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
 
@@ -187,6 +187,12 @@ impl Serving<'_> {
         }
     }
 
+    /// The last fields of an answer, after its policies.
+    pub(super) fn sign(&mut self, headers: &mut HeaderMap) {
+        forward::sign(headers);
+        self.exchange.answered(headers);
+    }
+
     /// Answers; says whether the client has it all.
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
         self.exchange.replied(&reply);
@@ -204,7 +210,7 @@ impl Serving<'_> {
                 self.exchange.status = parts.status;
             }
         }
-        forward::sign(&mut parts.headers);
+        self.sign(&mut parts.headers);
         let version = head.map_or(Version::HTTP_11, |head| head.version);
         let is_head = head.is_some_and(|head| head.method == http::Method::HEAD);
         let end = body.is_empty() || is_head;

@@ -144,6 +144,27 @@ impl Reason {
         }
     }
 
+    /// What Envoy says in `%RESPONSE_CODE_DETAILS%`, where it has a word for it.
+    pub fn details(self) -> &'static str {
+        match self {
+            Reason::NoVirtualHost | Reason::NoRoute => "route_not_found",
+            Reason::NoCluster => "cluster_not_found",
+            Reason::UpstreamUnhealthy => "no_healthy_upstream",
+            Reason::ConnectFailed => "upstream_reset_before_response_started{remote_connection_failure}",
+            Reason::ConnectTimeout => "upstream_reset_before_response_started{connection_timeout}",
+            Reason::UpstreamReset => "upstream_reset_before_response_started{connection_termination}",
+            Reason::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
+            Reason::UpstreamTruncated => "upstream_reset_after_response_started{connection_termination}",
+            Reason::Timeout => "upstream_response_timeout",
+            Reason::PerTryTimeout => "upstream_per_try_timeout",
+            Reason::IdleTimeout => "stream_idle_timeout",
+            Reason::HeaderTimeout => "request_header_timeout",
+            Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
+            Reason::ClientGone => "downstream_remote_disconnect",
+            other => other.as_str(),
+        }
+    }
+
     /// The request could not be read to its end for sure, so that the connection cannot carry another one.
     pub(super) fn closes(self) -> bool {
         matches!(
@@ -366,7 +387,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// The gRPC code for an HTTP status, by the table of gRPC's own HTTP mapping with Envoy's additions.
-fn grpc_status(status: StatusCode) -> u16 {
+pub(super) fn grpc_status(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 => 13,
         401 => 16,

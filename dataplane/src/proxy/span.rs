@@ -96,6 +96,11 @@ impl Server {
         self.span.span_context().trace_id().to_string()
     }
 
+    /// Somebody will see it.
+    pub(super) fn is_sampled(&self) -> bool {
+        self.span.span_context().is_sampled()
+    }
+
     /// Begins the span of a try that asks `endpoint` for `path`, which has its query with it.
     pub(super) fn client(
         &self,

@@ -5,6 +5,7 @@
 //! of it: dropping it closes the connection or resets the stream. Must not decide about retries.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
@@ -97,6 +98,17 @@ impl Upstream {
                 outbox.poll_drain(cx).map_err(|error| Failure::of_h2(&error))
             }
             Upstream::H2 { .. } => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The gateway's end of the connection.
+    pub(super) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Upstream::H1(client) => client.local_address(),
+            Upstream::H2 { session, .. } => {
+                let digest = session.digest()?.socket_digest.as_ref()?;
+                digest.local_addr()?.as_inet().copied()
+            }
         }
     }
 

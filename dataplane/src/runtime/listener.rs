@@ -10,9 +10,11 @@ use portcullis_shared::routing::ChainIndex;
 use portcullis_shared::table::{self, Origin, TcpTarget};
 use portcullis_shared::version::Digest;
 
+use super::Http;
 use super::tcp::TcpRoute;
 use crate::held::Held;
 use crate::policy::{self, PlanBuilder};
+use crate::proxy::ListenerLogs;
 use crate::tls::server;
 
 /// An address to bind and what serves its connections.
@@ -28,6 +30,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Every connection begins with a TLS handshake that ends here.
     pub tls: bool,
+    /// What is written about each connection.
+    pub connection_logs: Option<ListenerLogs>,
     /// Not every one does, and the server name has to be known before it is decided what a connection gets.
     pub inspects: bool,
     chains: ChainIndex<Slot>,
@@ -50,6 +54,8 @@ pub struct Chain {
     pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
     pub handshake_timeout: Option<Duration>,
+    /// How HTTP is spoken.
+    pub http: Arc<Http>,
     config: table::FilterChain,
     certificate: Option<Digest>,
 }
@@ -91,7 +97,12 @@ impl Listener {
         if let Some(prev) = prev.filter(|prev| same && prev.config == *config) {
             return (Arc::clone(prev), rejected);
         }
+        let connection_logs = ListenerLogs::open(&config.connection_logs).unwrap_or_else(|error| {
+            rejected.push(Invalid::new("connection_logs", error));
+            None
+        });
         let mut listener = Self {
+            connection_logs,
             name: Arc::clone(&config.name),
             origin: config.origin.clone(),
             address: SocketAddr::new(config.address, config.port),
@@ -125,6 +136,15 @@ impl Listener {
 }
 
 impl Chain {
+    /// The route configuration of its requests; empty where bytes are passed on.
+    #[must_use]
+    pub fn route_config(&self) -> Arc<str> {
+        match &self.serve {
+            Serve::Http(name) => Arc::clone(name),
+            Serve::Tcp(_) => Arc::default(),
+        }
+    }
+
     fn build(
         config: &table::FilterChain,
         held: &Held,
@@ -154,7 +174,12 @@ impl Chain {
             }
             None => None,
         };
+        let http = match prev.filter(|prev| prev.config.http == config.http) {
+            Some(prev) => Arc::clone(&prev.http),
+            None => Http::build(&config.http).map_err(|e| e.under("http"))?,
+        };
         Ok(Arc::new(Self {
+            http,
             name: Arc::clone(&config.name),
             serve: match &config.serve {
                 table::Serve::Http(name) => Serve::Http(Arc::clone(name)),

@@ -19,14 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use hello::{Hello, parse};
 pub use metrics::Metrics;
-pub use session::Info;
 
-use crate::proxy::Shared;
+use crate::proxy::{ConnInfo, Shared};
 use crate::runtime::TcpRoute;
 use session::Session;
 
 /// Serves a connection to its end. It is not drained: only its two ends know when it may end.
-pub async fn serve<S>(shared: &Arc<Shared>, mut client: S, info: Info, route: &TcpRoute)
+pub async fn serve<S>(shared: &Arc<Shared>, mut client: S, info: Arc<ConnInfo>, route: &TcpRoute)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -8,25 +8,12 @@ use serde::Serialize;
 
 use super::copy::{End, Moved};
 use crate::proxy::access_log::{millis, timestamp};
-use crate::proxy::{Reason, Shared};
-
-/// What is known of a connection before it is passed on.
-#[derive(Debug)]
-pub struct Info {
-    /// Name of the listener that accepted it.
-    pub listener: Arc<str>,
-    /// The client: from the PROXY protocol where it is spoken, else the socket's peer.
-    pub client: SocketAddr,
-    /// Server name that the client asked for, lower case.
-    pub sni: Option<Arc<str>>,
-    /// Version of TLS, where it ends here.
-    pub tls: Option<&'static str>,
-}
+use crate::proxy::{ConnInfo, Reason, Shared};
 
 /// See the module.
 pub(super) struct Session {
     shared: Arc<Shared>,
-    pub(super) info: Info,
+    pub(super) info: Arc<ConnInfo>,
     host: Arc<str>,
     pub(super) upstream: Option<Arc<str>>,
     pub(super) endpoint: Option<SocketAddr>,
@@ -68,7 +55,7 @@ struct Line<'a> {
 }
 
 impl Session {
-    pub(super) fn begin(shared: &Arc<Shared>, info: Info, host: &Arc<str>) -> Self {
+    pub(super) fn begin(shared: &Arc<Shared>, info: Arc<ConnInfo>, host: &Arc<str>) -> Self {
         shared.tcp().connections.inc();
         Self {
             shared: Arc::clone(shared),
@@ -133,7 +120,7 @@ impl Drop for Session {
             listener: &self.info.listener,
             client: self.info.client,
             sni: self.info.sni.as_deref(),
-            tls: self.info.tls,
+            tls: self.info.tls.as_ref().map(|tls| tls.version),
             protocol: "TCP",
             tcp_host: &self.host,
             reason: self.reason.map(Reason::as_str),

@@ -42,6 +42,13 @@ pub fn dns_names(der: &[u8]) -> Option<String> {
     })
 }
 
+/// SHA-256 of it, lower-case hex.
+#[must_use]
+pub fn fingerprint(der: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, der);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn parsed<T>(der: &[u8], read: impl FnOnce(&X509Certificate<'_>) -> Option<T>) -> Option<T> {
     X509Certificate::from_der(der).ok().and_then(|(_, certificate)| read(&certificate))
 }

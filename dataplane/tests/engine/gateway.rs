@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use opentelemetry_sdk::trace::SdkTracer;
 use portcullis_dataplane::proxy::{AccessLog, Conn, ConnInfo, Engine, Shared, Socket};
-use portcullis_dataplane::runtime::{Held, Runtime};
+use portcullis_dataplane::runtime::{Held, Http, Runtime};
 use portcullis_proto::link::v1::upsert::Resource;
 use portcullis_proto::policy::v1 as policy;
 use portcullis_proto::table::v1 as table;
@@ -29,6 +29,7 @@ pub struct Table {
     pub domains: Vec<String>,
     pub tracer: Option<SdkTracer>,
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub http: table::HttpSettings,
 }
 
 pub fn any<M: Name>(message: &M) -> prost_types::Any {
@@ -181,10 +182,12 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (drain, watch) = watch::channel(false);
+        let http = Http::build(&table.http.clone().try_into().unwrap()).unwrap();
         tokio::spawn(async move {
             loop {
                 let (tcp, peer) = listener.accept().await.unwrap();
                 let (engine, watch, tls) = (engine.clone(), watch.clone(), table.tls.clone());
+                let http = http.clone();
                 tokio::spawn(async move {
                     tcp.set_nodelay(true).unwrap();
                     let info = ConnInfo {
@@ -195,6 +198,8 @@ impl Gateway {
                         local: address,
                         sni: None,
                         tls: None,
+                        http: http.clone(),
+                        id: ConnInfo::next_id(),
                     };
                     let conn = match tls {
                         None => Conn::plain(tcp, Vec::new(), info),

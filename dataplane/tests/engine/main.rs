@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod access_logs;
 mod bodies;
 mod breakers;
 mod browsers;

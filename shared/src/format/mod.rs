@@ -1,4 +1,4 @@
-//! Format operators in header values: `%DOWNSTREAM_REMOTE_ADDRESS%`, `%REQ(x-a?x-b):10%`, `%%`.
+//! Format operators in header values and access logs: `%DOWNSTREAM_REMOTE_ADDRESS%`, `%REQ(x-a?x-b):10%`, `%%`.
 //!
 //! Parsed once, when a configuration is read: control refuses what does not parse and the data plane renders what does,
 //! with the very same code. The names and their meaning are Envoy's. Must not know where the values come from.
@@ -115,48 +115,80 @@ facts! {
     RouteName = "ROUTE_NAME",
     /// Name of the host that the gateway runs on.
     Hostname = "HOSTNAME",
+    /// Milliseconds from the first byte of the request to its last.
+    RequestDuration = "REQUEST_DURATION",
+    /// Milliseconds from the first byte of the request to the first one of the upstream's response.
+    ResponseDuration = "RESPONSE_DURATION",
+    /// Milliseconds from the first byte of the upstream's response to the last one sent.
+    ResponseTxDuration = "RESPONSE_TX_DURATION",
+    /// Own address of the connection to the endpoint, with port.
+    UpstreamLocalAddress = "UPSTREAM_LOCAL_ADDRESS",
+    /// The same without its port.
+    UpstreamLocalAddressWithoutPort = "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    /// Its port.
+    UpstreamLocalPort = "UPSTREAM_LOCAL_PORT",
+    /// Why there was no connection to the endpoint.
+    UpstreamTransportFailureReason = "UPSTREAM_TRANSPORT_FAILURE_REASON",
+    /// Why the handshake with the client failed.
+    DownstreamTransportFailureReason = "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
+    /// Why the connection was closed.
+    ConnectionTerminationDetails = "CONNECTION_TERMINATION_DETAILS",
+    /// Number of the connection in this process.
+    ConnectionId = "CONNECTION_ID",
+    /// Id of the trace.
+    TraceId = "TRACE_ID",
+    /// Body of an answer of the gateway's own.
+    LocalReplyBody = "LOCAL_REPLY_BODY",
+    /// Name of the virtual cluster.
+    VirtualClusterName = "VIRTUAL_CLUSTER_NAME",
+    /// SHA-256 of the client's certificate, in hex.
+    DownstreamPeerFingerprint256 = "DOWNSTREAM_PEER_FINGERPRINT_256",
+}
+
+impl Fact {
+    /// Its value is a number, and is one in JSON.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::ResponseCode
+                | Self::BytesReceived
+                | Self::BytesSent
+                | Self::Duration
+                | Self::RequestDuration
+                | Self::ResponseDuration
+                | Self::ResponseTxDuration
+                | Self::UpstreamRequestAttemptCount
+                | Self::UpstreamRemotePort
+                | Self::UpstreamLocalPort
+                | Self::DownstreamRemotePort
+                | Self::DownstreamDirectRemotePort
+                | Self::DownstreamLocalPort
+                | Self::ConnectionId
+        )
+    }
 }
 
 /// Operators of Envoy's that this gateway knows by name only.
 const UNSUPPORTED: &[&str] = &[
-    "CONNECTION_ID",
-    "CONNECTION_TERMINATION_DETAILS",
     "DOWNSTREAM_LOCAL_SUBJECT",
     "DOWNSTREAM_LOCAL_URI_SAN",
     "DOWNSTREAM_PEER_CERT",
     "DOWNSTREAM_PEER_CERT_V_END",
     "DOWNSTREAM_PEER_CERT_V_START",
     "DOWNSTREAM_PEER_FINGERPRINT_1",
-    "DOWNSTREAM_PEER_FINGERPRINT_256",
     "DOWNSTREAM_TLS_SESSION_ID",
-    "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
-    "DYNAMIC_METADATA",
     "CLUSTER_METADATA",
-    "FILTER_STATE",
-    "GRPC_STATUS",
-    "GRPC_STATUS_NUMBER",
-    "LOCAL_REPLY_BODY",
-    "METADATA",
     "PATH",
     "PER_REQUEST_STATE",
     "QUERY_PARAM",
-    "REQUEST_DURATION",
     "REQUEST_TX_DURATION",
-    "RESPONSE_DURATION",
-    "RESPONSE_TX_DURATION",
     "STREAM_ID",
-    "TRACE_ID",
-    "TRAILER",
     "UPSTREAM_CLUSTER_RAW",
     "UPSTREAM_FILTER_STATE",
-    "UPSTREAM_LOCAL_ADDRESS",
-    "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
-    "UPSTREAM_LOCAL_PORT",
     "UPSTREAM_METADATA",
     "UPSTREAM_TLS_CIPHER",
     "UPSTREAM_TLS_VERSION",
-    "UPSTREAM_TRANSPORT_FAILURE_REASON",
-    "VIRTUAL_CLUSTER_NAME",
 ];
 
 /// One operator.
@@ -174,6 +206,57 @@ pub enum Operator {
     StartTime(TimeFormat),
     /// `%ENVIRONMENT(name)%`
     Environment(Box<str>),
+    /// `%TRAILER(name?alternative)%`
+    Trailer(Names),
+    /// `%GRPC_STATUS(form)%`, `%GRPC_STATUS_NUMBER%`
+    GrpcStatus(GrpcForm),
+    /// `%DYNAMIC_METADATA(namespace:key:..)%`
+    DynamicMetadata(Box<str>),
+    /// `%METADATA(..)%` and `%FILTER_STATE(..)%`: of what is kept here nothing has any.
+    Nothing,
+}
+
+/// How the status of a gRPC call is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcForm {
+    /// `DeadlineExceeded`.
+    Camel,
+    /// `DEADLINE_EXCEEDED`.
+    Snake,
+    /// `4`.
+    Number,
+}
+
+/// The codes of gRPC by number.
+const GRPC_CODES: [(&str, &str); 17] = [
+    ("OK", "OK"),
+    ("Canceled", "CANCELLED"),
+    ("Unknown", "UNKNOWN"),
+    ("InvalidArgument", "INVALID_ARGUMENT"),
+    ("DeadlineExceeded", "DEADLINE_EXCEEDED"),
+    ("NotFound", "NOT_FOUND"),
+    ("AlreadyExists", "ALREADY_EXISTS"),
+    ("PermissionDenied", "PERMISSION_DENIED"),
+    ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
+    ("FailedPrecondition", "FAILED_PRECONDITION"),
+    ("Aborted", "ABORTED"),
+    ("OutOfRange", "OUT_OF_RANGE"),
+    ("Unimplemented", "UNIMPLEMENTED"),
+    ("Internal", "INTERNAL"),
+    ("Unavailable", "UNAVAILABLE"),
+    ("DataLoss", "DATA_LOSS"),
+    ("Unauthenticated", "UNAUTHENTICATED"),
+];
+
+impl GrpcForm {
+    fn show(self, code: u32) -> Cow<'static, str> {
+        let known = usize::try_from(code).ok().and_then(|code| GRPC_CODES.get(code));
+        match (self, known) {
+            (Self::Camel, Some((camel, _))) => Cow::Borrowed(camel),
+            (Self::Snake, Some((_, snake))) => Cow::Borrowed(snake),
+            _ => Cow::Owned(code.to_string()),
+        }
+    }
 }
 
 /// A header and the one to take in its absence, lower case.
@@ -209,6 +292,29 @@ pub trait Values {
     fn response_header(&self, name: &str) -> Option<Cow<'_, str>>;
     /// When the request came.
     fn started(&self) -> SystemTime;
+    /// First value of a response trailer.
+    fn trailer(&self, _name: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+    /// The status of a gRPC call that is over.
+    fn grpc_status(&self) -> Option<u32> {
+        None
+    }
+    /// What policies noted, by `namespace:key:..`.
+    fn dynamic_metadata(&self, _path: &str) -> Option<Cow<'_, str>> {
+        None
+    }
+}
+
+/// A value as JSON has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed<'a> {
+    /// There is none.
+    Absent,
+    /// Digits.
+    Number(Cow<'a, str>),
+    /// Anything else.
+    Text(Cow<'a, str>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -268,6 +374,12 @@ impl Format {
     #[must_use]
     pub fn render(&self, values: &dyn Values, absent: &str) -> String {
         let mut out = String::new();
+        self.render_into(&mut out, values, absent);
+        out
+    }
+
+    /// As [`Format::render`], to the end of `out`.
+    pub fn render_into(&self, out: &mut String, values: &dyn Values, absent: &str) {
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.push_str(text),
@@ -277,7 +389,31 @@ impl Format {
                 },
             }
         }
-        out
+    }
+
+    /// The text with values in it; the value itself where that is all. A value that is not there becomes `absent` inside
+    /// a longer text.
+    #[must_use]
+    pub fn typed<'a>(&'a self, values: &'a dyn Values, absent: &str) -> Typed<'a> {
+        let [Piece::Operator { operator, limit }] = &*self.0 else {
+            return Typed::Text(self.render(values, absent).into());
+        };
+        let number = match operator {
+            Operator::Fact(fact) => fact.is_number(),
+            Operator::GrpcStatus(form) => *form == GrpcForm::Number,
+            _ => false,
+        };
+        match operator.value(values) {
+            None => Typed::Absent,
+            Some(value) if number => Typed::Number(value),
+            Some(Cow::Borrowed(text)) => Typed::Text(truncate(text, *limit).into()),
+            Some(Cow::Owned(text)) => Typed::Text(truncate(&text, *limit).to_owned().into()),
+        }
+    }
+
+    /// Whether an operator fits `test`, so that what it shows need not be kept for those that have none such.
+    pub fn any(&self, mut test: impl FnMut(&Operator) -> bool) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Operator { operator, .. } if test(operator)))
     }
 }
 
@@ -300,6 +436,10 @@ impl Operator {
                 Some(Cow::Owned(out))
             }
             Self::Environment(name) => std::env::var(&**name).ok().map(Cow::Owned),
+            Self::Trailer(names) => names.find(|name| values.trailer(name)),
+            Self::GrpcStatus(form) => values.grpc_status().map(|code| form.show(code)),
+            Self::DynamicMetadata(path) => values.dynamic_metadata(path),
+            Self::Nothing => None,
         }
     }
 }
@@ -346,6 +486,19 @@ fn named(name: &str, parameter: Option<&str>) -> Result<Operator, FormatError> {
         "RESP" => Operator::ResponseHeader(Names::parse(needed()?)),
         "START_TIME" => Operator::StartTime(TimeFormat::parse(parameter.unwrap_or(""))),
         "ENVIRONMENT" => Operator::Environment(needed()?.into()),
+        "TRAILER" => Operator::Trailer(Names::parse(needed()?)),
+        "GRPC_STATUS" => Operator::GrpcStatus(match parameter.unwrap_or("") {
+            "" | "CAMEL_STRING" => GrpcForm::Camel,
+            "SNAKE_STRING" => GrpcForm::Snake,
+            "NUMBER" => GrpcForm::Number,
+            _ => return Err(FormatError::UnexpectedParameter(name.to_owned())),
+        }),
+        "GRPC_STATUS_NUMBER" => Operator::GrpcStatus(GrpcForm::Number),
+        "DYNAMIC_METADATA" => Operator::DynamicMetadata(needed()?.into()),
+        "METADATA" | "FILTER_STATE" => {
+            needed()?;
+            Operator::Nothing
+        }
         _ if UNSUPPORTED.contains(&name) => return Err(FormatError::Unsupported(name.to_owned())),
         _ => return Err(FormatError::Unknown(name.to_owned())),
     })

@@ -67,7 +67,7 @@ fn what_is_not_an_operator_is_refused() {
         ("%PROTOCOL", Unterminated(0)),
         ("%PROTOCOL x%", Unterminated(0)),
         ("%NO_SUCH_THING%", Unknown("NO_SUCH_THING".into())),
-        ("%FILTER_STATE(a)%", Unsupported("FILTER_STATE".into())),
+        ("%UPSTREAM_METADATA(a)%", Unsupported("UPSTREAM_METADATA".into())),
         ("%REQ%", MissingParameter("REQ".into())),
         ("%PROTOCOL(x)%", UnexpectedParameter("PROTOCOL".into())),
         ("%REQ(x):y%", BadLength("REQ".into())),
@@ -92,4 +92,34 @@ fn dates_are_right_around_leap_days_and_years() {
     assert_eq!(day(951_782_400), "2000-02-29 060");
     assert_eq!(day(1_735_603_200), "2024-12-31 366");
     assert_eq!(day(4_107_542_400), "2100-03-01 060");
+}
+
+#[test]
+fn a_value_that_stands_alone_keeps_its_type() {
+    struct Known;
+    impl Values for Known {
+        fn fact(&self, fact: Fact) -> Option<Cow<'_, str>> {
+            (fact == Fact::ResponseCode).then(|| "200".into())
+        }
+        fn request_header(&self, _: &str) -> Option<Cow<'_, str>> {
+            None
+        }
+        fn response_header(&self, _: &str) -> Option<Cow<'_, str>> {
+            None
+        }
+        fn started(&self) -> SystemTime {
+            UNIX_EPOCH
+        }
+        fn grpc_status(&self) -> Option<u32> {
+            Some(4)
+        }
+    }
+    let typed = |text: &str| format!("{:?}", Format::parse(text).expect("valid").typed(&Known, "-"));
+    assert_eq!(typed("%RESPONSE_CODE%"), "Number(\"200\")");
+    assert_eq!(typed("%RESPONSE_CODE%!"), "Text(\"200!\")");
+    assert_eq!(typed("%REQ(a)%"), "Absent");
+    assert_eq!(typed("%REQ(a)% "), "Text(\"- \")");
+    assert_eq!(typed("%GRPC_STATUS%"), "Text(\"DeadlineExceeded\")");
+    assert_eq!(typed("%GRPC_STATUS(SNAKE_STRING)%"), "Text(\"DEADLINE_EXCEEDED\")");
+    assert_eq!(typed("%GRPC_STATUS_NUMBER%"), "Number(\"4\")");
 }

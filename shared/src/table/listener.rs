@@ -7,7 +7,7 @@ use portcullis_proto::table::v1 as wire;
 use prost_types::Any;
 
 use super::{
-    Origin, TcpProxy,
+    AccessLog, HttpSettings, Origin, TcpProxy,
     field::{alpn, each, millis, port, required, texts},
     route::policies,
 };
@@ -29,6 +29,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Chosen by SNI and client address; no two take the same. Empty = nothing is served.
     pub filter_chains: Vec<FilterChain>,
+    /// A line for each connection.
+    pub connection_logs: Vec<AccessLog>,
 }
 
 /// How some connections are served.
@@ -44,6 +46,8 @@ pub struct FilterChain {
     pub tls: Option<DownstreamTls>,
     /// What is done with them.
     pub serve: Serve,
+    /// How HTTP is spoken.
+    pub http: Arc<HttpSettings>,
     /// For every request that comes this way.
     pub policies: Vec<Any>,
 }
@@ -160,6 +164,7 @@ impl TryFrom<wire::Listener> for Listener {
             port: port("port", wire.port)?,
             proxy_protocol: wire.proxy_protocol,
             filter_chains: each("filter_chains", wire.filter_chains)?,
+            connection_logs: each("connection_logs", wire.connection_logs)?,
         };
         chains_are_distinct(&listener.filter_chains)?;
         Ok(listener)
@@ -219,6 +224,13 @@ impl TryFrom<wire::FilterChain> for FilterChain {
                 .collect::<Result<_, _>>()?,
             tls: wire.tls.map(DownstreamTls::try_from).transpose().map_err(|e| e.under("tls"))?,
             serve,
+            http: Arc::new(
+                wire.http
+                    .map(HttpSettings::try_from)
+                    .transpose()
+                    .map_err(|e| e.under("http"))?
+                    .unwrap_or_default(),
+            ),
             policies: policies(wire.policies)?,
         })
     }

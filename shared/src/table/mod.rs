@@ -3,11 +3,13 @@
 //! One file per kind holds the type, its invariants and the conversion from the wire, whose error names the field.
 //! A value of these types is valid; nobody checks again. Users, their field names and defaults are not known here.
 
+mod access_log;
 mod certificate;
 mod circuit_breakers;
 mod digest;
 mod endpoint;
 mod field;
+mod http;
 mod listener;
 mod origin;
 mod redirect;
@@ -19,10 +21,12 @@ mod tcp;
 mod upstream;
 mod virtual_host;
 
+pub use access_log::{AccessLog, Compare, JsonFormat, LogFilter, LogFormat, LogSink};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet};
+pub use http::{HttpSettings, Network, limit};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion};
 pub use origin::Origin;
 pub use redirect::{Redirect, RedirectPath, rewrite_prefix};

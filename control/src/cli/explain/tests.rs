@@ -58,6 +58,7 @@ fn listener(port: u32, chains: Vec<wire::FilterChain>) -> wire::Listener {
         port,
         proxy_protocol: false,
         filter_chains: chains,
+        ..Default::default()
     }
 }
 

@@ -26,9 +26,12 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                     Serve::Http(name) => wire::filter_chain::Serve::RouteConfig(name.to_string()),
                     Serve::Tcp(proxy) => wire::filter_chain::Serve::Tcp(tcp(proxy)),
                 }),
+                // Encoded by us, so that it decodes.
+                http: (!chain.http.is_empty()).then(|| decoded(&chain.http)),
                 policies: policies(&chain.policies),
             })
             .collect(),
+        connection_logs: listener.connection_logs.iter().map(|log| decoded(log)).collect(),
     }
 }
 
@@ -44,6 +47,10 @@ fn tcp(proxy: &TcpProxy) -> wire::TcpProxy {
         max_connect_attempts: proxy.max_connect_attempts,
         idle_timeout_ms: millis(proxy.idle_timeout),
     }
+}
+
+fn decoded<M: prost::Message + Default>(bytes: &[u8]) -> M {
+    M::decode(bytes).unwrap_or_default()
 }
 
 fn tls(tls: &DownstreamTls) -> wire::DownstreamTls {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::access_log::AccessLoggingService;
 use super::reference::Ref;
 use super::selector::Expression;
 use super::tcp::TcpGateway;
@@ -75,6 +76,10 @@ pub struct HttpConnectionManagerSettings {}
 pub struct ListenerOptions {
     /// Connections begin with a PROXY protocol header, version 1 or 2.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// What is written about each request.
+    pub access_logging_service: Option<AccessLoggingService>,
+    /// What is written about each connection.
+    pub listener_access_logging_service: Option<AccessLoggingService>,
 }
 
 /// `options.proxyProtocol`: its presence demands the header.

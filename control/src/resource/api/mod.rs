@@ -7,6 +7,7 @@
 //! The struct's name is the key of the field catalogue (`decode::catalogue`), which knows the fields that are not
 //! served yet; a field that becomes supported moves from there to here.
 
+mod access_log;
 mod cors;
 mod csrf;
 mod faults;
@@ -27,6 +28,12 @@ mod tcp;
 mod upstream;
 mod virtual_service;
 
+pub use access_log::{
+    AccessLog, AccessLogFilter, AccessLoggingService, ComparedFilter, ComparisonFilter, ComparisonOp,
+    Denominator, EnvoyHeaderMatcher, FileSink, FilterList, FractionalPercent, GoogleRe2, GrpcStatus,
+    GrpcStatusFilter, HeaderFilter, NoFields, RangeMatch, ResponseFlagFilter, RuntimeFilter, RuntimeUint32,
+    SafeRegex,
+};
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};

@@ -93,7 +93,7 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
         },
         Kind::RouteOption => format!("{{options: {{timeout: {}s, prefixRewrite: /a{}b}}}}", form, if form.is_multiple_of(3) { "//" } else { "/" }),
         Kind::VirtualHostOption => format!("{{options: {{retries: {{retryOn: 'w{}', numRetries: {form}}}}}}}", form % 3),
-        Kind::Gateway if form % 5 == 0 => format!(
+        Kind::Gateway if form.is_multiple_of(5) => format!(
             "{{bindAddress: '::', bindPort: {}, tcpGateway: {{tcpHosts: [{{name: a, \
              sslConfig: {{secretRef: {{name: s{}, namespace: gloo-system}}, sniDomains: [n{other}]}}, \
              destination: {{single: {{upstream: {{name: n{other}, namespace: gloo-system}}}}}}}}, \

@@ -3,7 +3,7 @@
 //! Inside a level all removals come first; then every value is computed from the fields as they are at that moment;
 //! then those that overwrite are set, and last the others are appended. A value that comes out empty changes nothing.
 
-mod values;
+pub(crate) mod values;
 
 #[cfg(test)]
 mod tests;

@@ -57,51 +57,63 @@ fn field<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
+/// What is known before there is a response; the one meaning that operators have in header values and logs.
+pub(crate) fn fact<'a>(facts: &Facts<'a>, fact: Fact) -> Option<Cow<'a, str>> {
+    let peer = || facts.tls.and_then(|tls| tls.peer_certificate.as_ref());
+    match fact {
+        Fact::Protocol => Some(protocol(facts.protocol).into()),
+        Fact::UpstreamCluster => facts.upstream.map(Cow::Borrowed),
+        Fact::UpstreamHost | Fact::UpstreamRemoteAddress => facts.upstream_host.and_then(shown),
+        Fact::UpstreamRemoteAddressWithoutPort => facts.upstream_host.and_then(ip),
+        Fact::UpstreamRemotePort => facts.upstream_host.and_then(|host| shown(host.port())),
+        Fact::UpstreamRequestAttemptCount => shown(facts.attempts),
+        Fact::DownstreamRemoteAddress => shown(plain(facts.client)),
+        Fact::DownstreamRemoteAddressWithoutPort => ip(facts.client),
+        Fact::DownstreamRemotePort => shown(facts.client.port()),
+        Fact::DownstreamDirectRemoteAddress => shown(plain(facts.direct)),
+        Fact::DownstreamDirectRemoteAddressWithoutPort => ip(facts.direct),
+        Fact::DownstreamDirectRemotePort => shown(facts.direct.port()),
+        Fact::DownstreamLocalAddress => shown(plain(facts.local)),
+        Fact::DownstreamLocalAddressWithoutPort => ip(facts.local),
+        Fact::DownstreamLocalPort => shown(facts.local.port()),
+        Fact::DownstreamPeerSubject => peer().and_then(|der| peer::subject(der)).map(Cow::Owned),
+        Fact::DownstreamPeerIssuer => peer().and_then(|der| peer::issuer(der)).map(Cow::Owned),
+        Fact::DownstreamPeerSerial => peer().and_then(|der| peer::serial(der)).map(Cow::Owned),
+        Fact::DownstreamPeerUriSan => peer().and_then(|der| peer::uri_names(der)).map(Cow::Owned),
+        Fact::DownstreamPeerDnsSan => peer().and_then(|der| peer::dns_names(der)).map(Cow::Owned),
+        Fact::DownstreamPeerFingerprint256 => peer().map(|der| peer::fingerprint(der)).map(Cow::Owned),
+        Fact::DownstreamTlsVersion => facts.tls.map(|tls| tls.version.into()),
+        Fact::DownstreamTlsCipher => facts.tls.map(|tls| tls.cipher.into()),
+        Fact::RequestedServerName => facts.sni.map(Cow::Borrowed),
+        Fact::RouteName => Some(facts.route_name.into()),
+        Fact::Hostname => HOSTNAME.as_deref().map(Cow::Borrowed),
+        // Known only when there is a response, or when the exchange is over, which a request's field cannot wait for.
+        _ => None,
+    }
+}
+
+/// A request header, or the part of the request line that goes by its HTTP/2 name.
+pub(crate) fn request_header<'a>(
+    facts: &Facts<'a>,
+    headers: &'a HeaderMap,
+    name: &str,
+) -> Option<Cow<'a, str>> {
+    match name {
+        ":method" => Some(facts.method.into()),
+        ":path" => Some(facts.path.into()),
+        ":scheme" => Some(facts.scheme.into()),
+        ":authority" | "host" => Some(facts.authority.into()),
+        name => field(headers, name),
+    }
+}
+
 impl Values for RequestValues<'_> {
     fn fact(&self, fact: Fact) -> Option<Cow<'_, str>> {
-        let facts = self.facts;
-        let peer = || facts.tls.and_then(|tls| tls.peer_certificate.as_ref());
-        match fact {
-            Fact::Protocol => Some(protocol(facts.protocol).into()),
-            Fact::UpstreamCluster => facts.upstream.map(Cow::Borrowed),
-            Fact::UpstreamHost | Fact::UpstreamRemoteAddress => facts.upstream_host.and_then(shown),
-            Fact::UpstreamRemoteAddressWithoutPort => facts.upstream_host.and_then(ip),
-            Fact::UpstreamRemotePort => facts.upstream_host.and_then(|host| shown(host.port())),
-            Fact::UpstreamRequestAttemptCount => shown(facts.attempts),
-            Fact::DownstreamRemoteAddress => shown(plain(facts.client)),
-            Fact::DownstreamRemoteAddressWithoutPort => ip(facts.client),
-            Fact::DownstreamRemotePort => shown(facts.client.port()),
-            Fact::DownstreamDirectRemoteAddress => shown(plain(facts.direct)),
-            Fact::DownstreamDirectRemoteAddressWithoutPort => ip(facts.direct),
-            Fact::DownstreamDirectRemotePort => shown(facts.direct.port()),
-            Fact::DownstreamLocalAddress => shown(plain(facts.local)),
-            Fact::DownstreamLocalAddressWithoutPort => ip(facts.local),
-            Fact::DownstreamLocalPort => shown(facts.local.port()),
-            Fact::DownstreamPeerSubject => peer().and_then(|der| peer::subject(der)).map(Cow::Owned),
-            Fact::DownstreamPeerIssuer => peer().and_then(|der| peer::issuer(der)).map(Cow::Owned),
-            Fact::DownstreamPeerSerial => peer().and_then(|der| peer::serial(der)).map(Cow::Owned),
-            Fact::DownstreamPeerUriSan => peer().and_then(|der| peer::uri_names(der)).map(Cow::Owned),
-            Fact::DownstreamPeerDnsSan => peer().and_then(|der| peer::dns_names(der)).map(Cow::Owned),
-            Fact::DownstreamTlsVersion => facts.tls.map(|tls| tls.version.into()),
-            Fact::DownstreamTlsCipher => facts.tls.map(|tls| tls.cipher.into()),
-            Fact::RequestedServerName => facts.sni.map(Cow::Borrowed),
-            Fact::RouteName => Some(facts.route_name.into()),
-            Fact::Hostname => HOSTNAME.as_deref().map(Cow::Borrowed),
-            // Known only when the exchange is over, which a header cannot wait for.
-            Fact::BytesReceived | Fact::BytesSent | Fact::Duration => None,
-            // Known only when there is a response.
-            Fact::ResponseCode | Fact::ResponseCodeDetails | Fact::ResponseFlags => None,
-        }
+        self::fact(self.facts, fact)
     }
 
     fn request_header(&self, name: &str) -> Option<Cow<'_, str>> {
-        match name {
-            ":method" => Some(self.facts.method.into()),
-            ":path" => Some(self.facts.path.into()),
-            ":scheme" => Some(self.facts.scheme.into()),
-            ":authority" | "host" => Some(self.facts.authority.into()),
-            name => field(self.headers, name),
-        }
+        request_header(self.facts, self.headers, name)
     }
 
     fn response_header(&self, _name: &str) -> Option<Cow<'_, str>> {

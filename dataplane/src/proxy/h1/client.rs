@@ -4,6 +4,7 @@
 //! to: the pool does.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
@@ -77,6 +78,15 @@ pub(in crate::proxy) struct Client {
 }
 
 impl Client {
+    /// The gateway's end of the connection.
+    pub(in crate::proxy) fn local_address(&self) -> Option<SocketAddr> {
+        match &self.link.io {
+            Io::Plain(tcp) => tcp.local_addr(),
+            Io::Tls(stream) => stream.get_ref().0.local_addr(),
+        }
+        .ok()
+    }
+
     pub(in crate::proxy) fn new(io: Io, open: Open) -> Self {
         Client {
             link: Link::new(io),

@@ -22,6 +22,7 @@ fn wire() -> wire::Listener {
         port: 8443,
         proxy_protocol: true,
         filter_chains: vec![chain(&["a.example", "*.b.example"]), chain(&[])],
+        connection_logs: Vec::new(),
     }
 }
 

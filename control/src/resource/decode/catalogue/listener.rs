@@ -32,14 +32,50 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "ListenerOptions",
         later: &[
-            warn("accessLoggingService").note("every request is logged as one line of JSON"),
-            warn("listenerAccessLoggingService"),
             reject("perConnectionBufferLimitBytes"),
             reject("socketOptions"),
             warn("connectionBalanceConfig"),
             warn("tcpStats"),
             warn("extensions"),
         ],
+        ..PLAIN
+    },
+    Entry {
+        name: "AccessLog",
+        oneofs: &[&["fileSink", "grpcService", "openTelemetryService"]],
+        later: &[
+            warn("grpcService").note("write to a file, or to /dev/stdout"),
+            warn("openTelemetryService").note("write to a file, or to /dev/stdout"),
+        ],
+        ..PLAIN
+    },
+    Entry { name: "FileSink", oneofs: &[&["stringFormat", "jsonFormat"]], ..PLAIN },
+    Entry {
+        name: "AccessLogFilter",
+        oneofs: &[&[
+            "statusCodeFilter",
+            "durationFilter",
+            "notHealthCheckFilter",
+            "traceableFilter",
+            "runtimeFilter",
+            "andFilter",
+            "orFilter",
+            "headerFilter",
+            "responseFlagFilter",
+            "grpcStatusFilter",
+        ]],
+        ..PLAIN
+    },
+    Entry {
+        name: "EnvoyHeaderMatcher",
+        oneofs: &[&[
+            "exactMatch",
+            "safeRegexMatch",
+            "rangeMatch",
+            "presentMatch",
+            "prefixMatch",
+            "suffixMatch",
+        ]],
         ..PLAIN
     },
     Entry {

@@ -1,127 +1,31 @@
-//! The access log: one JSON object per request, written by a thread of its own.
+//! Access logs: lines of requests and connections, written by a thread for each place that they go to.
 //!
+//! [`line`] is the worker's own line, `listener` what users configure for a listener.
 //! A request writes its line into the buffer that all data threads share; the writer takes what has gathered there in
 //! one piece, so that a busy log costs neither a wake-up nor a write for each line. A full buffer loses lines and counts
 //! them: a slow disk must never be felt by a request. Must not hold on to anything of a request.
 
+mod file;
+mod filter;
+mod line;
+mod listener;
+
 use std::cell::RefCell;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+
+pub use file::{finish_all, reopen_on_signals};
+pub(super) use line::Line;
+pub(crate) use line::{millis, timestamp};
+pub use listener::{Connection, ListenerLogs};
+pub(super) use listener::{Finished, NO_FIELDS};
 
 use super::limits;
 use crate::upstream::Counter;
-
-/// One request. Fields without a value are left out.
-#[derive(Debug, Serialize)]
-pub(super) struct Line<'a> {
-    /// When the request header was complete, RFC 3339.
-    #[serde(serialize_with = "timestamp")]
-    pub(super) time: SystemTime,
-    /// Listener that accepted the connection.
-    pub(super) listener: &'a str,
-    /// The client's address.
-    pub(super) client: SocketAddr,
-    /// Server name of the TLS handshake.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sni: Option<&'a str>,
-    /// Version of TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tls: Option<&'static str>,
-    /// `HTTP/1.1` and so on.
-    pub(super) protocol: &'static str,
-    /// Method.
-    pub(super) method: &'a str,
-    /// `http` or `https`.
-    pub(super) scheme: &'static str,
-    /// Host or `:authority`.
-    pub(super) authority: &'a str,
-    /// Path with query, normalised, before any rewrite.
-    pub(super) path: &'a str,
-    /// What the client got; 499 when it left first.
-    pub(super) status: u16,
-    /// Why the gateway answered, or ended the request, itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<&'static str>,
-    /// What exactly happened.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) detail: Option<&'a str>,
-    /// Envoy's response flag, `-` for none.
-    pub(super) flags: &'a str,
-    /// Virtual host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) virtual_host: Option<&'a str>,
-    /// Route.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) route: Option<&'a str>,
-    /// Upstream.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) upstream: Option<&'a str>,
-    /// Endpoint of the last try.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) endpoint: Option<SocketAddr>,
-    /// Tries.
-    pub(super) attempts: u32,
-    /// From the request header to the end of the answer.
-    #[serde(rename = "duration_ms", serialize_with = "millis")]
-    pub(super) duration: Duration,
-    /// From the last try's start to its response header.
-    #[serde(rename = "upstream_ms", serialize_with = "some_millis", skip_serializing_if = "Option::is_none")]
-    pub(super) upstream_time: Option<Duration>,
-    /// Body bytes from the client.
-    pub(super) bytes_received: usize,
-    /// Body bytes to the client.
-    pub(super) bytes_sent: usize,
-    /// `x-request-id`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) request_id: Option<&'a str>,
-    /// `user-agent`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) user_agent: Option<&'a str>,
-    /// Trace that the request belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) trace_id: Option<&'a str>,
-}
-
-pub(crate) fn timestamp<S: Serializer>(moment: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
-    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    to.collect_str(&format_args!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_millis()
-    ))
-}
-
-/// Gregorian date of a day since 1970-01-01: counted in years that begin in March, so that the leap day is the last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-pub(crate) fn millis<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    // Microseconds are exact enough, and their digits few.
-    to.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
-}
-
-fn some_millis<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    millis(&duration.unwrap_or_default(), to)
-}
 
 /// The requests' end. Cloning shares it; the writer ends when all clones are gone.
 #[derive(Debug, Clone)]
@@ -180,8 +84,12 @@ impl AccessLog {
     pub fn open(to: &str) -> io::Result<Option<Self>> {
         match to {
             "off" => Ok(None),
-            "-" => Self::start(Box::new(io::stdout()), PIPE_BUF).map(Some),
-            file => Self::to(Box::new(OpenOptions::new().create(true).append(true).open(file)?)).map(Some),
+            "-" => file::shared("/dev/stdout").map(Some),
+            path => {
+                // So that a mistake shows at the start.
+                file::open(path)?;
+                file::shared(path).map(Some)
+            }
         }
     }
 
@@ -205,14 +113,22 @@ impl AccessLog {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             // A vector takes everything, and every field of a line has a form in JSON.
-            if serde_json::to_writer(&mut *scratch, line).is_err() || !self.queue(scratch) {
+            let written = serde_json::to_writer(&mut *scratch, line).is_ok();
+            scratch.push(b'\n');
+            if !written || !self.queue(scratch) {
                 dropped.inc();
             }
         });
     }
 
-    fn queue(&self, line: &mut Vec<u8>) -> bool {
-        line.push(b'\n');
+    /// Queues a line as it is, or counts it in `dropped`. Never waits for the sink.
+    fn push_text(&self, line: &str, dropped: &Counter) {
+        if !self.queue(line.as_bytes()) {
+            dropped.inc();
+        }
+    }
+
+    fn queue(&self, line: &[u8]) -> bool {
         let Sender(queue) = &*self.0;
         let mut state = queue.state.lock();
         let before = state.lines.len();
@@ -250,15 +166,16 @@ impl AccessLog {
 /// other's lines. A file that is appended to takes any number.
 const PIPE_BUF: usize = 4096;
 
-/// Whole lines of at most `most` bytes together, or one that is longer.
+/// Whole lines of at most `most` bytes together, or one that is longer; or what has no end.
 fn pieces(mut lines: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let within = lines.get(..most).unwrap_or(lines);
         let end = within.iter().rposition(|byte| *byte == b'\n');
-        let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'))?;
-        let (piece, rest) = lines.split_at_checked(end.saturating_add(1))?;
+        let end = end.or_else(|| lines.iter().position(|byte| *byte == b'\n'));
+        let (piece, rest) =
+            end.and_then(|end| lines.split_at_checked(end.saturating_add(1))).unwrap_or((lines, &[]));
         lines = rest;
-        Some(piece)
+        (!piece.is_empty()).then_some(piece)
     })
 }
 
@@ -298,60 +215,8 @@ fn wait(queue: &Queue, state: &mut MutexGuard<'_, State>) {
 
 #[cfg(test)]
 mod tests {
+    use super::line::tests::line;
     use super::*;
-
-    fn line() -> Line<'static> {
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        Line {
-            time: SystemTime::UNIX_EPOCH,
-            listener: "l",
-            client: address,
-            sni: None,
-            tls: None,
-            protocol: "HTTP/1.1",
-            method: "GET",
-            scheme: "http",
-            authority: "a",
-            path: "/",
-            status: 200,
-            reason: None,
-            detail: None,
-            flags: "-",
-            virtual_host: None,
-            route: None,
-            upstream: None,
-            endpoint: None,
-            attempts: 0,
-            duration: Duration::from_micros(1500),
-            upstream_time: None,
-            bytes_received: 0,
-            bytes_sent: 0,
-            request_id: None,
-            user_agent: None,
-            trace_id: None,
-        }
-    }
-
-    fn shown(seconds: u64, millis: u64) -> String {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis);
-        serde_json::to_value(Line { time, ..line() }).unwrap()["time"].as_str().unwrap().into()
-    }
-
-    #[test]
-    fn times_are_shown_as_rfc_3339() {
-        assert_eq!(shown(0, 0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(shown(951_782_399, 7), "2000-02-28T23:59:59.007Z");
-        assert_eq!(shown(951_782_400, 0), "2000-02-29T00:00:00.000Z");
-        assert_eq!(shown(1_795_352_579, 250), "2026-11-22T13:02:59.250Z");
-        assert_eq!(shown(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn a_line_is_one_object_without_empty_fields() {
-        let text = serde_json::to_string(&line()).unwrap();
-        assert!(text.contains("\"duration_ms\":1.5"), "{text}");
-        assert!(!text.contains("reason") && !text.contains("upstream"), "{text}");
-    }
 
     #[test]
     fn a_line_is_never_split_over_two_writes() {
@@ -361,6 +226,7 @@ mod tests {
         assert_eq!(cut(5), [5, 4, 5]);
         assert_eq!(cut(4), [2, 3, 4, 5]);
         assert_eq!(cut(1), [2, 3, 4, 5]);
+        assert_eq!(pieces(b"1\n22", usize::MAX).map(<[u8]>::len).collect::<Vec<_>>(), [2, 2]);
     }
 
     /// A sink that waits for permission before each write.

@@ -1,0 +1,54 @@
+//! Options of a Gateway's listener made into what travels with it.
+//!
+//! Nothing in them refers to other resources, so that the model carries them encoded, like policies.
+
+mod access_log;
+
+use bytes::Bytes;
+use portcullis_proto::table::v1 as wire;
+use prost::Message as _;
+
+use crate::resource::{Gateway, ObjectRef};
+use crate::translate::Notes;
+
+/// A listener's settings as they travel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// `HttpSettings`; empty = the defaults.
+    pub http: Bytes,
+    /// One `AccessLog` each.
+    pub connection_logs: Vec<Bytes>,
+}
+
+/// Checks the settings of `gateway` and makes them what travels.
+pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
+    let mut about = About { id, notes };
+    let options = gateway.options.as_ref();
+    let logs = |service: Option<&_>, field: &str, about: &mut About<'_>| {
+        service.map(|it| access_log::lower(it, &format!("spec.options.{field}"), about)).unwrap_or_default()
+    };
+    let access_logs =
+        logs(options.and_then(|it| it.access_logging_service.as_ref()), "accessLoggingService", &mut about);
+    let connection_logs = logs(
+        options.and_then(|it| it.listener_access_logging_service.as_ref()),
+        "listenerAccessLoggingService",
+        &mut about,
+    );
+    let http = wire::HttpSettings { access_logs, ..Default::default() };
+    Settings {
+        http: http.encode_to_vec().into(),
+        connection_logs: connection_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
+    }
+}
+
+/// The Gateway that findings are about.
+struct About<'a> {
+    id: &'a ObjectRef,
+    notes: &'a mut Notes,
+}
+
+impl About<'_> {
+    fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.notes.error(self.id, path, message);
+    }
+}
