@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 const PARTS: usize = 128;
 
-/// One part of a map.
-pub(crate) type Part<V> = HashMap<Arc<str>, V>;
+/// One part of a map. Names are the table's, nobody else's: their hash need not resist anyone.
+pub(crate) type Part<V> = HashMap<Arc<str>, V, RandomState>;
 
 /// The map.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl<V> Clone for Shards<V> {
 
 impl<V> Default for Shards<V> {
     fn default() -> Self {
-        let empty = Arc::new(Part::new());
+        let empty = Arc::new(Part::default());
         Self((0..PARTS).map(|_| Arc::clone(&empty)).collect())
     }
 }

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode, Version};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::body::Body;
 use super::clock::Expired;
@@ -27,7 +27,7 @@ use super::pool::Lease;
 use super::pump::{Progress, Pump, Stop};
 use super::reply::{LocalReply, Reason};
 use super::retry::{Next, Retries};
-use super::span::{Client, TRACESTATE};
+use super::span::{Client, TRACEPARENT, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::{Filters, Plan};
@@ -161,7 +161,7 @@ impl Serving<'_> {
         stats.requests.inc();
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
-        let idle = if one.fresh { None } else { self.pool.idle(&one.target) };
+        let idle = if one.fresh { None } else { self.pool.idle(&one.target, one.started) };
         let leased = match idle {
             Some(lease) => Ok((lease, true)),
             None => self.connect(&one.target, one.fresh, body).await,
@@ -440,13 +440,10 @@ pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
 
 /// Puts the span's context where the upstream looks for it, in place of the client's.
 fn trace(span: &Client, outgoing: &mut Outgoing<'_>) {
-    let mut context = HeaderMap::new();
-    span.inject(&mut context);
-    if context.is_empty() {
-        return;
-    }
-    outgoing.leave_out(TRACESTATE);
-    for (name, value) in &context {
-        outgoing.set(name.clone(), value.clone());
+    let Some((parent, state)) = span.context() else { return };
+    outgoing.set(TRACEPARENT, parent);
+    match state {
+        Some(state) => outgoing.set(TRACESTATE, state),
+        None => outgoing.leave_out(TRACESTATE),
     }
 }

@@ -39,8 +39,8 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A request whose header is complete.
-    pub(super) fn new() -> Self {
+    /// A request whose header is complete, as of `now`.
+    pub(super) fn new(now: Instant) -> Self {
         Clock {
             total: None,
             per_try: None,
@@ -48,7 +48,7 @@ impl Clock {
             total_at: None,
             try_at: None,
             idle: limits::STREAM_IDLE,
-            idle_at: Instant::now() + limits::STREAM_IDLE,
+            idle_at: now + limits::STREAM_IDLE,
             moved: false,
             timer: Timer::default(),
         }
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn limits_count_from_the_complete_request() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.limit_total(Some(Duration::from_secs(2)));
         clock.start_try(Some(Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -170,7 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_what_has_no_other_limit_and_progress_puts_it_off() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.request_complete();
         assert!(futures::poll!(std::future::poll_fn(|cx| clock.poll(cx))).is_pending());
         tokio::time::advance(limits::STREAM_IDLE - Duration::from_secs(1)).await;
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_future_is_cut_at_the_limit() {
-        let mut clock = Clock::new();
+        let mut clock = Clock::new(Instant::now());
         clock.limit_total(Some(Duration::from_millis(10)));
         clock.request_complete();
         assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired::Total));

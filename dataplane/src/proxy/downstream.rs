@@ -17,7 +17,7 @@ use pingora_http::ResponseHeader;
 
 use super::clock::Clock;
 use super::exchange::Seen;
-use super::h1::{NoBody, NoRequest, Server};
+use super::h1::{NoBody, NoRequest, Server, spare};
 use super::limits;
 use super::outbox::Outbox;
 use super::reply::{LocalReply, Reason};
@@ -204,7 +204,10 @@ impl Downstream {
     /// Sends the response header. With `end` there is no body.
     pub(super) fn respond(&mut self, parts: Response, end: bool) -> Result<(), Gone> {
         match self {
-            Downstream::H1(server) => server.respond(parts.status, &parts.headers, end),
+            Downstream::H1(server) => {
+                server.respond(parts.status, &parts.headers, end);
+                spare::give_back(parts.headers);
+            }
             Downstream::H2(stream) => {
                 let header = Box::new(ResponseHeader::from(parts));
                 stream.session.write_response_header(header, end).map_err(Gone::left)?;

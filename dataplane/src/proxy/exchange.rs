@@ -2,14 +2,14 @@
 //!
 //! Owns the facts for policies, the span, and the access log line. Filled in by `phases` and `attempt`; must not decide.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use tokio::time::Instant;
 
 use super::Shared;
 use super::access_log::{Finished, Line, NO_FIELDS};
@@ -59,10 +59,11 @@ impl Exchange {
     pub(super) fn begin(shared: &Arc<Shared>, info: Arc<ConnInfo>) -> Self {
         shared.metrics.requests.inc();
         shared.metrics.active.inc();
+        let started = Instant::now();
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
-            clock: Clock::new(),
+            clock: Clock::new(started),
             slots: Slots::default(),
             span: None,
             virtual_host: None,
@@ -78,7 +79,7 @@ impl Exchange {
             upstream_time: None,
             noted: info.http.access_logs.as_ref().map(|_| Box::default()),
             seen: None,
-            started: Instant::now(),
+            started,
             started_at: SystemTime::now(),
             client: info.client,
             info,
@@ -167,23 +168,20 @@ impl Exchange {
         let span = self.span.take();
         let own_logs = self.info.http.access_logs.as_ref();
         let log = self.shared.access_log.as_ref().filter(|_| own_logs.is_none());
-        let trace_id = (own_logs.is_some() || log.is_some())
-            .then(|| match (span.as_ref(), head) {
-                (Some(span), _) => Some(Cow::Owned(span.trace_id())),
-                (None, Some(head)) => span::trace_id_of(&head.headers).map(Cow::Borrowed),
-                (None, None) => None,
-            })
-            .flatten();
+        let own_id = span.as_ref().map(|span| span.trace_id());
+        let trace_id = match (&own_id, head) {
+            (Some(id), _) => str::from_utf8(id).ok(),
+            (None, Some(head)) if own_logs.is_some() || log.is_some() => span::trace_id_of(&head.headers),
+            _ => None,
+        };
         if let (Some(logs), Some(noted)) = (own_logs, &self.noted) {
             let traced = span.as_ref().is_some_and(|span| span.is_sampled());
             let bytes = (received, sent);
             let trailers = trailers.as_ref();
-            let trace_id = trace_id.as_deref();
             let over = Finished { bytes, took, trailers, trace_id, traced, ..self.over(noted, head) };
             logs.write(&over, &metrics.log_dropped);
         }
         if let Some(log) = log {
-            let trace_id = trace_id.as_deref();
             let line = Line { bytes_received: received, bytes_sent: sent, trace_id, ..self.line(head, took) };
             log.push(&line, &metrics.log_dropped);
         }
@@ -195,7 +193,7 @@ impl Exchange {
     /// What a listener's logs may know; what only the end shows is filled in by the caller.
     fn over<'a>(&'a self, noted: &'a Noted, head: Option<&'a Head>) -> Finished<'a> {
         let since = |at: Instant| at.saturating_duration_since(self.started);
-        let complete = self.clock.completed().map(|at| since(at.into_std()));
+        let complete = self.clock.completed().map(since);
         let left =
             self.status == super::reply::CLIENT_CLOSED_REQUEST && self.reason == Some(Reason::ClientGone);
         let failed = matches!(self.reason, Some(Reason::ConnectFailed | Reason::ConnectTimeout));

@@ -14,6 +14,7 @@ mod body;
 mod clock;
 pub mod conn;
 mod connect;
+mod digits;
 mod downstream;
 mod exchange;
 mod failure;
@@ -61,7 +62,7 @@ use crate::runtime::Runtime;
 use crate::tcp;
 use downstream::Downstream;
 use exchange::Exchange;
-use h1::Server;
+use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
 use transport::Transport;
@@ -97,9 +98,9 @@ impl Shared {
     }
 
     /// Writes a line to the access log, if there is one.
-    pub(crate) fn log(&self, line: &impl serde::Serialize) {
+    pub(crate) fn log(&self, line: &access_log::ConnectionLine<'_>) {
         if let Some(log) = &self.access_log {
-            log.push(line, &self.metrics.log_dropped);
+            log.push_connection(line, &self.metrics.log_dropped);
         }
     }
 
@@ -203,6 +204,9 @@ impl Engine {
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers());
+        if let Some(head) = head {
+            spare::give_back(head.headers);
+        }
         if whole {
             return down.finish_request().await;
         }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use pingora_core::connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake};
 use pingora_core::protocols::http::v2::client::Http2Session as H2;
@@ -56,7 +57,7 @@ struct Group {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Pool {
-    h1: Mutex<HashMap<Key, Own>>,
+    h1: Mutex<HashMap<Key, Own, RandomState>>,
     h2: Mutex<HashMap<Key, Arc<Group>>>,
     swept: AtomicBool,
 }
@@ -69,12 +70,12 @@ pub(super) enum Lease {
 
 impl Pool {
     /// An idle HTTP/1 connection, which costs no wait.
-    pub(super) fn idle(&self, target: &Target) -> Option<Lease> {
+    pub(super) fn idle(&self, target: &Target, now: Instant) -> Option<Lease> {
         // While others wait for one, nobody passes them by.
         if target.http2 || target.breakers.is_short_of_connections() {
             return None;
         }
-        self.take_idle(&target.key()).map(Lease::H1)
+        self.take_idle(&target.key(), now).map(Lease::H1)
     }
 
     /// A lease, and whether its connection was used before. `fresh` asks for one that was not: a connection that looks
@@ -103,7 +104,7 @@ impl Pool {
 
     /// An idle connection, or leave to open one.
     fn idle_or_open(&self, target: &Target, fresh: bool) -> Option<Result<Box<Client>, Open>> {
-        match self.take_idle(&target.key()) {
+        match self.take_idle(&target.key(), Instant::now()) {
             Some(client) if !fresh => Some(Ok(client)),
             // One that is not trusted makes room.
             idle => {
@@ -120,11 +121,11 @@ impl Pool {
     }
 
     /// The connection that was used last and is still open.
-    fn take_idle(&self, key: &Key) -> Option<Box<Client>> {
+    fn take_idle(&self, key: &Key, now: Instant) -> Option<Box<Client>> {
         let mut pool = self.h1.lock();
         let idle = &mut pool.get_mut(key)?.idle;
         while let Some(mut one) = idle.pop() {
-            if one.since.elapsed() < limits::POOL_IDLE && one.client.is_quiet() {
+            if now.saturating_duration_since(one.since) < limits::POOL_IDLE && one.client.is_quiet() {
                 return Some(one.client);
             }
         }

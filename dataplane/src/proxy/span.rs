@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
+    Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -23,7 +24,7 @@ use super::strict::Head;
 use crate::runtime::Route;
 use crate::upstream::Upstream;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 struct Fields<'a>(&'a HeaderMap);
@@ -91,9 +92,11 @@ impl Server {
         }
     }
 
-    /// Trace id, for the access log.
-    pub(super) fn trace_id(&self) -> String {
-        self.span.span_context().trace_id().to_string()
+    /// Trace id in hexadecimal digits, for the access log.
+    pub(super) fn trace_id(&self) -> [u8; 32] {
+        let mut text = [0; 32];
+        hexadecimal(&mut text, &self.span.span_context().trace_id().to_bytes());
+        text
     }
 
     /// Somebody will see it.
@@ -152,12 +155,20 @@ impl Server {
 }
 
 impl Client {
-    /// Puts this span's context where the upstream looks for it.
-    pub(super) fn inject(&self, headers: &mut HeaderMap) {
-        match self {
-            Client::Sampled(span) => inject(span.span_context(), headers),
-            Client::Unsampled(context) => inject(context, headers),
+    /// What the upstream is told of this span: its `traceparent`, and its `tracestate` if it has one. `None` leaves the
+    /// client's context as it is.
+    pub(super) fn context(&self) -> Option<(HeaderValue, Option<HeaderValue>)> {
+        let context = match self {
+            Client::Sampled(span) => span.span_context(),
+            Client::Unsampled(context) => context,
+        };
+        if !context.is_valid() {
+            return None;
         }
+        let parent = traceparent(context).ok()?;
+        let state = Some(context.trace_state()).filter(|state| **state != TraceState::NONE);
+        let state = state.and_then(|state| HeaderValue::try_from(state.header()).ok());
+        Some((parent, state.filter(|state| !state.is_empty())))
     }
 
     /// The try has a response header.
@@ -180,22 +191,23 @@ impl Client {
     }
 }
 
-fn inject(context: &SpanContext, headers: &mut HeaderMap) {
-    if !context.is_valid() {
-        return;
+/// `00-<trace>-<span>-<flags>` (W3C Trace Context, level 1).
+fn traceparent(context: &SpanContext) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    hexadecimal(&mut text[3..35], &context.trace_id().to_bytes());
+    hexadecimal(&mut text[36..52], &context.span_id().to_bytes());
+    if context.is_sampled() {
+        text[54] = b'1';
     }
-    let flags = u8::from(context.is_sampled());
-    let text = format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id());
-    // Hexadecimal digits and dashes.
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(TRACEPARENT, value);
-    }
-    match HeaderValue::try_from(context.trace_state().header()) {
-        Ok(state) if !state.is_empty() => {
-            headers.insert(TRACESTATE, state);
-        }
-        _ => {
-            headers.remove(TRACESTATE);
+    HeaderValue::from_bytes(&text)
+}
+
+/// Two digits for each byte, as far as there is room.
+fn hexadecimal(text: &mut [u8], bytes: &[u8]) {
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        if let [high, low] = pair {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 0xf));
         }
     }
 }

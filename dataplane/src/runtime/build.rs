@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMapExt as _, fast::RandomState};
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table::{self, Kind, Resource};
 use portcullis_shared::version::Digest;
@@ -303,7 +304,7 @@ impl Changes {
         &self,
         prev: Option<&Runtime>,
         hosts: &Named<VirtualHost>,
-    ) -> HashMap<Arc<str>, Arc<RouteConfig>> {
+    ) -> HashMap<Arc<str>, Arc<RouteConfig>, RandomState> {
         let mut all = prev.map(|prev| prev.route_configs.clone()).unwrap_or_default();
         let mut patches: HashMap<&Arc<str>, Vec<&Host>> = HashMap::new();
         for host in &self.routes {

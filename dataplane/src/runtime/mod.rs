@@ -21,6 +21,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use portcullis_shared::table::Kind;
 use portcullis_shared::version::Digest;
 
@@ -60,9 +61,9 @@ pub struct Runtime {
     /// Kinds and parts that hold rejected resources: they are tried again in the next build.
     unsettled: HashSet<(Kind, usize)>,
     listeners: Vec<Arc<Listener>>,
-    route_configs: HashMap<Arc<str>, Arc<RouteConfig>>,
+    route_configs: HashMap<Arc<str>, Arc<RouteConfig>, RandomState>,
     /// Policies of listeners that have some, by the route configuration of their chain.
-    listener_policies: HashMap<Arc<str>, policy::Chain>,
+    listener_policies: HashMap<Arc<str>, policy::Chain, RandomState>,
     virtual_hosts: Named<VirtualHost>,
     upstreams: Named<Upstream>,
     splits: Named<Split>,

@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-
-use serde::Serialize;
+use std::time::{Instant, SystemTime};
 
 use super::copy::{End, Moved};
-use crate::proxy::access_log::{millis, timestamp};
+use crate::proxy::access_log::ConnectionLine;
 use crate::proxy::{ConnInfo, Reason, Shared};
 
 /// See the module.
@@ -23,35 +21,6 @@ pub(super) struct Session {
     detail: Option<Box<str>>,
     started: Instant,
     started_at: SystemTime,
-}
-
-/// One connection in the access log. Fields without a value are left out; those that requests have too mean the same.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    #[serde(serialize_with = "timestamp")]
-    time: SystemTime,
-    listener: &'a str,
-    client: SocketAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sni: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<&'static str>,
-    protocol: &'static str,
-    tcp_host: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    flags: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: Option<SocketAddr>,
-    attempts: u32,
-    #[serde(rename = "duration_ms", serialize_with = "millis")]
-    duration: Duration,
-    bytes_received: u64,
-    bytes_sent: u64,
 }
 
 impl Session {
@@ -115,14 +84,13 @@ impl Drop for Session {
         let metrics = self.shared.tcp();
         metrics.received.inc_by(self.moved.received);
         metrics.sent.inc_by(self.moved.sent);
-        let line = Line {
+        let line = ConnectionLine {
             time: self.started_at,
             listener: &self.info.listener,
             client: self.info.client,
             sni: self.info.sni.as_deref(),
             tls: self.info.tls.as_ref().map(|tls| tls.version),
-            protocol: "TCP",
-            tcp_host: &self.host,
+            host: &self.host,
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
             flags: self.flags(),
@@ -130,8 +98,8 @@ impl Drop for Session {
             endpoint: self.endpoint,
             attempts: self.attempts,
             duration: self.started.elapsed(),
-            bytes_received: self.moved.received,
-            bytes_sent: self.moved.sent,
+            received: self.moved.received,
+            sent: self.moved.sent,
         };
         self.shared.log(&line);
     }

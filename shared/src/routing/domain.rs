@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::Invalid;
@@ -69,10 +70,10 @@ impl fmt::Display for Domain {
 /// Hosts up to this length are lowered without allocating; a DNS name with a port is shorter.
 const INLINE: usize = 264;
 
-/// Finds what belongs to a host: exact domain, then longest suffix, then longest prefix, then `*`.
+/// Finds what belongs to a host (hashed by a quick function: only who configures could choose domains that collide): exact domain, then longest suffix, then longest prefix, then `*`.
 #[derive(Debug, Clone)]
 pub struct DomainIndex<T> {
-    exact: HashMap<Box<[u8]>, T>,
+    exact: HashMap<Box<[u8]>, T, RandomState>,
     suffix: Affixes<T>,
     prefix: Affixes<T>,
     any: Option<T>,
@@ -80,7 +81,7 @@ pub struct DomainIndex<T> {
 
 impl<T> Default for DomainIndex<T> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), suffix: Affixes::default(), prefix: Affixes::default(), any: None }
+        Self { exact: HashMap::default(), suffix: Affixes::default(), prefix: Affixes::default(), any: None }
     }
 }
 
@@ -127,13 +128,13 @@ impl<T> DomainIndex<T> {
 /// Beginnings or ends of hosts, with the lengths that occur, longest first.
 #[derive(Debug, Clone)]
 struct Affixes<T> {
-    map: HashMap<Box<[u8]>, T>,
+    map: HashMap<Box<[u8]>, T, RandomState>,
     lengths: Vec<usize>,
 }
 
 impl<T> Default for Affixes<T> {
     fn default() -> Self {
-        Self { map: HashMap::new(), lengths: Vec::new() }
+        Self { map: HashMap::default(), lengths: Vec::new() }
     }
 }
 

@@ -5,8 +5,10 @@
 //! one piece, so that a busy log costs neither a wake-up nor a write for each line. A full buffer loses lines and counts
 //! them: a slow disk must never be felt by a request. Must not hold on to anything of a request.
 
+mod connection;
 mod file;
 mod filter;
+mod json;
 mod line;
 mod listener;
 
@@ -16,11 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use serde::Serialize;
 
+pub(crate) use connection::ConnectionLine;
 pub use file::{finish_all, reopen_on_signals};
 pub(super) use line::Line;
-pub(crate) use line::{millis, timestamp};
 pub use listener::{Connection, ListenerLogs};
 pub(super) use listener::{Finished, NO_FIELDS};
 
@@ -109,13 +110,21 @@ impl AccessLog {
     }
 
     /// Queues a line, or counts it in `dropped`. Never waits for the sink.
-    pub(super) fn push(&self, line: &impl Serialize, dropped: &Counter) {
+    pub(super) fn push(&self, line: &Line<'_>, dropped: &Counter) {
+        self.push_written(|scratch| line.write(scratch), dropped);
+    }
+
+    /// Queues a line about a connection, or counts it in `dropped`. Never waits for the sink.
+    pub(super) fn push_connection(&self, line: &ConnectionLine<'_>, dropped: &Counter) {
+        self.push_written(|scratch| line.write(scratch), dropped);
+    }
+
+    fn push_written(&self, write: impl FnOnce(&mut Vec<u8>), dropped: &Counter) {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            // A vector takes everything, and every field of a line has a form in JSON.
-            let written = serde_json::to_writer(&mut *scratch, line).is_ok();
+            write(scratch);
             scratch.push(b'\n');
-            if !written || !self.queue(scratch) {
+            if !self.queue(scratch) {
                 dropped.inc();
             }
         });

@@ -9,6 +9,7 @@ use http::header::{
 use http::{Method, StatusCode};
 
 use super::{Framing, date};
+use crate::proxy::digits::decimal;
 
 /// What the `connection` field of an answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(super) fn request<'a>(
     match framing {
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
-            decimal(out, length);
+            decimal(out, length, 1);
             out.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -78,21 +79,6 @@ fn put<const N: usize>(out: &mut Vec<u8>, pieces: [&[u8]; N]) {
     for piece in pieces {
         out.extend_from_slice(piece);
     }
-}
-
-fn decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let mut left = number;
-    let mut at = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (left % 10) as u8;
-        left /= 10;
-        at -= 1;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 /// The body of one message on its way out.

@@ -10,11 +10,8 @@ use http::uri::Uri;
 use http::{Method, StatusCode, Version, request, response};
 use memchr::{memchr, memchr_iter};
 
-use super::Invalid;
+use super::{Invalid, spare};
 use crate::proxy::limits;
-
-/// Fields for which a map has room from the beginning.
-const USUAL_FIELDS: usize = 24;
 
 /// A request's head. What could be read before an error is there, for the log.
 #[derive(Debug)]
@@ -53,7 +50,7 @@ pub(super) fn request(head: &Bytes, into: &mut Request) -> Result<(), Invalid> {
     let mut lines = Lines { rest: head, strict: true };
     request_line(head, lines.next()?, into)?;
     let headers = &mut into.parts.headers;
-    headers.reserve(USUAL_FIELDS);
+    *headers = spare::map();
     let mut count = 0;
     loop {
         let line = lines.next()?;
@@ -78,7 +75,7 @@ pub(super) fn response(head: &Bytes) -> Result<response::Parts, Invalid> {
     let (version, status) = status_line(lines.next()?)?;
     let (mut parts, ()) = http::Response::new(()).into_parts();
     (parts.version, parts.status) = (version, status);
-    parts.headers.reserve(USUAL_FIELDS);
+    parts.headers = spare::map();
     let mut count = 0;
     loop {
         let line = lines.next()?;

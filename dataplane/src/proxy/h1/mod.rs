@@ -16,6 +16,7 @@ mod head;
 mod link;
 mod queue;
 mod server;
+pub(super) mod spare;
 
 #[cfg(test)]
 mod tests;

@@ -68,6 +68,8 @@ pub(in crate::proxy) struct Server {
     seen: usize,
     phase: Phase,
     deadline: Instant,
+    /// Of the request header of which a part is here, once more of it is waited for.
+    header_due: Option<Instant>,
     /// When an idle connection is closed.
     expires: Instant,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -100,6 +102,7 @@ impl Server {
             seen: 0,
             phase: Phase::Idle,
             deadline: now + limits::SETTLED,
+            header_due: None,
             expires: now + limits::FIRST_BYTE,
             drain: Box::pin(async move {
                 // An error means that the sender is gone: the process is going down.
@@ -154,7 +157,8 @@ impl Server {
                 let now = Instant::now();
                 (self.deadline, self.expires) = (now + limits::SETTLED, now + limits::KEEPALIVE_IDLE);
             }
-            Phase::Header => self.deadline = Instant::now() + limits::HEADER_DEADLINE,
+            // Only a header that does not come at once needs it: `poll_more`.
+            Phase::Header => self.header_due = None,
             Phase::Open => {}
         }
     }
@@ -178,7 +182,8 @@ impl Server {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.broken(&error))),
             Poll::Pending if self.phase == Phase::Header => {
-                self.timer.poll(self.deadline, cx).map(|()| Err(NoRequest::Late))
+                let due = self.header_due.get_or_insert_with(|| Instant::now() + limits::HEADER_DEADLINE);
+                self.timer.poll(*due, cx).map(|()| Err(NoRequest::Late))
             }
             Poll::Pending => {
                 // Silent, idle or draining: nobody has to be told.
