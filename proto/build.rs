@@ -2,21 +2,29 @@
 
 /// Every file of the schema. A new policy adds its file here.
 const FILES: &[&str] = &[
+    "envoy/service/auth/v3/external_auth.proto",
+    "envoy/service/ratelimit/v3/rls.proto",
     "portcullis/admin/v1/admin.proto",
     "portcullis/link/v1/link.proto",
     "portcullis/policy/v1/answer.proto",
+    "portcullis/policy/v1/ext_auth.proto",
     "portcullis/policy/v1/cors.proto",
     "portcullis/policy/v1/csrf.proto",
+    "portcullis/policy/v1/dynamic_forward_proxy.proto",
     "portcullis/policy/v1/fault.proto",
     "portcullis/policy/v1/headers.proto",
     "portcullis/policy/v1/host_rewrite.proto",
     "portcullis/policy/v1/path_rewrite.proto",
+    "portcullis/policy/v1/rate_limit.proto",
     "portcullis/policy/v1/retry.proto",
+    "portcullis/policy/v1/shadow.proto",
     "portcullis/policy/v1/timeout.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=portcullis");
+    for folder in ["portcullis", "envoy", "google"] {
+        println!("cargo:rerun-if-changed={folder}");
+    }
     // Cargo runs this in the package's folder. A path from compile time would point elsewhere when it is moved.
     let files = protox::compile(FILES, ["."])?;
     // Type names give every policy its type URL.
@@ -25,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .skip_debug([".portcullis.table.v1.Certificate"])
         .bytes(".portcullis")
+        .btree_map(".envoy")
         .compile_fds_with_config(files, config)?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod database;
+pub mod dns;
 pub mod format;
 pub mod invalid;
 pub mod policy;

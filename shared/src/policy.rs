@@ -18,6 +18,8 @@ pub const ORDER: &[&str] = &[
     "/portcullis.policy.v1.Transformation",
     "/portcullis.policy.v1.RateLimit",
     "/portcullis.policy.v1.GrpcJsonTranscoder",
+    "/portcullis.policy.v1.DynamicHost",
+    "/portcullis.policy.v1.DynamicForwardProxy",
     "/portcullis.policy.v1.Buffer",
     "/portcullis.policy.v1.Csrf",
     // From here on what Envoy's router does.

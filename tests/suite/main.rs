@@ -11,6 +11,7 @@
 mod architecture;
 mod canary;
 mod cli;
+mod dynamic;
 mod protocols;
 mod reload;
 mod routing;

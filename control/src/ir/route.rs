@@ -138,6 +138,8 @@ pub enum Target {
     Split(Arc<str>),
     /// The upstream that this request header names, lower case.
     ClusterHeader(Arc<str>),
+    /// The host that the request names.
+    Dynamic,
 }
 
 /// One member of a weighted list.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::Policy;
+use super::{Policy, Servers};
 use crate::resource::{Level, ObjectRef, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
 use crate::translate::{Note, Notes};
 
@@ -83,6 +83,12 @@ pub struct Levels<'a, 's> {
     pub destination: Option<&'a Layer<'s, WeightedDestinationOptions>>,
     /// Header mutations run from the virtual host to the destination instead of the reverse.
     pub most_specific_headers_win: bool,
+    /// The servers that policies of the listener ask.
+    pub servers: &'a Servers,
+    /// Name of the virtual host.
+    pub host_name: &'a str,
+    /// Position of the route in it.
+    pub route_at: usize,
 }
 
 impl<'s> Levels<'_, 's> {

@@ -6,19 +6,26 @@
 
 mod cors;
 mod csrf;
+mod dynamic_forward_proxy;
+mod ext_auth;
 mod faults;
 mod headers;
 mod host_rewrite;
 mod levels;
 pub mod listener;
 mod path_rewrite;
+mod rate_limit;
 mod regex;
 mod registry;
 mod retries;
+mod servers;
+pub mod shadowing;
 mod timeout;
 
+pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
+pub use servers::Servers;
 
 use std::sync::Arc;
 

@@ -1,9 +1,13 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
-use super::{Policy, cors, csrf, faults, headers, host_rewrite, path_rewrite, retries, timeout};
+use super::{
+    Policy, cors, csrf, dynamic_forward_proxy, ext_auth, faults, headers, host_rewrite, path_rewrite,
+    rate_limit, retries, shadowing, timeout,
+};
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
+    &dynamic_forward_proxy::DynamicForwardProxy,
     &faults::Faults,
     &cors::Cors,
     &csrf::Csrf,
@@ -12,4 +16,9 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,
+    &ext_auth::ExtAuth,
+    &rate_limit::Local,
+    &rate_limit::Early,
+    &rate_limit::Regular,
+    &shadowing::Shadowing,
 ];

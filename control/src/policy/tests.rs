@@ -13,6 +13,7 @@ struct Case {
     routes: Vec<RouteOptions>,
     destination: Option<WeightedDestinationOptions>,
     reversed: bool,
+    servers: Servers,
 }
 
 impl Case {
@@ -24,6 +25,7 @@ impl Case {
             routes: routes.iter().map(|it| serde_json::from_value(it.clone()).unwrap()).collect(),
             destination: None,
             reversed: false,
+            servers: Servers::default(),
         }
     }
 
@@ -55,6 +57,9 @@ impl Case {
             route: &routes,
             destination: destination.as_ref(),
             most_specific_headers_win: self.reversed,
+            servers: &self.servers,
+            host_name: "vh",
+            route_at: 0,
         };
         let mut notes = Notes::default();
         let result = run(&levels, &mut notes);

@@ -10,7 +10,7 @@ use portcullis_shared::version::Digest;
 use super::label::TableSelector;
 use super::{SecretFacts, Snapshot};
 use crate::ir::CertificateSource;
-use crate::resource::{Kind, Object, ObjectRef};
+use crate::resource::{Kind, Object, ObjectRef, Spec};
 
 /// What can be read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -213,6 +213,24 @@ impl<'s> Cx<'s> {
     /// Everything that was read.
     pub fn finish(self) -> Vec<Read> {
         self.reads
+    }
+}
+
+/// What has to be known of the Upstream of a server that policies ask.
+pub trait ServerLookup {
+    /// Whether it is one for HTTP/2; `None` = it is not in the table.
+    fn http2(&mut self, upstream: &ObjectRef) -> Option<bool>;
+}
+
+impl ServerLookup for Cx<'_> {
+    fn http2(&mut self, upstream: &ObjectRef) -> Option<bool> {
+        if self.upstream(upstream) != Some(UpstreamFact::Served) {
+            return None;
+        }
+        match self.object(upstream) {
+            Lookup::Found(Object { spec: Spec::Upstream(spec), .. }) => Some(spec.use_http2 == Some(true)),
+            _ => None,
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Gateway {
     pub proxies: BTreeSet<Arc<str>>,
     pub max_direct_response_bytes: u32,
     pub most_specific_headers_win: bool,
+    /// The servers that its policies ask.
+    pub servers: Arc<policy::Servers>,
     /// For every request of its listener.
     pub policies: Vec<ir::Policy>,
     pub selection: Selection,
@@ -83,6 +85,7 @@ impl Gateway {
 
 /// All Gateways that can be bound, without two on one address of a proxy.
 pub fn read(snapshot: &Snapshot, cx: &mut Cx<'_>, globals: &Globals, notes: &mut Notes) -> Vec<Gateway> {
+    globals.servers.check(cx, notes);
     let from = ObjectRef::new(Kind::Gateway, "", "");
     let ids: Vec<&ObjectRef> =
         snapshot.entries.range(from..).map(|(id, _)| id).take_while(|id| id.kind == Kind::Gateway).collect();
@@ -150,6 +153,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     }
     let mut tcp = TcpChains::default();
     let mut own = Vec::new();
+    let mut servers = Arc::<policy::Servers>::default();
     let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
         (Some(gateway), _) => {
             if spec.ssl {
@@ -162,6 +166,8 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         }
         (None, Some(http)) => {
             own = policies(id, http, globals, notes);
+            servers = self::servers(id, http, globals, notes);
+            servers.check(cx, notes);
             selection(cx, id, http, notes)
         }
         (None, None) => {
@@ -190,6 +196,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         most_specific_headers_win: options
             .and_then(|options| options.most_specific_header_mutations_wins)
             .unwrap_or(false),
+        servers,
         policies: own,
         selection,
         tcp,
@@ -204,10 +211,27 @@ fn policies(
     globals: &Globals,
     notes: &mut Notes,
 ) -> Vec<ir::Policy> {
+    with_options(id, http, |layer| policy::of_listener(layer, globals, notes))
+}
+
+/// The servers that hold for the listener.
+fn servers(
+    id: &ObjectRef,
+    http: &resource::HttpGateway,
+    globals: &Globals,
+    notes: &mut Notes,
+) -> Arc<policy::Servers> {
+    with_options(id, http, |layer| Arc::new(globals.servers.of_listener(layer, notes)))
+}
+
+fn with_options<T>(
+    id: &ObjectRef,
+    http: &resource::HttpGateway,
+    with: impl FnOnce(&policy::Layer<'_, resource::HttpListenerOptions>) -> T,
+) -> T {
     let none = resource::HttpListenerOptions::default();
     let options = http.options.as_ref().unwrap_or(&none);
-    let path = "spec.httpGateway.options".into();
-    policy::of_listener(&policy::Layer { options, owner: id, path }, globals, notes)
+    with(&policy::Layer { options, owner: id, path: "spec.httpGateway.options".into() })
 }
 
 /// Expressions win over the selector, which wins over the list. None of them means all.
@@ -269,6 +293,7 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             proxies: [DEFAULT_PROXY.into()].into(),
             max_direct_response_bytes: MAX_DIRECT_RESPONSE_BYTES,
             most_specific_headers_win: false,
+            servers: Arc::new(globals.servers.clone()),
             policies: policies(&id, &resource::HttpGateway::default(), globals, &mut Notes::default()),
             id,
             selection: Selection::All,

@@ -6,6 +6,7 @@ use super::cx::{Cx, Lookup};
 use super::notes::Notes;
 use super::{Snapshot, of_kind};
 use crate::ir::{CircuitBreakers, DirectResponse};
+use crate::policy::Servers;
 use crate::resource::{Kind, ObjectRef, Spec};
 use crate::upstream;
 
@@ -22,6 +23,8 @@ pub struct Globals {
     pub circuit_breakers: Option<CircuitBreakers>,
     /// Gateways count in every namespace.
     pub all_namespaces: bool,
+    /// The servers of listeners that name none.
+    pub servers: Servers,
 }
 
 /// The name of the Settings object that counts.
@@ -68,6 +71,7 @@ pub fn read(cx: &mut Cx<'_>, own_namespace: &Arc<str>, notes: &mut Notes) -> Glo
         circuit_breakers: breakers.map(upstream::circuit_breakers),
         one_way_tls: gateway.and_then(|it| it.virtual_service_options.as_ref()?.one_way_tls),
         isolate: gateway.and_then(|it| it.isolate_virtual_hosts_by_ssl_config).unwrap_or(false),
+        servers: Servers::of_settings(settings, &id, notes),
         all_namespaces: gateway.is_some_and(|it| it.read_gateways_from_all_namespaces),
     }
 }

@@ -27,11 +27,13 @@ mod upstreams;
 #[cfg(test)]
 mod tests;
 
+pub use cx::ServerLookup;
 pub use globals::Globals;
 pub use memo::Memo;
 pub use notes::{Note, Notes};
 pub use path::{host_problem, problem as path_problem};
 pub use report::{ObjectReport, Report, State};
+pub use route::wire_name;
 pub use secret::{SecretFacts, SecretIndex};
 pub use upstreams::SecretReader;
 

@@ -10,6 +10,7 @@ use super::gateway::Gateway;
 use super::notes::Notes;
 use super::service::{Form, ServiceOut, Variant};
 use crate::ir::DownstreamTls;
+use crate::policy::Servers;
 use crate::resource::{Entry, Object, ObjectRef};
 
 /// One kind of gateway of one proxy that serves a VirtualService.
@@ -87,21 +88,28 @@ impl Targets {
             self.last = Some(Arc::clone(known));
             return self.last.clone();
         }
-        let mut kinds: BTreeMap<(Arc<str>, u32, bool), Vec<usize>> = BTreeMap::new();
+        type Kind = (Arc<str>, u32, bool, Arc<Servers>);
+        let mut kinds: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
         for at in &serving {
             let Some(gateway) = gateways.get(*at) else { continue };
             for proxy in &gateway.proxies {
-                let limits = (gateway.max_direct_response_bytes, gateway.most_specific_headers_win);
-                kinds.entry((Arc::clone(proxy), limits.0, limits.1)).or_default().push(*at);
+                let kind = (
+                    Arc::clone(proxy),
+                    gateway.max_direct_response_bytes,
+                    gateway.most_specific_headers_win,
+                    Arc::clone(&gateway.servers),
+                );
+                kinds.entry(kind).or_default().push(*at);
             }
         }
-        let targets = kinds.into_iter().filter_map(|((proxy, max, wins), list)| {
+        let targets = kinds.into_iter().filter_map(|((proxy, max, wins, servers), list)| {
             let gateway = gateways.get(*list.first()?)?;
             let variant = Variant {
                 gateway: Arc::clone(&gateway.id.name),
                 proxy: Arc::clone(&proxy),
                 max_direct_response_bytes: max,
                 most_specific_headers_win: wins,
+                servers,
             };
             Some(Target { proxy, variant: Arc::new(variant), gateways: list })
         });

@@ -24,6 +24,8 @@ pub struct Variant {
     pub proxy: Arc<str>,
     pub max_direct_response_bytes: u32,
     pub most_specific_headers_win: bool,
+    /// What its policies ask.
+    pub servers: Arc<policy::Servers>,
 }
 
 /// Which form of the VirtualService.
@@ -123,6 +125,9 @@ fn attempt<'s>(cx: &mut Cx<'s>, globals: &Globals, object: &'s Object, variant: 
         route: &[],
         destination: None,
         most_specific_headers_win: variant.most_specific_headers_win,
+        servers: &variant.servers,
+        host_name: &name,
+        route_at: 0,
     };
     let mut notes = Notes::default();
     policy::of_route(&levels, ActionKind::Forward, &mut notes);

@@ -153,8 +153,15 @@ fn members<'s>(
         };
         if let Some(options) = &weighted.options {
             let layer = Layer { options, owner, path: format!("{path}.options").into() };
-            let levels =
-                Levels { host: &[], route: &[], destination: Some(&layer), most_specific_headers_win: false };
+            let levels = Levels {
+                host: &[],
+                route: &[],
+                destination: Some(&layer),
+                most_specific_headers_win: false,
+                servers: &globals.servers,
+                host_name: "",
+                route_at: 0,
+            };
             policy::of_destination(&levels, notes);
         }
         let mut about = Notes::default();

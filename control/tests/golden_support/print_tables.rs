@@ -85,6 +85,7 @@ fn listener(it: &wire::Listener) -> Value {
                 "ocspPolicy": tls.ocsp_policy,
             })
         });
+        let policies: Vec<_> = chain.policies.iter().map(any).collect();
         let (route_config, tcp) = match chain.serve.as_ref().unwrap() {
             wire::filter_chain::Serve::RouteConfig(name) => (Some(name), None),
             wire::filter_chain::Serve::Tcp(proxy) => (None, Some(tcp(proxy))),
@@ -95,6 +96,7 @@ fn listener(it: &wire::Listener) -> Value {
             "sourcePrefixes": chain.source_prefixes,
             "routeConfig": route_config,
             "tcp": tcp,
+            "policies": policies,
             "tls": tls,
             "http": chain.http.as_ref().map(|it| format!("{it:?}")),
         })
@@ -174,6 +176,7 @@ fn route(it: &wire::Route) -> Value {
             forward::Target::Destinations(it) => json!({ "forward": destinations(Some(it)) }),
             forward::Target::Split(name) => json!({ "split": name }),
             forward::Target::ClusterHeader(name) => json!({ "clusterHeader": name }),
+            forward::Target::Dynamic(_) => json!({ "dynamic": true }),
         },
         route::Action::Redirect(it) => {
             let path = it.path_rewrite.as_ref().map(|path| match path {
@@ -257,6 +260,8 @@ fn any(it: &prost_types::Any) -> Value {
     let text = show::<policy::Answer>(it)
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))
+        .or_else(|| show::<policy::DynamicForwardProxy>(it))
+        .or_else(|| show::<policy::DynamicHost>(it))
         .or_else(|| show::<policy::Fault>(it))
         .or_else(|| show::<policy::Headers>(it))
         .or_else(|| show::<policy::HostRewrite>(it))

@@ -60,6 +60,7 @@ pub async fn serve(
         local,
         sni,
         tls: None,
+        buckets: Default::default(),
     };
     let started = (Instant::now(), SystemTime::now());
     let over = |info: &ConnInfo, failure: Option<&str>| {

@@ -58,6 +58,13 @@ pub enum Progress {
         /// In bytes.
         limit: usize,
     },
+    /// The policy at `at` wants the beginning of the body; go on with [`Chain::request_start`].
+    Start {
+        /// Its place in the chain.
+        at: usize,
+        /// In bytes.
+        limit: usize,
+    },
     /// The route shall be chosen again; go on behind `at` with what [`Chain::rerouted`] gives.
     Reroute {
         /// The place of the policy that wants it.
@@ -150,6 +157,19 @@ impl Chain {
         }
     }
 
+    /// Goes on with the beginning of the body that the policy at `at` asked for.
+    pub fn request_start(
+        &self,
+        at: usize,
+        (start, whole): (&Bytes, bool),
+        cx: &mut RequestCx<'_>,
+    ) -> Progress {
+        match self.0.get(at) {
+            Some(step) => self.after(at, step.policy.request_start(cx, start, whole), cx),
+            None => Progress::Done,
+        }
+    }
+
     fn after(&self, at: usize, verdict: Verdict, cx: &mut RequestCx<'_>) -> Progress {
         stopped(at, verdict, cx).unwrap_or_else(|| self.request(at.saturating_add(1), cx))
     }
@@ -184,6 +204,7 @@ fn stopped(at: usize, verdict: Verdict, cx: &mut RequestCx<'_>) -> Option<Progre
         Verdict::Reply(reply) => Some(Progress::Reply { at, reply }),
         Verdict::Wait(waiting) => Some(Progress::Wait { at, waiting }),
         Verdict::Body { limit } => Some(Progress::Body { at, limit }),
+        Verdict::Start { limit } => Some(Progress::Start { at, limit }),
     }
 }
 
@@ -268,6 +289,9 @@ mod tests {
                 }
                 Progress::Body { at, limit } => {
                     progress = chain.request_body(at, &mut vec![0; limit].into(), &mut request.cx());
+                }
+                Progress::Start { at, limit } => {
+                    progress = chain.request_start(at, (&vec![0; limit].into(), true), &mut request.cx());
                 }
             }
         };

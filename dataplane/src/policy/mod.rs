@@ -10,6 +10,8 @@ mod chain;
 mod cors;
 pub mod csrf;
 mod cx;
+mod dynamic_forward;
+mod ext_auth;
 mod facts;
 mod fault;
 mod filter;
@@ -18,8 +20,10 @@ mod headers;
 pub mod host_rewrite;
 pub mod path_rewrite;
 mod plan;
+pub(crate) mod rate_limit;
 pub mod registry;
 pub mod retry;
+mod shadow;
 mod slots;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,6 +32,7 @@ mod timeout;
 
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
 pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};
+pub use dynamic_forward::Dynamic;
 pub use facts::{Facts, TlsFacts};
 pub(crate) use filter::joined;
 pub use filter::{BodyError, BodyFilter, Filters};
@@ -36,7 +41,9 @@ pub(crate) use headers::values;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
+pub use rate_limit::bucket::Own;
 pub use retry::{Reset, Retry};
+pub use shadow::Shadow;
 pub use slots::Slots;
 
 use bytes::Bytes;
@@ -54,6 +61,11 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
 
     /// Runs when the whole body is here, after [`Verdict::Body`]. The engine announces the length that it has then.
     fn request_body(&self, _cx: &mut RequestCx<'_>, _body: &mut Bytes) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// Runs when the beginning of the body is here, after [`Verdict::Start`]; `whole` = there is no more of it.
+    fn request_start(&self, _cx: &mut RequestCx<'_>, _start: &Bytes, _whole: bool) -> Verdict {
         Verdict::Continue
     }
 
@@ -81,6 +93,11 @@ pub enum Verdict {
         /// In bytes.
         limit: usize,
     },
+    /// Read so much of the body, or more if that is what comes, then go on with [`Policy::request_start`].
+    Start {
+        /// In bytes.
+        limit: usize,
+    },
 }
 
 /// What a policy decided about a response.
@@ -104,6 +121,7 @@ impl std::fmt::Debug for Verdict {
             Self::Reply(reply) => f.debug_tuple("Reply").field(reply).finish(),
             Self::Wait(_) => f.write_str("Wait"),
             Self::Body { limit } => write!(f, "Body({limit})"),
+            Self::Start { limit } => write!(f, "Start({limit})"),
         }
     }
 }

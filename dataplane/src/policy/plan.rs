@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_shared::invalid::Invalid;
 
 use super::chain::{Chain, Step};
-use super::{HostRewrite, PathRewrite, Policy, Retry, registry};
+use super::{HostRewrite, PathRewrite, Policy, Retry, Shadow, registry};
 
 /// Limit of the whole exchange when no policy says otherwise.
 pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,6 +24,8 @@ pub struct Plan {
     pub path_rewrite: Option<Arc<PathRewrite>>,
     /// Host towards the upstream.
     pub host_rewrite: Option<Arc<HostRewrite>>,
+    /// Where copies go.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 impl Default for Plan {
@@ -34,6 +36,7 @@ impl Default for Plan {
             retry: None,
             path_rewrite: None,
             host_rewrite: None,
+            shadow: None,
         }
     }
 }
@@ -48,6 +51,7 @@ impl Plan {
             retry: over.retry.clone().or_else(|| self.retry.clone()),
             path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
+            shadow: over.shadow.clone().or_else(|| self.shadow.clone()),
         }
     }
 }
@@ -60,6 +64,7 @@ pub struct PlanBuilder {
     retry: Option<Arc<Retry>>,
     path_rewrite: Option<Arc<PathRewrite>>,
     host_rewrite: Option<Arc<HostRewrite>>,
+    shadow: Option<Arc<Shadow>>,
 }
 
 impl PlanBuilder {
@@ -83,6 +88,7 @@ impl PlanBuilder {
             && self.retry.is_none()
             && self.path_rewrite.is_none()
             && self.host_rewrite.is_none()
+            && self.shadow.is_none()
     }
 
     /// The plan of a route that has these policies.
@@ -109,6 +115,11 @@ impl PlanBuilder {
     /// Path towards the upstream.
     pub fn path_rewrite(&mut self, rewrite: PathRewrite) {
         self.path_rewrite = Some(Arc::new(rewrite));
+    }
+
+    /// Where copies go.
+    pub fn shadow(&mut self, shadow: Shadow) {
+        self.shadow = Some(Arc::new(shadow));
     }
 
     /// Host towards the upstream.

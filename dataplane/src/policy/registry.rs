@@ -3,7 +3,10 @@
 use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
-use super::{PlanBuilder, answer, cors, csrf, fault, headers, host_rewrite, path_rewrite, retry, timeout};
+use super::{
+    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, headers, host_rewrite, path_rewrite,
+    rate_limit, retry, shadow, timeout,
+};
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
 type Install = fn(&[u8], &mut PlanBuilder) -> Result<(), Invalid>;
@@ -13,11 +16,18 @@ const POLICIES: &[(&str, Install)] = &[
     (answer::TYPE_URL, answer::install),
     (cors::TYPE_URL, cors::install),
     (csrf::TYPE_URL, csrf::install),
+    (dynamic_forward::HOST, dynamic_forward::install_host),
+    (dynamic_forward::PROXY, dynamic_forward::install_proxy),
+    (ext_auth::TYPE_URL, ext_auth::install),
     (fault::TYPE_URL, fault::install),
     (headers::TYPE_URL, headers::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
+    (rate_limit::global::EARLY, rate_limit::global::install_early),
+    (rate_limit::global::REGULAR, rate_limit::global::install),
+    (rate_limit::local::TYPE_URL, rate_limit::local::install),
     (retry::TYPE_URL, retry::install),
+    (shadow::TYPE_URL, shadow::install),
     (timeout::TYPE_URL, timeout::install),
 ];
 
@@ -62,11 +72,18 @@ mod tests {
             proto::Answer::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
+            proto::DynamicForwardProxy::type_url(),
+            proto::DynamicHost::type_url(),
+            proto::EarlyRateLimit::type_url(),
+            proto::ExtAuth::type_url(),
             proto::Fault::type_url(),
             proto::Headers::type_url(),
             proto::HostRewrite::type_url(),
+            proto::LocalRateLimit::type_url(),
             proto::PathRewrite::type_url(),
+            proto::RateLimit::type_url(),
             proto::Retry::type_url(),
+            proto::Shadow::type_url(),
             proto::Timeout::type_url(),
         ];
         assert_eq!(known, wanted);

@@ -74,6 +74,9 @@ impl Serving<'_> {
             self.exchange.attempts = self.exchange.attempts.saturating_add(1);
             self.exchange.endpoint = Some(picked.endpoint.address);
             let one = self.prepare(head, route, plan, upstream, picked, fresh)?;
+            if plan.shadow.is_some() && self.exchange.attempts == 1 {
+                self.shadow(head, plan, &one.header, &mut body);
+            }
             let pause = match self.attempt(head, plan, upstream, one, &mut body, &mut retries).await? {
                 Outcome::Delivered => return Ok(()),
                 Outcome::Again(pause, picked) => {
@@ -423,6 +426,7 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
     }
 }
 
+/// Where an endpoint's connections go.
 pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
     Target {
         address: endpoint.address,

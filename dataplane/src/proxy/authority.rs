@@ -5,7 +5,7 @@
 use std::net::Ipv6Addr;
 
 /// Whether `text` is `host [":" port]` with a host that is not empty.
-pub(super) fn is_valid(text: &str) -> bool {
+pub(crate) fn is_valid(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix('[') {
         return rest.split_once(']').is_some_and(|(address, port)| {
             address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port))

@@ -97,6 +97,16 @@ impl Body {
     /// Passes it through `filters` from now on, behind those that it passes already.
     pub(super) fn filter(&mut self, filters: Filters) -> Result<(), BodyError> {
         if !self.complete {
+            let mut filters = filters;
+            // What was read and put back goes before what is still to come.
+            if let Some(start) = self.record.take() {
+                let mut passed = Vec::new();
+                for piece in start {
+                    passed.extend(filters.data(piece)?);
+                }
+                self.recorded = passed.iter().map(Bytes::len).sum();
+                self.record = Some(passed);
+            }
             // Two policies that both filter are rare, and each may have been followed by one that waited.
             self.filters.get_or_insert_default().extend(filters);
             return Ok(());
@@ -183,6 +193,30 @@ impl Body {
             whole.extend_from_slice(&piece);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Adds what comes to `start`, until it has `limit` bytes or there is no more.
+    pub(super) fn poll_start(
+        &mut self,
+        start: &mut BytesMut,
+        limit: usize,
+        down: &mut Downstream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
+        while start.len() < limit {
+            match ready!(self.poll_next(down, cx))? {
+                Some(piece) => start.extend_from_slice(&piece),
+                None => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Puts what was read in front of the rest. Every try can have it.
+    pub(super) fn put_back(&mut self, start: Bytes) {
+        self.recorded = start.len();
+        self.position = 0;
+        self.record = Some(if start.is_empty() { Vec::new() } else { vec![start] });
     }
 
     fn keep(&mut self, piece: &Bytes) {

@@ -10,7 +10,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::h1::ServerIo as Io;
 use super::socket::Socket;
-use crate::policy::TlsFacts;
+use crate::policy::{Own, TlsFacts};
 use crate::runtime::Http;
 
 /// What is known about a connection before its first request; shared by all its requests.
@@ -30,6 +30,8 @@ pub struct ConnInfo {
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
+    /// Its rate limits, where each connection has its own.
+    pub buckets: Arc<Own>,
     /// How HTTP is spoken on it.
     pub http: Arc<Http>,
     /// Its number in this process, of [`ConnInfo::next_id`].

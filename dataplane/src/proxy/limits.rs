@@ -45,6 +45,9 @@ pub const QUEUE: usize = 16 * 1024;
 /// `perConnectionBufferLimitBytes` default.
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 
+/// Copies of requests under way on one data thread; more are not made.
+pub const SHADOWS: u32 = 1024;
+
 /// An idle connection to an endpoint is closed after this long. Shorter than what common servers use (60 to 75 s), so
 /// that it is rarely the server that closes first.
 pub const POOL_IDLE: Duration = Duration::from_secs(55);

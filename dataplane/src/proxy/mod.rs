@@ -11,6 +11,7 @@ pub mod access_log;
 mod attempt;
 mod authority;
 mod body;
+pub mod callout;
 mod clock;
 pub mod conn;
 mod connect;
@@ -31,6 +32,7 @@ mod pool;
 mod pump;
 pub mod reply;
 mod retry;
+mod shadow;
 mod socket;
 mod span;
 mod strict;
@@ -51,13 +53,14 @@ use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 
 pub use access_log::{AccessLog, Connection, ListenerLogs};
+pub(crate) use authority::is_valid as is_authority;
 pub use conn::{Conn, ConnInfo};
 pub(crate) use connect::dial_raw;
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 
-pub use crate::policy::TlsFacts;
+pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use crate::tcp;
 use downstream::Downstream;
@@ -124,6 +127,10 @@ impl Shared {
 pub struct Services {
     /// The configuration that the request is served by.
     pub(crate) runtime: Arc<Runtime>,
+    /// For callouts.
+    pool: Arc<Pool>,
+    /// Rate limits of the connection.
+    pub(crate) buckets: Arc<Own>,
 }
 
 /// One per data thread: it holds that thread's upstream connections.
@@ -144,6 +151,11 @@ impl Engine {
     /// What it shares with the worker's other engines.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Callouts over this engine's connections to upstreams.
+    pub fn caller(&self) -> callout::Caller {
+        callout::Caller::new(self.pool.clone())
     }
 
     /// Serves one connection to its end, inside the data thread's tokio runtime. `drain` becomes true when the

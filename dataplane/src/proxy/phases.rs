@@ -17,7 +17,7 @@ use super::forward;
 use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
-use crate::policy::{Chain, Plan};
+use crate::policy::{Chain, Dynamic, Plan};
 use crate::runtime::{Action, Destination, Redirect, Route, Runtime, Target, VirtualHost};
 
 /// How an exchange ends when it does not end with an upstream's whole answer.
@@ -154,7 +154,7 @@ impl Serving<'_> {
         let mut ran: Option<(Chain, usize)> = None;
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
-            let known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
+            let mut known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
             self.exchange.upstream = known.clone();
             if !plan.policies.is_empty() || listener.is_some() {
                 let mut chain = listener.map_or_else(|| plan.policies.clone(), |all| plan.policies.on(all));
@@ -169,6 +169,10 @@ impl Serving<'_> {
                     route = self.route(head)?;
                     continue;
                 }
+            }
+            if let Some(Dynamic(found)) = self.exchange.slots.get() {
+                known = Some(found.clone());
+                self.exchange.upstream = known.clone();
             }
             return match &route.action {
                 Action::Redirect(redirect) => Err(redirect_to(redirect, head, &route).into()),
@@ -282,6 +286,7 @@ fn choose<'a>(
     let Action::Forward(target) = &route.action else { return Ok((None, Cow::Borrowed(&route.plan))) };
     Ok(match target {
         Target::ClusterHeader(name) => (cluster(head, name), Cow::Borrowed(&route.plan)),
+        Target::Dynamic => (None, Cow::Borrowed(&route.plan)),
         Target::Destinations(list) => chosen(route, list.pick(fastrand::u64(..))),
         Target::Split(name) => {
             let split = runtime.split(name).ok_or_else(|| missing(name))?;

@@ -25,6 +25,7 @@ enum Next {
     From(usize),
     Resume(usize, Resume),
     Body(usize, Bytes),
+    Start(usize, Bytes),
 }
 
 /// The body of an answer, after its policies.
@@ -50,7 +51,11 @@ impl Serving<'_> {
         if from >= chain.len() {
             return Ok(None);
         }
-        let services = Services { runtime: self.exchange.runtime.clone() };
+        let services = Services {
+            runtime: self.exchange.runtime.clone(),
+            pool: self.pool.clone(),
+            buckets: self.exchange.info.buckets.clone(),
+        };
         let mut next = Next::From(from);
         loop {
             let progress = self.step(head, body, chain, next, &services)?;
@@ -60,7 +65,9 @@ impl Serving<'_> {
                     (chain.clone(), at.saturating_add(1))
                 }
                 // The one that waits gave no answer, so it need not see one.
-                Progress::Wait { at, .. } | Progress::Body { at, .. } => (chain.clone(), *at),
+                Progress::Wait { at, .. } | Progress::Body { at, .. } | Progress::Start { at, .. } => {
+                    (chain.clone(), *at)
+                }
             };
             next = match progress {
                 Progress::Done => return Ok(None),
@@ -68,6 +75,9 @@ impl Serving<'_> {
                 Progress::Reply { reply, .. } => return Err(LocalReply::from(reply).into()),
                 Progress::Wait { at, waiting } => Next::Resume(at, self.wait(body, waiting).await?),
                 Progress::Body { at, limit } => Next::Body(at, self.whole_request(head, body, limit).await?),
+                Progress::Start { at, limit } => {
+                    Next::Start(at, self.start_of_request(head, body, limit).await?)
+                }
             };
         }
     }
@@ -99,6 +109,7 @@ impl Serving<'_> {
         let progress = match next {
             Next::From(at) => chain.request(at, &mut cx),
             Next::Resume(at, resume) => chain.resume(at, resume, &mut cx),
+            Next::Start(at, start) => chain.request_start(at, (&start, body.is_complete()), &mut cx),
             Next::Body(at, mut whole) => {
                 let progress = chain.request_body(at, &mut whole, &mut cx);
                 replaced = Some(whole);
@@ -152,6 +163,36 @@ impl Serving<'_> {
             clock.poll(cx).map(|expired| Err(expired.into()))
         })
         .await
+    }
+
+    /// Reads the beginning of the body of the request, which stays in front of the rest.
+    async fn start_of_request(&mut self, head: &Head, body: &mut Body, limit: usize) -> Result<Bytes, End> {
+        if !body.expected {
+            return Ok(Bytes::new());
+        }
+        if !body.invited {
+            body.invited = true;
+            self.invite(head);
+        }
+        let mut start = BytesMut::new();
+        let (down, clock) = (&mut *self.down, &mut self.exchange.clock);
+        std::future::poll_fn(|cx| {
+            let before = start.len();
+            if let Poll::Ready(read) = body.poll_start(&mut start, limit, down, cx) {
+                return Poll::Ready(read.map_err(End::from));
+            }
+            if start.len() > before {
+                clock.touch();
+            }
+            if let Poll::Ready(Err(gone)) = down.poll_drain(cx) {
+                return Poll::Ready(Err(gone.into()));
+            }
+            clock.poll(cx).map(|expired| Err(expired.into()))
+        })
+        .await?;
+        let start = start.freeze();
+        body.put_back(start.clone());
+        Ok(start)
     }
 
     /// Runs the response side of the policies that saw the request, on an answer of the upstream.

@@ -60,6 +60,7 @@ pub(super) struct Pool {
     h1: Mutex<HashMap<Key, Own, RandomState>>,
     h2: Mutex<HashMap<Key, Arc<Group>>>,
     swept: AtomicBool,
+    pub(super) shadows: super::shadow::Count,
 }
 
 /// A connection, or a stream of one, for one request.

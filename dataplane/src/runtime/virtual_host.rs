@@ -126,6 +126,8 @@ pub enum Target {
     Split(Arc<str>),
     /// The upstream that this header names.
     ClusterHeader(http::HeaderName),
+    /// The one that a policy looked up.
+    Dynamic,
 }
 
 impl Route {
@@ -137,6 +139,7 @@ impl Route {
             table::Action::Forward(target) => Action::Forward(match target {
                 table::Target::Split(name) => Target::Split(names.share(name)),
                 table::Target::ClusterHeader(name) => Target::ClusterHeader(name.clone()),
+                table::Target::Dynamic => Target::Dynamic,
                 table::Target::Destinations(list) => Target::Destinations(
                     Destinations::build(list, Some(&plan), names)
                         .map_err(|e| e.under("forward.destinations"))?,

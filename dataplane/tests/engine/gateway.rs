@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use opentelemetry_sdk::trace::SdkTracer;
+use portcullis_dataplane::proxy::callout::Caller;
 use portcullis_dataplane::proxy::{AccessLog, Conn, ConnInfo, Engine, Shared, Socket};
 use portcullis_dataplane::runtime::{Held, Http, Runtime};
 use portcullis_proto::link::v1::upsert::Resource;
@@ -164,6 +165,7 @@ pub struct Gateway {
     pub address: SocketAddr,
     pub drain: watch::Sender<bool>,
     pub runtime: Arc<ArcSwap<Runtime>>,
+    pub caller: Caller,
     registry: Registry,
     log: Sink,
 }
@@ -179,6 +181,7 @@ impl Gateway {
             .with_access_log(Some(AccessLog::to(Box::new(log.clone())).unwrap()))
             .with_tracer(table.tracer.clone());
         let engine = Arc::new(Engine::new(Arc::new(shared)));
+        let caller = engine.caller();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (drain, watch) = watch::channel(false);
@@ -198,6 +201,7 @@ impl Gateway {
                         local: address,
                         sni: None,
                         tls: None,
+                        buckets: Default::default(),
                         http: http.clone(),
                         id: ConnInfo::next_id(),
                     };
@@ -215,7 +219,7 @@ impl Gateway {
                 });
             }
         });
-        Gateway { address, drain, runtime, registry, log }
+        Gateway { address, drain, runtime, caller, registry, log }
     }
 
     /// A client's connection with this request on it, the connection to `peer` that it is forwarded on, and the head that

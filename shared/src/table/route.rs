@@ -46,6 +46,8 @@ pub enum Target {
     Split(Arc<str>),
     /// The upstream that this request header names.
     ClusterHeader(http::HeaderName),
+    /// The host that the request names.
+    Dynamic,
 }
 
 /// One member of a weighted list.
@@ -112,6 +114,7 @@ impl TryFrom<wire::Forward> for Target {
                 destinations(list).map(Self::Destinations).map_err(|e| e.under("destinations"))
             }
             Wire::Split(name) => required("split", name).map(Self::Split),
+            Wire::Dynamic(_) => Ok(Self::Dynamic),
             Wire::ClusterHeader(name) => http::HeaderName::from_bytes(name.as_bytes())
                 .map(Self::ClusterHeader)
                 .map_err(|_| Invalid::new("cluster_header", format!("\"{name}\" is not a header name"))),

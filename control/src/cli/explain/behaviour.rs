@@ -9,7 +9,16 @@ use std::time::Duration;
 type Show = fn(&Any) -> Option<String>;
 
 /// One per policy; a policy that changes nothing says nothing.
-const SHOWN: &[Show] = &[|any| shown(any, fault), |any| shown(any, cors), |any| shown(any, csrf)];
+const SHOWN: &[Show] = &[
+    |any| shown(any, fault),
+    |any| shown(any, cors),
+    |any| shown(any, csrf),
+    |any| shown(any, ext_auth),
+    |any| shown(any, local),
+    |any| shown(any, early),
+    |any| shown(any, regular),
+    |any| shown(any, shadow),
+];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
 pub(super) fn of(any: &Any) -> Option<String> {
@@ -49,6 +58,42 @@ fn csrf(csrf: policy::Csrf) -> String {
     let besides =
         if origins.is_empty() { String::new() } else { format!(", also from {}", origins.join(", ")) };
     format!("csrf: {part}{besides}")
+}
+
+fn ext_auth(auth: policy::ExtAuth) -> String {
+    if auth.disabled {
+        return String::new();
+    }
+    let otherwise = if auth.failure_mode_allow { ", passes without an answer" } else { "" };
+    format!("auth asked of {} within {}{otherwise}", auth.upstream, duration(auth.timeout_ms))
+}
+
+fn local(limit: policy::LocalRateLimit) -> String {
+    let bucket = limit.bucket.unwrap_or_default();
+    let (tokens, interval) = (bucket.tokens_per_fill, duration(bucket.fill_interval_ms));
+    let each = if limit.per_connection { " for each connection" } else { "" };
+    format!("{} requests at once, {tokens} more each {interval}{each}", bucket.max_tokens)
+}
+
+fn early(early: policy::EarlyRateLimit) -> String {
+    early.limit.map(|limit| asked(&limit, "before authentication")).unwrap_or_default()
+}
+
+fn regular(limit: policy::RateLimit) -> String {
+    asked(&limit, "after authentication")
+}
+
+fn asked(limit: &policy::RateLimit, place: &str) -> String {
+    let otherwise = if limit.deny_on_fail { "denied" } else { "passes" };
+    let count = limit.descriptors.len();
+    format!(
+        "rate limit asked of {} {place}, {count} descriptors, {otherwise} without an answer",
+        limit.upstream
+    )
+}
+
+fn shadow(shadow: policy::Shadow) -> String {
+    format!("{} copied to {}", percent(shadow.per_million), shadow.upstream)
 }
 
 fn text(how: &How) -> String {

@@ -53,6 +53,7 @@ fn forward(table: &Decoded, route: &Route, target: &Target, request: &Request) -
             Some(split) => weighted(&split.destinations, Some(split.origin.to_string())),
             None => unavailable(format!("there is no upstream group {name}")),
         },
+        Target::Dynamic => unavailable("the host is looked up when the request comes".to_owned()),
         Target::ClusterHeader(header) => match request.headers.get(header).map(|value| value.to_str()) {
             Some(Ok(name)) => {
                 let destination = Destination { upstream: name.into(), weight: 1, policies: Vec::new() };

@@ -89,6 +89,7 @@ fn action(action: &Action) -> route::Action {
                 Target::Destinations(list) => forward::Target::Destinations(destinations(list)),
                 Target::Split(name) => forward::Target::Split(name.to_string()),
                 Target::ClusterHeader(name) => forward::Target::ClusterHeader(name.to_string()),
+                Target::Dynamic => forward::Target::Dynamic(true),
             }),
         }),
         Action::Redirect(it) => route::Action::Redirect(redirect(it)),

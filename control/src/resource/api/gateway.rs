@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::access_log::AccessLoggingService;
+use super::dynamic_forward_proxy::DynamicForwardProxy;
+use super::ext_auth::ExtAuthSettings;
+use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
 use super::reference::Ref;
 use super::selector::Expression;
 use super::tcp::TcpGateway;
@@ -63,6 +66,14 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// Routes may send requests to the host that they name.
+    pub dynamic_forward_proxy: Option<DynamicForwardProxy>,
+    /// The auth server, in place of that of Settings.
+    pub extauth: Option<ExtAuthSettings>,
+    /// The rate limit server, in place of that of Settings.
+    pub ratelimit_server: Option<RateLimitServerSettings>,
+    /// Token buckets of HTTP requests.
+    pub http_local_ratelimit: Option<LocalRateLimitSettings>,
 }
 
 /// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.

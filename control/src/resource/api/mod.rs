@@ -10,11 +10,14 @@
 mod access_log;
 mod cors;
 mod csrf;
+mod dynamic_forward_proxy;
+mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
 mod option_objects;
 mod options;
+mod rate_limit;
 mod reference;
 mod retries;
 mod rewrite;
@@ -23,6 +26,7 @@ mod scalar;
 mod secret;
 mod selector;
 mod settings;
+mod shadowing;
 mod ssl;
 mod tcp;
 mod upstream;
@@ -36,6 +40,13 @@ pub use access_log::{
 };
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
+pub use dynamic_forward_proxy::{
+    DnsCacheConfig, DnsLookupFamily, DynamicForwardProxy, PerRouteConfig, SocketAddress,
+};
+pub use ext_auth::{
+    ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
+    ExtAuthHttpService, ExtAuthSettings, GrpcService,
+};
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
@@ -44,6 +55,12 @@ pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
+pub use rate_limit::{
+    Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
+    RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
+    RateLimitMetadata, RateLimitRequestHeaders, RateLimitRouteExtension, RateLimitServerSettings,
+    RateLimitVhostExtension, TokenBucket,
+};
 pub use reference::{Empty, Ref};
 pub use retries::{RetryBackOff, RetryPolicy};
 pub use rewrite::{Regex, RegexMatchAndSubstitute, RegexProgram};
@@ -56,6 +73,7 @@ pub use scalar::GoDuration;
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};
+pub use shadowing::RouteShadowing;
 pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,

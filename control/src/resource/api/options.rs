@@ -4,12 +4,15 @@ use serde::Deserialize;
 
 use super::cors::{CorsPolicy, CorsPolicyMergeSettings};
 use super::csrf::CsrfPolicy;
+use super::ext_auth::ExtAuthExtension;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
+use super::rate_limit::{RateLimitRouteExtension, RateLimitVhostExtension};
 use super::reference::Ref;
 use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
+use super::shadowing::RouteShadowing;
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -19,6 +22,14 @@ pub struct VirtualHostOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the virtual host level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
+    /// Rate limits, where the server's settings say.
+    pub ratelimit: Option<RateLimitVhostExtension>,
+    /// Rate limits before authentication.
+    pub ratelimit_early: Option<RateLimitVhostExtension>,
+    /// Rate limits after authentication.
+    pub ratelimit_regular: Option<RateLimitVhostExtension>,
     /// CORS of routes, field by field where they have one of their own.
     pub cors: Option<CorsPolicy>,
     /// How a route's CORS and the one above become one.
@@ -51,6 +62,16 @@ pub struct RouteOptions {
     pub retries: Option<RetryPolicy>,
     /// Header manipulation of the route level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
+    /// Rate limits, where the server's settings say.
+    pub ratelimit: Option<RateLimitRouteExtension>,
+    /// Rate limits before authentication.
+    pub ratelimit_early: Option<RateLimitRouteExtension>,
+    /// Rate limits after authentication.
+    pub ratelimit_regular: Option<RateLimitRouteExtension>,
+    /// Copies to another upstream.
+    pub shadowing: Option<RouteShadowing>,
     /// CORS.
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.
@@ -65,6 +86,8 @@ pub struct RouteOptions {
 pub struct WeightedDestinationOptions {
     /// Header manipulation of the destination level.
     pub header_manipulation: Option<HeaderManipulation>,
+    /// Whether the auth server is asked.
+    pub extauth: Option<ExtAuthExtension>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
 }

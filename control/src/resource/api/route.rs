@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::dynamic_forward_proxy::PerRouteConfig;
 use super::options::{DelegateOptionsRefs, RouteOptions, WeightedDestinationOptions};
 use super::reference::{Empty, Ref};
 use super::rewrite::RegexMatchAndSubstitute;
@@ -161,7 +162,7 @@ pub struct QueryParameterMatcher {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RouteAction {
-    /// One destination. At most one of the four is set, see [`RouteAction::target`].
+    /// One destination. At most one of the five is set, see [`RouteAction::target`].
     pub single: Option<Destination>,
     /// A weighted list.
     pub multi: Option<MultiDestination>,
@@ -169,6 +170,8 @@ pub struct RouteAction {
     pub upstream_group: Option<Ref>,
     /// Request header that names the upstream as `<upstream>_<namespace>`.
     pub cluster_header: Option<String>,
+    /// The host that the request names.
+    pub dynamic_forward_proxy: Option<PerRouteConfig>,
 }
 
 /// Where `routeAction` forwards to.
@@ -179,11 +182,15 @@ pub enum RouteTarget<'a> {
     Multi(&'a MultiDestination),
     UpstreamGroup(&'a Ref),
     ClusterHeader(&'a str),
+    Dynamic(&'a PerRouteConfig),
 }
 
 impl RouteAction {
     /// Where it forwards to, if that is set.
     pub fn target(&self) -> Option<RouteTarget<'_>> {
+        if let Some(host) = &self.dynamic_forward_proxy {
+            return Some(RouteTarget::Dynamic(host));
+        }
         if let Some(header) = &self.cluster_header {
             return Some(RouteTarget::ClusterHeader(header));
         }

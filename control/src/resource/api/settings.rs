@@ -1,7 +1,11 @@
 //! Settings: switches of the whole installation. Only what changes how resources are read is here.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
+use super::ext_auth::ExtAuthSettings;
+use super::rate_limit::RateLimitServerSettings;
 use super::upstream::CircuitBreakerConfig;
 
 /// The `spec` of Settings.
@@ -12,6 +16,12 @@ pub struct Settings {
     pub gloo: Option<GlooSettings>,
     /// `gateway`.
     pub gateway: Option<GatewaySettings>,
+    /// The auth server of listeners that name none.
+    pub extauth: Option<ExtAuthSettings>,
+    /// Further auth servers, which options choose by name.
+    pub named_extauth: BTreeMap<String, ExtAuthSettings>,
+    /// The rate limit server of listeners that name none.
+    pub ratelimit_server: Option<RateLimitServerSettings>,
 }
 
 /// `gloo`.

@@ -66,6 +66,7 @@ fn target_of<'s>(
             };
             Some(ir::Action::Forward(Target::ClusterHeader(header.as_str().into())))
         }
+        RouteTarget::Dynamic(_) => Some(ir::Action::Forward(Target::Dynamic)),
         RouteTarget::Single(destination) => {
             let mut list = Destinations::new(owner, context.cx, context.globals, notes);
             let member = list.member(&format!("{path}.single"), destination, 1)?;

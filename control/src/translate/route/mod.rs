@@ -13,13 +13,13 @@ pub use flatten::{FlatRoute, Reporter, flatten, not_found, object_ref, origin};
 
 use std::sync::Arc;
 
-use super::cx::Cx;
+use super::cx::{Cx, UpstreamFact};
 use super::globals::Globals;
 use super::notes::{Note, Notes};
 use super::service::Variant;
 use crate::ir;
 use crate::policy::{self, ActionKind, Layer, Levels};
-use crate::resource::{Level, VirtualHostOptions};
+use crate::resource::{self, Level, VirtualHostOptions};
 
 /// What lowering a route needs besides the route.
 pub struct Context<'a, 's> {
@@ -83,13 +83,28 @@ fn lower_one<'s>(
         route: &flat.layers,
         destination: None,
         most_specific_headers_win: context.variant.most_specific_headers_win,
+        servers: &context.variant.servers,
+        host_name: context.host_name,
+        route_at: at,
     };
     let action = match flat.problems.is_empty() {
         true => action::lower(flat, &levels, context, &mut notes),
         false => None,
     };
     let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
-    let policies = policy::of_route(&levels, kind, &mut notes);
+    let mut policies = policy::of_route(&levels, kind, &mut notes);
+    if let Some(resource::Action::Route(resource::RouteAction {
+        dynamic_forward_proxy: Some(host), ..
+    })) = flat.route.action()
+    {
+        policies.push(policy::dynamic_host(host));
+    }
+    if let Some((found, Some(id))) = policy::shadowing::upstream(&levels)
+        && context.cx.upstream(&id) != Some(UpstreamFact::Served)
+    {
+        let text = format!("shadowing: upstream {}.{} not found or rejected", id.namespace, id.name);
+        found.error(&mut notes, ".upstream", text);
+    }
     let replacement = context.globals.replacement.as_ref();
     // Options of the virtual host were looked at once for all routes.
     let notes = notes.about_one_route();
@@ -136,7 +151,9 @@ fn downgrade<'s>(notes: Notes, flat: &FlatRoute<'s>, reporter: &mut Reporter<'s>
 
 fn action_kind(action: &ir::Action) -> ActionKind {
     match action {
-        ir::Action::Forward(ir::Target::ClusterHeader(_)) => ActionKind::ForwardByHeader,
+        ir::Action::Forward(ir::Target::ClusterHeader(_) | ir::Target::Dynamic) => {
+            ActionKind::ForwardByHeader
+        }
         ir::Action::Forward(_) => ActionKind::Forward,
         ir::Action::Redirect(_) => ActionKind::Redirect,
         ir::Action::DirectResponse(_) => ActionKind::DirectResponse,

@@ -94,10 +94,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("grpcJsonTranscoder"),
             reject("connectionLimit"),
             reject("networkLocalRatelimit"),
-            reject("httpLocalRatelimit"),
-            reject("extauth"),
-            reject("ratelimitServer"),
-            reject("dynamicForwardProxy"),
             reject("router"),
             reject("headerValidationSettings"),
             enterprise("waf"),
@@ -116,6 +112,21 @@ pub(super) const ENTRIES: &[Entry] = &[
             enterprise("sanitizeClusterHeader"),
             enterprise("leftmostXffAddress"),
             warn("extensions"),
+        ],
+        ..PLAIN
+    },
+    Entry {
+        name: "DynamicForwardProxy",
+        later: &[reject("sslConfig"), reject("circuitBreakers"), warn("saveUpstreamAddress")],
+        ..PLAIN
+    },
+    Entry {
+        name: "DnsCacheConfig",
+        oneofs: &[&["caresDns", "appleDns"]],
+        later: &[
+            warn("dnsFailureRefreshRate").note("a host that is not found is looked up at the next request"),
+            reject("caresDns").note("names are resolved with the system's configuration"),
+            warn("appleDns"),
         ],
         ..PLAIN
     },

@@ -5,6 +5,7 @@
 mod listener;
 mod options;
 mod route;
+mod servers;
 mod settings;
 mod tcp;
 mod tls;
@@ -111,6 +112,7 @@ const ENTRIES: &[&[Entry]] = &[
     listener::ENTRIES,
     options::ENTRIES,
     route::ENTRIES,
+    servers::ENTRIES,
     settings::ENTRIES,
     tcp::ENTRIES,
     tls::ENTRIES,

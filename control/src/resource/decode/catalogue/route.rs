@@ -54,7 +54,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "RouteAction",
         oneofs: &[&["single", "multi", "upstreamGroup", "clusterHeader", "dynamicForwardProxy"]],
-        later: &[reject("dynamicForwardProxy")],
         deeper: &[
             ("upstream", "single"),
             ("kube", "single"),
@@ -63,6 +62,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         ..PLAIN
     },
+    Entry { name: "PerRouteConfig", oneofs: &[&["hostRewrite", "autoHostRewriteHeader"]], ..PLAIN },
     Entry {
         name: "Destination",
         oneofs: &[&["upstream", "kube", "consul"]],
