@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/retry.proto",
     "portcullis/policy/v1/shadow.proto",
     "portcullis/policy/v1/timeout.proto",
+    "portcullis/policy/v1/transformation.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -119,6 +119,7 @@ fn headers(c: &mut Criterion) {
                                 has_body: true,
                                 filters: &mut filters,
                                 local: false,
+                                details: "via_upstream",
                             }),
                         );
                     },

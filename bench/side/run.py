@@ -5,7 +5,7 @@ The proxy is pinned to core 0, load and upstream to core 1. The figure is the CP
 request (user + system, from /proc), the median of interleaved rounds, as a ratio to each peer. Peers that are not
 installed are left out by name; `make bench-peers` installs them.
 
-  run.py                          every scenario, about twenty-five minutes
+  run.py                          every scenario, about thirty-five minutes
   run.py --quick                  the same in a few minutes, to see whether it works
   run.py --list                   the scenarios
   run.py 'h1-*' tls-resumed       some of them

@@ -95,6 +95,7 @@ class Scenario:
     kind: str = "requests"
     figure: str = CPU
     note: str = ""  # what a reader of the table should know
+    times: int = 1  # so many times the run's rounds: where a bound is near to 1, the median of few rounds is chance
 
 
 def against(peers, spec, load, label=""):

@@ -13,6 +13,7 @@ pub mod routing;
 pub mod sensitive;
 pub mod table;
 pub mod telemetry;
+pub mod template;
 pub mod tls;
 pub mod transport;
 pub mod version;

@@ -185,7 +185,8 @@ async fn http_1_0_head_and_bodyless_answers() {
     .await;
     let gateway = both_ways(&backend, gateway).await;
     let old = client::raw(gateway.http(), b"GET /h1 HTTP/1.0\r\nHost: p.test\r\n\r\n").await.unwrap();
-    assert!(old.starts_with("HTTP/1.") && old.contains(" 200 ") && old.ends_with("hello"), "{old}");
+    // Unless the listener accepts it.
+    assert!(old.contains(" 426 "), "{old}");
     let head = client::request(gateway.http(), "HEAD", "p.test", "/h1", &[], "").await.unwrap();
     assert_eq!((head.status, head.body.len()), (200, 0));
     let empty = client::request(gateway.http(), "GET", "p.test", "/h1/204", &[], "").await.unwrap();

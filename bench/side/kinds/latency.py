@@ -22,7 +22,7 @@ from .requests import attempt, fixed_rate, one_round
 WINDOW_MS = 250
 CONNECTIONS = 64
 # Windows of each in a block, those of them that must be undisturbed, and how often the block may be gone through for them.
-WINDOWS, ENOUGH, TRIES = 20, 12, 3
+WINDOWS, ENOUGH, TRIES = 16, 10, 2
 LATE_US = 1000
 
 

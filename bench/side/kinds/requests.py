@@ -18,7 +18,7 @@ def measure(scenario, bench):
         for case in cases:
             attempt(bench, case, lambda case=case: bench.load.run(peers[case.key].address, case.spec, case.load, bench.warm_up))
             peers[case.key].between_rounds()
-        for _ in range(bench.rounds):
+        for _ in range(bench.rounds * scenario.times):
             for case in cases:
                 attempt(bench, case, lambda case=case: one_round(bench, case, peers[case.key], measured[case.key]))
         for case in cases:

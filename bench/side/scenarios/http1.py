@@ -24,6 +24,7 @@ SCENARIOS = [
         ),
         (Bound("portcullis with", "portcullis without", 1.25), Bound("portcullis with", "envoy with", 0.65)),
         note="JSON lines with the same fields to a file; spans by OTLP over HTTP to a collector",
+        times=3,
     ),
     Scenario(
         "h1-work", "90/10 split, header matchers, five header edits, prefix rewrite",

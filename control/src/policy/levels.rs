@@ -19,6 +19,8 @@ pub struct Layer<'s, O> {
     pub owner: &'s ObjectRef,
     /// Its field path there.
     pub path: Arc<str>,
+    /// How many routes delegate to the one whose options these are; 0 = one of the virtual service itself.
+    pub depth: usize,
 }
 
 impl<'s, O> Layer<'s, O> {
@@ -30,7 +32,7 @@ impl<'s, O> Layer<'s, O> {
 
 impl<O> Clone for Layer<'_, O> {
     fn clone(&self) -> Self {
-        Self { options: self.options, owner: self.owner, path: Arc::clone(&self.path) }
+        Self { options: self.options, owner: self.owner, path: Arc::clone(&self.path), depth: self.depth }
     }
 }
 
@@ -113,6 +115,18 @@ impl<'s> Levels<'_, 's> {
         get: impl Fn(&'s RouteOptions) -> Option<&'s T>,
     ) -> Option<Found<'s, T>> {
         first(self.route, field, get, false)
+    }
+
+    /// A field of the routes to which fewer than `depth` others delegate, with how many those are; the one that is the
+    /// nearest to the route itself.
+    pub fn route_below<T>(
+        &self,
+        field: &str,
+        depth: usize,
+        get: impl Fn(&'s RouteOptions) -> Option<&'s T>,
+    ) -> Option<(usize, Found<'s, T>)> {
+        let mut layers = self.route.iter().filter(|layer| layer.depth < depth);
+        layers.find_map(|layer| Some((layer.depth, found(layer, field, get(layer.options)?, false))))
     }
 
     /// A field of the destination level.

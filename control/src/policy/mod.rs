@@ -21,6 +21,7 @@ mod retries;
 mod servers;
 pub mod shadowing;
 mod timeout;
+mod transformation;
 
 pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use levels::{Found, Layer, Levels};

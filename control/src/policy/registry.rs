@@ -2,14 +2,16 @@
 
 use super::{
     Policy, cors, csrf, dynamic_forward_proxy, ext_auth, faults, headers, host_rewrite, path_rewrite,
-    rate_limit, retries, shadowing, timeout,
+    rate_limit, retries, shadowing, timeout, transformation,
 };
 
 /// Every policy.
 pub const REGISTRY: &[&dyn Policy] = &[
     &dynamic_forward_proxy::DynamicForwardProxy,
     &faults::Faults,
+    &transformation::Early,
     &cors::Cors,
+    &transformation::Regular,
     &csrf::Csrf,
     &timeout::Timeout,
     &retries::Retries,

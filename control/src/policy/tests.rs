@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::resource::{Kind, ObjectRef, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
 
-struct Case {
+pub(super) struct Case {
     owner: ObjectRef,
     host: VirtualHostOptions,
     routes: Vec<RouteOptions>,
@@ -18,7 +18,7 @@ struct Case {
 
 impl Case {
     /// Route options, the most specific first.
-    fn routes(routes: &[Value]) -> Self {
+    pub(super) fn routes(routes: &[Value]) -> Self {
         Self {
             owner: ObjectRef::new(Kind::VirtualService, "ns", "a"),
             host: VirtualHostOptions::default(),
@@ -29,28 +29,33 @@ impl Case {
         }
     }
 
-    fn host(mut self, host: Value) -> Self {
+    pub(super) fn host(mut self, host: Value) -> Self {
         self.host = serde_json::from_value(host).unwrap();
         self
     }
 
-    fn destination(mut self, options: Value) -> Self {
+    pub(super) fn destination(mut self, options: Value) -> Self {
         self.destination = Some(serde_json::from_value(options).unwrap());
         self
     }
 
-    fn run<T>(&self, run: impl FnOnce(&Levels<'_, '_>, &mut Notes) -> T) -> (T, Vec<String>) {
-        let host = [Layer { options: &self.host, owner: &self.owner, path: "host".into() }];
+    pub(super) fn run<T>(&self, run: impl FnOnce(&Levels<'_, '_>, &mut Notes) -> T) -> (T, Vec<String>) {
+        let host = [Layer { options: &self.host, owner: &self.owner, path: "host".into(), depth: 0 }];
         let routes: Vec<_> = self
             .routes
             .iter()
             .enumerate()
-            .map(|(at, options)| Layer { options, owner: &self.owner, path: format!("route{at}").into() })
+            .map(|(at, options)| {
+                // The last is a route of the virtual service, which delegates to the others.
+                let depth = self.routes.len() - 1 - at;
+                Layer { options, owner: &self.owner, path: format!("route{at}").into(), depth }
+            })
             .collect();
         let destination = self.destination.as_ref().map(|options| Layer {
             options,
             owner: &self.owner,
             path: "destination".into(),
+            depth: 0,
         });
         let levels = Levels {
             host: &host,
@@ -66,12 +71,12 @@ impl Case {
         (result, notes.iter().map(|note| format!("{} {}: {}", note.level, note.path, note.message)).collect())
     }
 
-    fn forward(&self) -> (Vec<ir::Policy>, Vec<String>) {
+    pub(super) fn forward(&self) -> (Vec<ir::Policy>, Vec<String>) {
         self.run(|levels, notes| of_route(levels, ActionKind::Forward, notes))
     }
 }
 
-fn one<M: Message + Name + Default>(policies: &[ir::Policy]) -> Option<M> {
+pub(super) fn one<M: Message + Name + Default>(policies: &[ir::Policy]) -> Option<M> {
     let policy = policies.iter().find(|policy| *policy.type_url == M::type_url())?;
     M::decode(policy.value.clone()).ok()
 }

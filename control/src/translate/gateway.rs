@@ -231,7 +231,7 @@ fn with_options<T>(
 ) -> T {
     let none = resource::HttpListenerOptions::default();
     let options = http.options.as_ref().unwrap_or(&none);
-    with(&policy::Layer { options, owner: id, path: "spec.httpGateway.options".into() })
+    with(&policy::Layer { options, owner: id, path: "spec.httpGateway.options".into(), depth: 0 })
 }
 
 /// Expressions win over the selector, which wins over the list. None of them means all.

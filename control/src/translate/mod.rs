@@ -33,7 +33,7 @@ pub use memo::Memo;
 pub use notes::{Note, Notes};
 pub use path::{host_problem, problem as path_problem};
 pub use report::{ObjectReport, Report, State};
-pub use route::wire_name;
+pub use route::{lower_matcher, wire_name};
 pub use secret::{SecretFacts, SecretIndex};
 pub use upstreams::SecretReader;
 

@@ -162,7 +162,7 @@ fn layers<'s>(
 ) -> Vec<Layer<'s, VirtualHostOptions>> {
     let mut layers = Vec::new();
     if let Some(options) = &content.options {
-        layers.push(Layer { options, owner: &object.id, path: "spec.virtualHost.options".into() });
+        layers.push(Layer { options, owner: &object.id, path: "spec.virtualHost.options".into(), depth: 0 });
     }
     let references = content.options_config_refs.iter().flat_map(|refs| &refs.delegate_options);
     for (at, reference) in references.enumerate() {
@@ -175,7 +175,7 @@ fn layers<'s>(
                     reporter.notes.complaint(&object.id, field, text);
                 }
                 if let Some(options) = &option.options {
-                    layers.push(Layer { options, owner, path: "spec.options".into() });
+                    layers.push(Layer { options, owner, path: "spec.options".into(), depth: 0 });
                 }
             }
             Lookup::Missing => {

@@ -152,7 +152,7 @@ fn members<'s>(
             continue;
         };
         if let Some(options) = &weighted.options {
-            let layer = Layer { options, owner, path: format!("{path}.options").into() };
+            let layer = Layer { options, owner, path: format!("{path}.options").into(), depth: 0 };
             let levels = Levels {
                 host: &[],
                 route: &[],

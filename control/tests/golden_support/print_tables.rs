@@ -260,6 +260,7 @@ fn any(it: &prost_types::Any) -> Value {
     let text = show::<policy::Answer>(it)
         .or_else(|| show::<policy::Cors>(it))
         .or_else(|| show::<policy::Csrf>(it))
+        .or_else(|| show::<policy::EarlyTransformation>(it))
         .or_else(|| show::<policy::DynamicForwardProxy>(it))
         .or_else(|| show::<policy::DynamicHost>(it))
         .or_else(|| show::<policy::Fault>(it))
@@ -267,6 +268,7 @@ fn any(it: &prost_types::Any) -> Value {
         .or_else(|| show::<policy::HostRewrite>(it))
         .or_else(|| show::<policy::PathRewrite>(it))
         .or_else(|| show::<policy::Retry>(it))
-        .or_else(|| show::<policy::Timeout>(it));
+        .or_else(|| show::<policy::Timeout>(it))
+        .or_else(|| show::<policy::Transformation>(it));
     json!(text.unwrap_or_else(|| format!("{} ({} bytes)", it.type_url, it.value.len())))
 }

@@ -134,4 +134,6 @@ pub struct ResponseCx<'a> {
     pub filters: &'a mut Filters,
     /// The gateway answers itself.
     pub local: bool,
+    /// Why there is this response, in Envoy's words; a policy's own word where one answered.
+    pub details: &'a str,
 }

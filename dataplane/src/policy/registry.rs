@@ -5,7 +5,7 @@ use prost_types::Any;
 
 use super::{
     PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, headers, host_rewrite, path_rewrite,
-    rate_limit, retry, shadow, timeout,
+    rate_limit, retry, shadow, timeout, transformation,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -29,6 +29,8 @@ const POLICIES: &[(&str, Install)] = &[
     (retry::TYPE_URL, retry::install),
     (shadow::TYPE_URL, shadow::install),
     (timeout::TYPE_URL, timeout::install),
+    (transformation::EARLY, transformation::install_early),
+    (transformation::REGULAR, transformation::install),
 ];
 
 /// The type URLs that a worker names in its Hello.
@@ -72,6 +74,7 @@ mod tests {
             proto::Answer::type_url(),
             proto::Cors::type_url(),
             proto::Csrf::type_url(),
+            proto::EarlyTransformation::type_url(),
             proto::DynamicForwardProxy::type_url(),
             proto::DynamicHost::type_url(),
             proto::EarlyRateLimit::type_url(),
@@ -85,6 +88,7 @@ mod tests {
             proto::Retry::type_url(),
             proto::Shadow::type_url(),
             proto::Timeout::type_url(),
+            proto::Transformation::type_url(),
         ];
         assert_eq!(known, wanted);
         assert!(known.iter().all(|url| portcullis_shared::policy::ORDER.contains(&&**url)));

@@ -102,6 +102,7 @@ pub(crate) struct Response {
     pub(crate) has_body: bool,
     pub(crate) filters: Filters,
     pub(crate) local: bool,
+    pub(crate) details: &'static str,
 }
 
 impl Default for Response {
@@ -115,6 +116,7 @@ impl Default for Response {
             has_body: true,
             filters: Filters::default(),
             local: false,
+            details: "via_upstream",
         }
     }
 }
@@ -130,6 +132,7 @@ impl Response {
             has_body: self.has_body,
             filters: &mut self.filters,
             local: self.local,
+            details: self.details,
         }
     }
 }

@@ -127,7 +127,7 @@ impl Serving<'_> {
             let path = path.as_deref().unwrap_or(head.target.as_str());
             span.client(head, upstream, endpoint.address, path, self.exchange.attempts)
         });
-        let mut outgoing = Outgoing::new(head);
+        let mut outgoing = Outgoing::new(head, &self.exchange.info.http.settings);
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
         outgoing.announce_timeout(plan.total_timeout, per_try);
         if let Some(path) = path {
@@ -189,11 +189,14 @@ impl Serving<'_> {
         {
             noted.upstream_local = session.local_address();
         }
-        if !body.invited {
+        // Or the upstream does it.
+        let forwards = self.exchange.info.http.settings.http1.forward_expect;
+        if !body.invited && !forwards {
             body.invited = true;
             self.invite(head);
         }
         let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
+        pump.continues = forwards;
         let answered = pump.until_header().await;
         let response = match answered {
             Ok(response) => response,
@@ -323,7 +326,7 @@ impl Serving<'_> {
         let waited = self.exchange.upstream_time.unwrap_or_default();
         // HTTP/1 drops trailers on either side.
         let trailers = session.is_http2() && head.version == Version::HTTP_2;
-        forward::sanitize_response(&mut parts, waited, trailers);
+        forward::sanitize_response(&mut parts, waited, trailers, &self.exchange.info.http.settings);
         let is_head = head.method == http::Method::HEAD;
         let nothing = tunnel || is_bodyless(parts.status, is_head);
         let (payload, upload) = match self.exchange.policies.1 {
@@ -405,6 +408,8 @@ fn cut(stop: Stop) -> End {
         Stop::Client(Gone::Malformed(detail)) => End::Cut(Reason::BadRequest, Some(detail)),
         Stop::Client(Gone::Refused(reply)) => End::Cut(reply.reason, reply.detail),
         Stop::Expired(Expired::Idle) => End::Cut(Reason::IdleTimeout, None),
+        Stop::Expired(Expired::Stream) => End::Cut(Reason::MaxDuration, None),
+        Stop::Expired(Expired::Request) => End::Cut(Reason::RequestTimeout, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
         Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
     }

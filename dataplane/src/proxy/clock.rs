@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::limits;
 use super::timer::Timer;
+use crate::runtime::Http;
 
 /// Which limit has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub(super) enum Expired {
     Try,
     /// Nothing moved.
     Idle,
+    /// That of the request with its answer, whatever happens.
+    Stream,
+    /// The request did not come to its end in time.
+    Request,
 }
 
 /// See the module.
@@ -31,6 +36,8 @@ pub(super) struct Clock {
     complete: Option<Instant>,
     total_at: Option<Instant>,
     try_at: Option<Instant>,
+    stream_at: Option<Instant>,
+    request_at: Option<Instant>,
     idle: Duration,
     idle_at: Instant,
     /// Something has moved since `idle_at` was set; the time is asked for only when there is something to wait for.
@@ -40,15 +47,19 @@ pub(super) struct Clock {
 
 impl Clock {
     /// A request whose header is complete, as of `now`.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, http: &Http) -> Self {
+        let times = &http.settings.timeouts;
+        let idle = http.stream_idle.unwrap_or(limits::FOREVER);
         Clock {
+            stream_at: times.max_stream.flatten().map(|limit| now + limit),
+            request_at: times.request.flatten().map(|limit| now + limit),
             total: None,
             per_try: None,
             complete: None,
             total_at: None,
             try_at: None,
-            idle: limits::STREAM_IDLE,
-            idle_at: now + limits::STREAM_IDLE,
+            idle,
+            idle_at: now + idle,
             moved: false,
             timer: Timer::default(),
         }
@@ -66,6 +77,7 @@ impl Clock {
         }
         let now = Instant::now();
         self.complete = Some(now);
+        self.request_at = None;
         self.total_at = self.total.map(|limit| now + limit);
         self.try_at = self.per_try.map(|limit| now + limit);
     }
@@ -108,7 +120,13 @@ impl Clock {
     /// The limit that comes first.
     fn next(&self) -> (Instant, Expired) {
         let mut next = (self.idle_at, Expired::Idle);
-        for (at, which) in [(self.try_at, Expired::Try), (self.total_at, Expired::Total)] {
+        let others = [
+            (self.try_at, Expired::Try),
+            (self.total_at, Expired::Total),
+            (self.request_at, Expired::Request),
+            (self.stream_at, Expired::Stream),
+        ];
+        for (at, which) in others {
             // On a tie the wider limit wins: it is not followed by another try.
             if let Some(at) = at.filter(|at| *at <= next.0) {
                 next = (at, which);
@@ -153,7 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn limits_count_from_the_complete_request() {
-        let mut clock = Clock::new(Instant::now());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.limit_total(Some(Duration::from_secs(2)));
         clock.start_try(Some(Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -170,7 +188,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_what_has_no_other_limit_and_progress_puts_it_off() {
-        let mut clock = Clock::new(Instant::now());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.request_complete();
         assert!(futures::poll!(std::future::poll_fn(|cx| clock.poll(cx))).is_pending());
         tokio::time::advance(limits::STREAM_IDLE - Duration::from_secs(1)).await;
@@ -181,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_future_is_cut_at_the_limit() {
-        let mut clock = Clock::new(Instant::now());
+        let mut clock = Clock::new(Instant::now(), &Http::default());
         clock.limit_total(Some(Duration::from_millis(10)));
         clock.request_complete();
         assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired::Total));

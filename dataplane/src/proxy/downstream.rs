@@ -21,6 +21,7 @@ use super::h1::{NoBody, NoRequest, Server, spare};
 use super::limits;
 use super::outbox::Outbox;
 use super::reply::{LocalReply, Reason};
+use crate::runtime::Http;
 
 /// The client cannot be served any further.
 #[derive(Debug, Clone)]
@@ -124,6 +125,14 @@ impl Downstream {
                 let header = stream.session.req_header();
                 Some(Seen::of(header, header.raw_path()))
             }
+        }
+    }
+
+    /// The head as it came, where it was kept for the names of its fields.
+    pub(super) fn take_came(&mut self) -> Option<Bytes> {
+        match self {
+            Downstream::H1(server) => server.head.came.take(),
+            Downstream::H2(_) => None,
         }
     }
 
@@ -301,14 +310,14 @@ impl Downstream {
     }
 
     /// Answers a request whose header could not be read, and closes.
-    pub(super) async fn refuse(self, reply: LocalReply) {
+    pub(super) async fn refuse(self, reply: LocalReply, http: &Http) {
         let Downstream::H1(mut server) = self else { return };
         if reply.reason == Reason::ClientGone {
             return;
         }
         server.close_after();
         let (mut parts, body) = reply.into_response(false);
-        super::forward::sign(&mut parts.headers);
+        super::forward::sign(&mut parts.headers, &http.settings);
         server.respond(parts.status, &parts.headers, false);
         server.push(&body);
         server.finish();

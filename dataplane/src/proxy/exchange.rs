@@ -19,6 +19,7 @@ use super::forward;
 use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
+use crate::policy::transformation::SpanName;
 use crate::policy::{Chain, Facts, Flags, Slots};
 use crate::runtime::{Route, Runtime, VirtualHost};
 use crate::upstream::Upstream;
@@ -63,7 +64,7 @@ impl Exchange {
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
-            clock: Clock::new(started),
+            clock: Clock::new(started, &info.http),
             slots: Slots::default(),
             span: None,
             virtual_host: None,
@@ -87,9 +88,10 @@ impl Exchange {
     }
 
     /// The request is admitted: its span begins.
-    pub(super) fn admitted(&mut self, head: &Head) {
-        self.client = forward::client_address(&head.headers, self.info.client);
-        if let Some(tracer) = &self.shared.tracer {
+    pub(super) fn admitted(&mut self, head: &Head, client: SocketAddr) {
+        self.client = client;
+        let tracing = self.info.http.settings.tracing.as_ref();
+        if let Some(tracer) = self.shared.tracer.as_ref().filter(|_| span::wanted(&head.headers, tracing)) {
             self.span = Some(Box::new(Server::begin(tracer, head, &self.info, self.started_at)));
         }
     }
@@ -185,7 +187,10 @@ impl Exchange {
             let line = Line { bytes_received: received, bytes_sent: sent, trace_id, ..self.line(head, took) };
             log.push(&line, &metrics.log_dropped);
         }
-        if let Some(span) = span {
+        if let Some(mut span) = span {
+            if let Some(SpanName(name)) = self.slots.get() {
+                span.rename(name);
+            }
             span.end(self.status, self.reason);
         }
     }
@@ -218,6 +223,7 @@ impl Exchange {
             trace_id: None,
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
+            metadata: self.slots.get(),
             of_connection: None,
         }
     }

@@ -5,28 +5,30 @@
 //! `x-forwarded-for` and `-proto` are believed and the former is not appended to), and the framing for the version that
 //! the other side speaks. Must not apply what users configure: that is policies' and the plan's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, SERVER, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora_http::RequestHeader;
+use portcullis_shared::table::{HttpSettings, ServerHeader};
 use smallvec::SmallVec;
 
+use super::conn::ConnInfo;
 use super::h1::{Framing, is_bodyless};
 use super::list::words;
 use super::reply::{LocalReply, Reason};
 use super::strict::{self, Head};
+use super::{client, client_certificate};
 use crate::policy::{DEFAULT_TOTAL_TIMEOUT, host_rewrite};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The request's id, for logs on both sides.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,25 +36,6 @@ const X_ENVOY_ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-origi
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const X_ENVOY_EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const X_ENVOY_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
-
-/// Fields by which a trusted client could steer Envoy; nobody is trusted with them by default.
-const STEERING: [&str; 15] = [
-    "x-envoy-retriable-status-codes",
-    "x-envoy-retriable-header-names",
-    "x-envoy-retry-on",
-    "x-envoy-retry-grpc-on",
-    "x-envoy-max-retries",
-    "x-envoy-upstream-alt-stat-name",
-    "x-envoy-upstream-rq-timeout-ms",
-    "x-envoy-upstream-rq-per-try-timeout-ms",
-    "x-envoy-upstream-rq-timeout-alt-response",
-    "x-envoy-expected-rq-timeout-ms",
-    "x-envoy-force-trace",
-    "x-envoy-ip-tags",
-    "x-envoy-original-url",
-    "x-envoy-hedge-on-per-try-timeout",
-    "x-envoy-attempt-count",
-];
 
 /// Fields that a client may not have removed by naming them in `connection`: the request would mean something else.
 const NOT_FOR_ONE_HOP: [&str; 9] = [
@@ -67,8 +50,9 @@ const NOT_FOR_ONE_HOP: [&str; 9] = [
     "x-forwarded-proto",
 ];
 
-/// Makes the fields of an admitted request fit for anyone but this gateway. Policies run after it.
-pub(super) fn sanitize(head: &mut Head) -> Result<(), LocalReply> {
+/// Makes the fields of an admitted request fit for anyone but this gateway, and says who the client is. Policies run
+/// after it.
+pub(super) fn sanitize(head: &mut Head, info: &ConnInfo) -> Result<SocketAddr, LocalReply> {
     strip_nominated(&mut head.headers, head.upgrade)?;
     let headers = &mut head.headers;
     for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS] {
@@ -78,24 +62,15 @@ pub(super) fn sanitize(head: &mut Head) -> Result<(), LocalReply> {
         headers.remove(UPGRADE);
     }
     keep_te_trailers(headers);
-    if headers.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
-        for name in STEERING {
-            headers.remove(name);
-        }
-    }
+    let client = client::identify(headers, info);
+    client_certificate::forward(headers, info);
     match headers.get(X_FORWARDED_PROTO).map(HeaderValue::as_bytes) {
         // As Envoy, the scheme of the first hop is the scheme of the request.
         Some(b"https") => head.scheme = "https",
         Some(b"http") => head.scheme = "http",
-        Some(_) => {}
-        None => {
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(head.scheme));
-        }
+        _ => {}
     }
-    if !headers.contains_key(X_REQUEST_ID) {
-        headers.insert(X_REQUEST_ID, request_id());
-    }
-    Ok(())
+    Ok(client)
 }
 
 /// The fields that `connection` names (RFC 9110 7.6.1), but `keep-alive`: that is what nearly everyone says, and a field
@@ -134,16 +109,6 @@ fn keep_te_trailers(headers: &mut HeaderMap) {
     }
 }
 
-/// The client as `%DOWNSTREAM_REMOTE_ADDRESS%` means it: whom the hop before says that it serves, else that hop.
-pub(super) fn client_address(headers: &HeaderMap, hop: SocketAddr) -> SocketAddr {
-    let last = headers.get_all(X_FORWARDED_FOR).iter().next_back();
-    let address = last.and_then(|value| value.to_str().ok()).and_then(|list| list.rsplit(',').next());
-    match address.map(|text| text.trim().parse::<IpAddr>()) {
-        Some(Ok(address)) => SocketAddr::new(address, 0),
-        _ => hop,
-    }
-}
-
 /// Milliseconds, without an allocation for what is usual: a quick answer, the default time limit.
 fn millis(duration: Duration) -> HeaderValue {
     const FEW: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
@@ -156,7 +121,7 @@ fn millis(duration: Duration) -> HeaderValue {
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn request_id() -> HeaderValue {
+pub(super) fn request_id() -> HeaderValue {
     let random = fastrand::u128(..) & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let mut text = [b'-'; 36];
     let mut left = random;
@@ -177,6 +142,8 @@ pub(super) struct Outgoing<'a> {
     /// After the route's rewrite.
     target: Option<PathAndQuery>,
     host: Option<HeaderValue>,
+    /// Without the fields that Envoy adds.
+    quiet: bool,
     /// Fields in place of the head's; none = left out.
     changes: SmallVec<[(HeaderName, Option<HeaderValue>); 4]>,
 }
@@ -190,8 +157,12 @@ pub(super) enum Sealed<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn new(head: &'a Head) -> Self {
-        let mut outgoing = Outgoing { head, target: None, host: None, changes: SmallVec::new() };
+    pub(super) fn new(head: &'a Head, http: &HttpSettings) -> Self {
+        let quiet = http.suppress_envoy_headers;
+        let mut outgoing = Outgoing { head, target: None, host: None, quiet, changes: SmallVec::new() };
+        if http.http1.forward_expect {
+            return outgoing;
+        }
         let expect = head.headers.get(EXPECT);
         // The gateway has answered it.
         if expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
@@ -214,7 +185,7 @@ impl<'a> Outgoing<'a> {
             (Some(total), Some(per_try)) => Some(total.min(per_try)),
             (limit, None) | (None, limit) => limit,
         };
-        if let Some(limit) = limit {
+        if let Some(limit) = limit.filter(|_| !self.quiet) {
             self.set(X_ENVOY_EXPECTED_TIMEOUT, millis(limit));
         }
     }
@@ -224,7 +195,9 @@ impl<'a> Outgoing<'a> {
         // Envoy puts a slash before what a rewrite left without one.
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
         let original = HeaderValue::from_str(self.head.target.as_str()).map_err(|_| internal("path"))?;
-        self.set(X_ENVOY_ORIGINAL_PATH, original);
+        if !self.quiet {
+            self.set(X_ENVOY_ORIGINAL_PATH, original);
+        }
         let target = PathAndQuery::try_from(path);
         self.target = Some(target.map_err(|_| LocalReply::bad_request("the rewritten path is malformed"))?);
         Ok(())
@@ -242,7 +215,9 @@ impl<'a> Outgoing<'a> {
                 self.set(host_rewrite::X_FORWARDED_HOST, after);
             }
         }
-        if let Ok(original) = HeaderValue::try_from(&*self.head.authority) {
+        if !self.quiet
+            && let Ok(original) = HeaderValue::try_from(&*self.head.authority)
+        {
             self.set(X_ENVOY_ORIGINAL_HOST, original);
         }
         self.host = Some(host);
@@ -260,6 +235,11 @@ impl<'a> Outgoing<'a> {
             }
             Ok(Sealed::H1(self))
         }
+    }
+
+    /// The client's head, where the names of fields are written as there.
+    pub(super) fn came(&self) -> Option<&[u8]> {
+        self.head.came.as_deref()
     }
 
     /// Method, target and host.
@@ -338,7 +318,12 @@ pub(super) fn informational(mut parts: http::response::Parts) -> http::response:
 }
 
 /// Makes an upstream's answer fit for the client, before policies see it. `trailers` can follow it.
-pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Duration, trailers: bool) {
+pub(super) fn sanitize_response(
+    parts: &mut http::response::Parts,
+    waited: Duration,
+    trailers: bool,
+    http: &HttpSettings,
+) {
     let headers = &mut parts.headers;
     strip_hop(headers);
     if !trailers {
@@ -347,7 +332,9 @@ pub(super) fn sanitize_response(parts: &mut http::response::Parts, waited: Durat
     if parts.status != StatusCode::SWITCHING_PROTOCOLS {
         headers.remove(UPGRADE);
     }
-    headers.insert(X_ENVOY_SERVICE_TIME, millis(waited));
+    if !http.suppress_envoy_headers {
+        headers.insert(X_ENVOY_SERVICE_TIME, millis(waited));
+    }
 }
 
 /// Removes what an upstream said to this hop only.
@@ -364,10 +351,22 @@ fn strip_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The name under which the gateway answers. It replaces the upstream's, as Envoy does by default
+/// The name under which the gateway answers, and `via`. By default it replaces the upstream's, as Envoy does by default
 /// (`serverHeaderTransformation: OVERWRITE`): what runs behind a gateway is nobody's business.
-pub(super) fn sign(headers: &mut HeaderMap) {
-    headers.insert(SERVER, HeaderValue::from_static("portcullis"));
+pub(super) fn sign(headers: &mut HeaderMap, http: &HttpSettings) {
+    let name = || http.server_name.clone().unwrap_or(HeaderValue::from_static("portcullis"));
+    match http.server_header {
+        ServerHeader::Overwrite => {
+            headers.insert(SERVER, name());
+        }
+        ServerHeader::AppendIfAbsent => {
+            headers.entry(SERVER).or_insert_with(name);
+        }
+        ServerHeader::PassThrough => {}
+    }
+    if let Some(via) = &http.via {
+        client::append_value(headers, &VIA, b", ", via);
+    }
 }
 
 /// Frames an answer for a client that speaks `version`. `end` says that no body follows.
@@ -445,6 +444,7 @@ mod tests {
             length: None,
             grpc: false,
             upgrade: false,
+            came: None,
         }
     }
 
@@ -452,7 +452,7 @@ mod tests {
     fn the_shorter_limit_is_announced() {
         let announced = |total, per_try| {
             let head = head();
-            let mut outgoing = Outgoing::new(&head);
+            let mut outgoing = Outgoing::new(&head, &HttpSettings::default());
             outgoing.announce_timeout(total, per_try);
             let values: Vec<_> =
                 outgoing.fields().map(|(_, value)| value.to_str().unwrap().to_owned()).collect();

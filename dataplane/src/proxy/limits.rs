@@ -6,6 +6,10 @@ use std::time::Duration;
 /// A downstream connection without a request is closed after this long. One hour, as Envoy: load balancers in front
 /// keep their connections for minutes, and the side that sends requests should be the one that gives up first.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(3600);
+/// From saying that a connection ends to ending it. Envoy's `drainTimeout` default.
+pub const DRAIN: Duration = Duration::from_secs(5);
+/// What stands for no limit of time: the timer's own bound is about two years.
+pub const FOREVER: Duration = Duration::from_secs(86_400 * 365);
 /// A downstream connection that is idle for this long gives its buffers back. Soon enough for memory, and too late to
 /// cost a busy connection anything.
 pub const SETTLED: Duration = Duration::from_secs(1);
@@ -16,8 +20,6 @@ pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of a header, first line included; more is 431 in a request, 502 in an answer. Envoy's `maxRequestHeadersKb`
 /// default, which is also its limit for answers.
 pub const HEADER_BYTES: usize = 60 * 1024;
-/// The same for HTTP/2, which counts 32 bytes more for each field (RFC 9113 6.5.2).
-pub const H2_HEADER_BYTES: u32 = HEADER_BYTES as u32 + 32 * (HEADER_FIELDS as u32 + 4);
 /// Fields of a header; more is 431 in a request, 502 in an answer. Envoy's `maxHeadersCount` default.
 pub const HEADER_FIELDS: usize = 100;
 /// Longest `content-length` that is believed, in digits: below 2^63 whatever the digits are.

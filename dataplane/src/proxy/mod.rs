@@ -12,6 +12,8 @@ mod attempt;
 mod authority;
 mod body;
 pub mod callout;
+mod client;
+mod client_certificate;
 mod clock;
 pub mod conn;
 mod connect;
@@ -41,6 +43,7 @@ mod transport;
 mod upstream;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -49,8 +52,10 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, Ser
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
+use portcullis_shared::table::Codec;
 use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
 pub use access_log::{AccessLog, Connection, ListenerLogs};
 pub(crate) use authority::is_valid as is_authority;
@@ -137,15 +142,12 @@ pub struct Services {
 pub struct Engine {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
-    options: HttpServerOptions,
 }
 
 impl Engine {
     /// An engine without connections yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(limits::KEEPALIVE_IDLE);
-        Engine { shared, pool: Arc::default(), options }
+        Engine { shared, pool: Arc::default() }
     }
 
     /// What it shares with the worker's other engines.
@@ -161,14 +163,48 @@ impl Engine {
     /// Serves one connection to its end, inside the data thread's tokio runtime. `drain` becomes true when the
     /// connection shall end: idle it closes at once, else after its current requests.
     pub async fn serve(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
-        if conn.http2() {
-            return Box::pin(self.http2(conn, drain)).await;
+        let settings = &conn.info.http.settings;
+        let limit = settings.timeouts.max_connection.flatten();
+        if limit.is_none() && settings.requests_per_connection.is_none() {
+            return self.serve_until(conn, drain, None).await;
+        }
+        // Its own end, beside that of the listener.
+        Box::pin(async {
+            let (end, ends) = watch::channel(*drain.borrow());
+            let mut outer = drain.clone();
+            let told = async {
+                let _ = tokio::time::timeout(
+                    limit.unwrap_or(limits::FOREVER),
+                    outer.wait_for(|draining| *draining),
+                )
+                .await;
+                end.send_replace(true);
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = self.serve_until(conn, &ends, Some(end.clone())) => {}
+                () = told => {}
+            }
+        })
+        .await;
+    }
+
+    /// `end` tells the connection itself to end.
+    async fn serve_until(
+        self: &Arc<Self>,
+        conn: Conn,
+        drain: &ShutdownWatch,
+        end: Option<watch::Sender<bool>>,
+    ) {
+        let codec = conn.info.http.settings.codec;
+        if codec == Codec::Http2 || (conn.http2() && codec == Codec::Auto) {
+            return Box::pin(self.http2(conn, drain, end)).await;
         }
         let Conn { io, fd, info } = conn;
-        let mut server = Box::new(Server::new(io, drain));
+        let mut server = Box::new(Server::new(io, drain, info.http.clone()));
         // Over TLS it would have been agreed on.
-        if info.tls.is_none() && server.speaks_http2().await {
-            return Box::pin(self.http2(Conn { io: server.into_io(), fd, info }, drain)).await;
+        if codec == Codec::Auto && info.tls.is_none() && server.speaks_http2().await {
+            return Box::pin(self.http2(Conn { io: server.into_io(), fd, info }, drain, end)).await;
         }
         let mut down = Downstream::H1(server);
         // A connection is idle for most of its life: what a request takes is there only while there is one.
@@ -183,8 +219,10 @@ impl Engine {
         logs.write(&connection.into(), &self.shared.metrics.log_dropped);
     }
 
-    async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch) {
-        let app = Http2 { engine: self.clone(), info: conn.info };
+    async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch, end: Option<watch::Sender<bool>>) {
+        let mut options = HttpServerOptions::default();
+        options.h2_idle_timeout = conn.info.http.idle;
+        let app = Http2 { engine: self.clone(), info: conn.info, options, served: AtomicU32::new(0), end };
         // Nothing comes back: streams end with their connection.
         let _ = Arc::new(app).process_new(Box::new(Transport::new(conn.io, conn.fd, ())), drain).await;
     }
@@ -199,7 +237,7 @@ impl Engine {
         exchange.refused(down.seen());
         exchange.replied(&reply);
         exchange.finish(None, (0, 0), None);
-        Box::pin(down.refuse(reply)).await;
+        Box::pin(down.refuse(reply, &info.http)).await;
         None
     }
 
@@ -231,6 +269,11 @@ impl Engine {
 struct Http2 {
     engine: Arc<Engine>,
     info: Arc<ConnInfo>,
+    options: HttpServerOptions,
+    /// Requests so far.
+    served: AtomicU32,
+    /// Where the connection has an end of its own.
+    end: Option<watch::Sender<bool>>,
 }
 
 #[async_trait]
@@ -241,6 +284,11 @@ impl HttpServerApp for Http2 {
         drain: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if let ServerSession::H2(session) = session {
+            let served = self.served.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            let most = self.info.http.settings.requests_per_connection;
+            if let Some(end) = self.end.as_ref().filter(|_| most.is_some_and(|most| served >= most)) {
+                end.send_replace(true);
+            }
             let keep_trailers = self.info.http.access_logs.as_ref().is_some_and(|logs| logs.response);
             self.engine.request(Downstream::h2(session, keep_trailers), &self.info, drain).await;
         }
@@ -248,17 +296,23 @@ impl HttpServerApp for Http2 {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
+        let http = &*self.info.http;
+        let http2 = &http.settings.http2;
+        let bytes =
+            u32::try_from(http.header_bytes.saturating_add(32 * http.header_fields.saturating_add(4)));
         let mut options = default_h2_options();
         options
-            .initial_window_size(limits::H2_DOWNSTREAM_STREAM_WINDOW)
-            .initial_connection_window_size(limits::H2_DOWNSTREAM_CONNECTION_WINDOW)
-            .max_header_list_size(limits::H2_HEADER_BYTES)
-            .max_concurrent_streams(limits::H2_DOWNSTREAM_STREAMS)
+            .initial_window_size(http2.stream_window.unwrap_or(limits::H2_DOWNSTREAM_STREAM_WINDOW))
+            .initial_connection_window_size(
+                http2.connection_window.unwrap_or(limits::H2_DOWNSTREAM_CONNECTION_WINDOW),
+            )
+            .max_header_list_size(bytes.unwrap_or(u32::MAX))
+            .max_concurrent_streams(http2.max_concurrent_streams.unwrap_or(limits::H2_DOWNSTREAM_STREAMS))
             .max_send_buffer_size(limits::H2_SEND_BUFFER);
         Some(options)
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.engine.options)
+        Some(&self.options)
     }
 }

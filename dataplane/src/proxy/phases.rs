@@ -57,6 +57,8 @@ impl From<Expired> for End {
             Expired::Total => Reason::Timeout,
             Expired::Try => Reason::PerTryTimeout,
             Expired::Idle => Reason::IdleTimeout,
+            Expired::Stream => Reason::MaxDuration,
+            Expired::Request => Reason::RequestTimeout,
         }
         .into()
     }
@@ -104,11 +106,19 @@ impl Serving<'_> {
                 return Err(reply);
             }
         };
-        if let Err(reply) = forward::sanitize(&mut head) {
-            self.exchange.refused_head(&head);
-            return Err(reply);
+        let info = self.exchange.info.clone();
+        if let Some(early) = &info.http.early_headers {
+            let mut headers = std::mem::take(&mut head.headers);
+            early.apply(&mut headers, &self.exchange.facts(&head));
+            head.headers = headers;
         }
-        self.exchange.admitted(&head);
+        match forward::sanitize(&mut head, &info) {
+            Ok(client) => self.exchange.admitted(&head, client),
+            Err(reply) => {
+                self.exchange.refused_head(&head);
+                return Err(reply);
+            }
+        }
         Ok(head)
     }
 
@@ -154,6 +164,11 @@ impl Serving<'_> {
         let mut ran: Option<(Chain, usize)> = None;
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
+            if head.upgrade
+                && !strict::upgrades(head).all(|protocol| self.exchange.info.http.allows_upgrade(&protocol))
+            {
+                return Err(Reason::UpgradeFailed.into());
+            }
             let mut known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
             self.exchange.upstream = known.clone();
             if !plan.policies.is_empty() || listener.is_some() {
@@ -193,7 +208,7 @@ impl Serving<'_> {
 
     /// The last fields of an answer, after its policies.
     pub(super) fn sign(&mut self, headers: &mut HeaderMap) {
-        forward::sign(headers);
+        forward::sign(headers, &self.exchange.info.http.settings);
         self.exchange.answered(headers);
     }
 

@@ -311,6 +311,7 @@ impl Serving<'_> {
             has_body,
             filters,
             local,
+            details: self.exchange.reason.map_or("via_upstream", Reason::details),
         };
         let passed = match whole {
             None => chain.response(count, &mut cx),

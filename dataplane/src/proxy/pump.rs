@@ -70,6 +70,8 @@ pub(super) struct Pump<'a> {
     /// The upstream stopped taking the request; its answer may come all the same.
     refused: Option<Failure>,
     tunnel: bool,
+    /// The upstream says 100 to the client.
+    pub(super) continues: bool,
     closing: Closing,
     /// Informational answers so far.
     informed: u8,
@@ -92,6 +94,7 @@ impl<'a> Pump<'a> {
             clock,
             refused: None,
             tunnel: false,
+            continues: false,
             closing: Closing::No,
             informed: 0,
         }
@@ -217,8 +220,8 @@ impl<'a> Pump<'a> {
                 let failure = Failure::new(Kind::Protocol, "too many informational answers");
                 return Poll::Ready(Err(Stop::Upstream(failure)));
             }
-            // 100 was answered by the gateway itself, when it was asked for.
-            if header.status.as_u16() != 100 {
+            // 100 was answered by the gateway itself, when it was asked for and the upstream is not to do it.
+            if header.status.as_u16() != 100 || self.continues {
                 self.down.inform(&forward::informational(header));
             }
         }

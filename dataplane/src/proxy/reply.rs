@@ -45,8 +45,16 @@ pub enum Reason {
     TargetTooLong,
     /// A version of HTTP that is not spoken here.
     VersionNotSupported,
+    /// HTTP/1.0, which the listener does not serve.
+    LowVersion,
     /// The request header did not arrive in time.
     HeaderTimeout,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// The request and its answer took longer than the listener allows.
+    MaxDuration,
+    /// A change of protocol that is not allowed.
+    UpgradeFailed,
     /// A transfer coding that is not served.
     UnsupportedCoding,
     /// CONNECT on a route that does not allow it.
@@ -95,7 +103,11 @@ impl Reason {
             Reason::HeaderTooLarge => "header_too_large",
             Reason::TargetTooLong => "target_too_long",
             Reason::VersionNotSupported => "version_not_supported",
+            Reason::LowVersion => "low_version",
             Reason::HeaderTimeout => "header_timeout",
+            Reason::RequestTimeout => "request_timeout",
+            Reason::MaxDuration => "max_duration",
+            Reason::UpgradeFailed => "upgrade_failed",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
             Reason::ConfigRejected => "config_rejected",
@@ -128,15 +140,19 @@ impl Reason {
             | Reason::HeaderTooLarge
             | Reason::TargetTooLong
             | Reason::VersionNotSupported
+            | Reason::LowVersion
             | Reason::HeaderTimeout
             | Reason::UnsupportedCoding
             | Reason::ConnectNotAllowed => "DPE",
+            Reason::MaxDuration => "DT",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
             Reason::ConfigRejected
             | Reason::TlsRequired
             | Reason::Redirect
             | Reason::DirectResponse
+            | Reason::RequestTimeout
+            | Reason::UpgradeFailed
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
@@ -159,6 +175,8 @@ impl Reason {
             Reason::PerTryTimeout => "upstream_per_try_timeout",
             Reason::IdleTimeout => "stream_idle_timeout",
             Reason::HeaderTimeout => "request_header_timeout",
+            Reason::RequestTimeout => "request_overall_timeout",
+            Reason::MaxDuration => "max_duration_timeout",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
             other => other.as_str(),
@@ -173,7 +191,10 @@ impl Reason {
                 | Reason::HeaderTooLarge
                 | Reason::TargetTooLong
                 | Reason::VersionNotSupported
+                | Reason::LowVersion
                 | Reason::HeaderTimeout
+                | Reason::RequestTimeout
+                | Reason::UpgradeFailed
                 | Reason::UnsupportedCoding
                 | Reason::ConnectNotAllowed
                 | Reason::ClientGone
@@ -219,7 +240,11 @@ impl Reason {
             Reason::VersionNotSupported => {
                 (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported")
             }
-            Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request headers timed out"),
+            Reason::LowVersion => (StatusCode::UPGRADE_REQUIRED, "Upgrade Required"),
+            Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request header timeout"),
+            Reason::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request timeout"),
+            Reason::MaxDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
+            Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
             Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),

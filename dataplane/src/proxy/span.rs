@@ -17,6 +17,7 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
+use portcullis_shared::table::Tracing;
 
 use super::conn::ConnInfo;
 use super::reply::Reason;
@@ -25,6 +26,7 @@ use crate::runtime::Route;
 use crate::upstream::Upstream;
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_CLIENT_TRACE_ID: HeaderName = HeaderName::from_static("x-client-trace-id");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 struct Fields<'a>(&'a HeaderMap);
@@ -79,6 +81,9 @@ impl Server {
             {
                 span.set_attribute(KeyValue::new("user_agent.original", agent.to_owned()));
             }
+            if let Some(tracing) = &info.http.settings.tracing {
+                tag(&mut span, head, tracing);
+            }
         }
         Server { tracer: tracer.clone(), span }
     }
@@ -90,6 +95,11 @@ impl Server {
             self.span.update_name(format!("{method} {template}"));
             self.span.set_attribute(KeyValue::new("http.route", template.into_owned()));
         }
+    }
+
+    /// A policy gave it a name of its own.
+    pub(super) fn rename(&mut self, name: &str) {
+        self.span.update_name(name.to_owned());
     }
 
     /// Trace id in hexadecimal digits, for the access log.
@@ -151,6 +161,30 @@ impl Server {
             }
         }
         self.span.end();
+    }
+}
+
+/// Whether a request is traced: by its context where it brings one, else by chance.
+pub(super) fn wanted(headers: &HeaderMap, tracing: Option<&Tracing>) -> bool {
+    let Some(tracing) = tracing.filter(|_| !headers.contains_key(TRACEPARENT)) else { return true };
+    let hit = |share: u32| share >= 10_000 || fastrand::u32(..10_000) < share;
+    let forced = headers.contains_key(X_CLIENT_TRACE_ID) && hit(tracing.client_share);
+    (forced || hit(tracing.random_share)) && hit(tracing.overall_share)
+}
+
+/// The tags that users have set.
+fn tag(span: &mut Span, head: &Head, tracing: &Tracing) {
+    for name in &tracing.request_headers {
+        if let Some(value) = head.headers.get(name).and_then(|value| value.to_str().ok()) {
+            span.set_attribute(KeyValue::new(name.to_string(), value.to_owned()));
+        }
+    }
+    for (name, text) in &tracing.literals {
+        span.set_attribute(KeyValue::new(name.to_string(), text.to_string()));
+    }
+    for (name, variable, default) in &tracing.environment {
+        let value = std::env::var(&**variable).unwrap_or_else(|_| default.to_string());
+        span.set_attribute(KeyValue::new(name.to_string(), value));
     }
 }
 
@@ -244,5 +278,29 @@ fn protocol_version(version: http::Version) -> &'static str {
         http::Version::HTTP_2 => "2",
         http::Version::HTTP_10 => "1.0",
         _ => "1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_decide_about_requests_without_a_context() {
+        let tracing = |client_share, random_share, overall_share| Tracing {
+            client_share,
+            random_share,
+            overall_share,
+            ..Default::default()
+        };
+        let value = || HeaderValue::from_static("x");
+        let forced = HeaderMap::from_iter([(X_CLIENT_TRACE_ID, value())]);
+        let child = HeaderMap::from_iter([(TRACEPARENT, value())]);
+        assert!(wanted(&HeaderMap::new(), None));
+        assert!(!wanted(&HeaderMap::new(), Some(&tracing(10_000, 0, 10_000))));
+        assert!(wanted(&HeaderMap::new(), Some(&tracing(0, 10_000, 10_000))));
+        assert!(wanted(&forced, Some(&tracing(10_000, 0, 10_000))));
+        assert!(!wanted(&forced, Some(&tracing(10_000, 10_000, 0))));
+        assert!(wanted(&child, Some(&tracing(0, 0, 0))));
     }
 }

@@ -4,20 +4,22 @@
 //! show, `h1` has refused before. Owns the checks on parsed headers of both versions and the request in its checked form,
 //! [`Head`]. Must not route.
 
+use http::header::LOCATION;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Version};
-use portcullis_shared::routing::normalize;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use portcullis_shared::routing::{PathRules, read_path};
+use portcullis_shared::table::{EscapedSlashes, Underscores};
 
 use super::authority;
 use super::conn::ConnInfo;
 use super::downstream::Downstream;
 use super::h1::content_length;
-use super::limits;
 use super::list::words;
 use super::reply::{LocalReply, Reason, is_grpc};
 use crate::policy::Line;
+use crate::runtime::Http;
 
 /// A request header that passed.
 pub(super) struct Head {
@@ -38,6 +40,8 @@ pub(super) struct Head {
     pub(super) grpc: bool,
     /// The client wants to speak something else after this request.
     pub(super) upgrade: bool,
+    /// All of it as it came, where the names of fields shall stay as they are.
+    pub(super) came: Option<bytes::Bytes>,
 }
 
 impl Head {
@@ -71,20 +75,30 @@ impl Head {
 /// Checks the request that `down` has read and takes its header out of it.
 pub(super) fn admit(down: &mut Downstream, info: &ConnInfo) -> Result<Head, LocalReply> {
     let (parts, body) = (down.header(), down.has_body());
+    let http = &*info.http;
+    if parts.version == Version::HTTP_10 && !http.settings.http1.accept_http10 {
+        return Err(Reason::LowVersion.into());
+    }
     if parts.method == Method::CONNECT {
         return Err(Reason::ConnectNotAllowed.into());
     }
     if down.is_http2() {
-        check_http2(parts)?;
+        check_http2(parts, http)?;
     }
     let length = content_length(&parts.headers)?;
     if !body && length.is_some_and(|length| length > 0) {
         return Err(bad("content-length without content"));
     }
     let authority = authority(parts, info)?;
-    let target = target(parts)?;
+    if http.settings.underscores == Underscores::Reject
+        && parts.headers.keys().any(|name| name.as_str().contains('_'))
+    {
+        return Err(bad("a field name with an underscore"));
+    }
+    let target = target(parts, http)?;
     // Last, so that the log of a refused request can still look at it.
-    Ok(head(down.take_header(), authority, target, (body, length), info))
+    let came = down.take_came();
+    Ok(Head { came, ..head(down.take_header(), authority, target, (body, length), info) })
 }
 
 fn bad(detail: &'static str) -> LocalReply {
@@ -92,9 +106,9 @@ fn bad(detail: &'static str) -> LocalReply {
 }
 
 /// What the protocol library leaves open, and `h1` checks while it reads.
-fn check_http2(parts: &Parts) -> Result<(), LocalReply> {
+fn check_http2(parts: &Parts, http: &Http) -> Result<(), LocalReply> {
     let headers = &parts.headers;
-    if headers.len() > limits::HEADER_FIELDS {
+    if headers.len() > http.header_fields {
         return Err(LocalReply::new(Reason::HeaderTooLarge).detail("header fields"));
     }
     // The one byte that a name may hold here and RFC 9110 does not allow.
@@ -131,6 +145,12 @@ fn head(
         _ if info.tls.is_some() => "https",
         _ => "http",
     };
+    if info.http.settings.underscores == Underscores::Drop {
+        let names = parts.headers.keys().filter(|name| name.as_str().contains('_')).cloned();
+        for name in names.collect::<Vec<_>>() {
+            parts.headers.remove(name);
+        }
+    }
     if parts.version == Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
@@ -147,6 +167,7 @@ fn head(
         body,
         length,
         upgrade,
+        came: None,
     }
 }
 
@@ -164,16 +185,22 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
         (Some(authority), _) => authority.as_str(),
         (None, Some(host)) => host,
         // HTTP/1.0 knows no Host: the client means the address that it connected to.
-        (None, None) if parts.version == Version::HTTP_10 => return Ok(info.local.to_string().into()),
+        (None, None) if parts.version == Version::HTTP_10 => {
+            let default = info.http.settings.http1.default_host.clone();
+            return Ok(default.unwrap_or_else(|| info.local.to_string().into()));
+        }
         (None, None) => return Err(bad("no Host")),
     };
     if !authority::is_valid(text) {
         return Err(bad("Host is malformed"));
     }
-    Ok(text.into())
+    Ok(match text.rsplit_once(':') {
+        Some((host, port)) if info.http.settings.strip_any_host_port && !port.ends_with(']') => host.into(),
+        _ => text.into(),
+    })
 }
 
-fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
+fn target(parts: &Parts, http: &Http) -> Result<PathAndQuery, LocalReply> {
     let Some(came) = parts.uri.path_and_query() else { return Ok(PathAndQuery::from_static("/")) };
     if came.as_str().starts_with('?') {
         // `http://host?query`: an empty path is a slash (RFC 9110 4.2.3).
@@ -184,12 +211,27 @@ fn target(parts: &Parts) -> Result<PathAndQuery, LocalReply> {
     if came.query().is_some_and(|query| !query.is_ascii()) {
         return Err(bad("the query is not ASCII"));
     }
-    match normalize(came.as_str()) {
-        Ok(std::borrow::Cow::Borrowed(_)) => Ok(came.clone()),
-        Ok(std::borrow::Cow::Owned(normal)) => {
+    let paths = http.settings.paths;
+    let rules = PathRules {
+        keep_dot_segments: paths.keep_dot_segments,
+        merge_slashes: paths.merge_slashes,
+        unescape_slashes: paths.escaped_slashes != EscapedSlashes::Keep,
+    };
+    let (normal, unescaped) =
+        read_path(came.as_str(), rules).map_err(|error| LocalReply::bad_request(error.to_string()))?;
+    if unescaped && paths.escaped_slashes == EscapedSlashes::Reject {
+        return Err(bad("an escaped slash in the path"));
+    }
+    if unescaped && paths.escaped_slashes == EscapedSlashes::Redirect {
+        let location = HeaderValue::from_str(&normal).map_err(|_| bad("the path is malformed"))?;
+        let reply = LocalReply::new(Reason::Redirect).status(StatusCode::TEMPORARY_REDIRECT);
+        return Err(reply.header(LOCATION, location));
+    }
+    match normal {
+        std::borrow::Cow::Borrowed(_) => Ok(came.clone()),
+        std::borrow::Cow::Owned(normal) => {
             PathAndQuery::try_from(normal).map_err(|_| bad("the path is malformed"))
         }
-        Err(error) => Err(LocalReply::bad_request(error.to_string())),
     }
 }
 
@@ -209,6 +251,11 @@ fn join_cookies(headers: &mut HeaderMap) {
 pub(super) fn is_http2_protocol(protocol: &[u8]) -> bool {
     let protocol = protocol.to_ascii_lowercase();
     protocol.starts_with(b"h2") || protocol.starts_with(b"http/")
+}
+
+/// The protocols that the client wants to change to, lower case.
+pub(super) fn upgrades(head: &Head) -> impl Iterator<Item = String> {
+    words(&head.headers, &UPGRADE).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase())
 }
 
 /// A protocol change that can be granted: asked for on both fields, and not to HTTP/2, which is simply not taken up.

@@ -43,7 +43,7 @@ impl Upstream {
     pub(super) fn send_header(&mut self, header: Sealed<'_>, body: bool) -> Result<(), Failure> {
         match (self, header) {
             (Upstream::H1(client), Sealed::H1(outgoing)) => {
-                client.send(outgoing.line(), outgoing.fields(), outgoing.framing());
+                client.send(outgoing.line(), outgoing.fields(), outgoing.framing(), outgoing.came());
             }
             (Upstream::H2 { session, outbox }, Sealed::H2(header)) => {
                 session

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis_proto::policy::v1 as policy;
 use portcullis_proto::table::v1 as table;
 use table::file_sink::Format;
 use table::log_filter::Filter;
 
-use crate::gateway::{Gateway, Table};
+use crate::gateway::{Gateway, Table, any};
 use crate::{Peer, Wire};
 
 fn log(path: &Path, format: Format, filter: Option<Filter>) -> table::AccessLog {
@@ -145,4 +146,31 @@ async fn filters_choose_what_is_logged() {
     for (name, _, wanted) in cases {
         assert_eq!(lines(&folder.path().join(name), wanted.len()).await, wanted, "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_a_transformation_noted_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let note = |key: &str, text: &str, json| policy::MetadataTemplate {
+        namespace: "ns".into(),
+        key: key.into(),
+        text: text.into(),
+        json,
+    };
+    let template = policy::TemplateTransform {
+        metadata: vec![note("path", "{{ header(\":path\") }}", false), note("more", "{\"a\":1}", true)],
+        ..Default::default()
+    };
+    let kind = Some(policy::transform::Kind::Template(template));
+    let request = Some(policy::Transform { kind, log: false });
+    let rule = policy::RequestTransform { request, ..Default::default() };
+    let stage = policy::TransformationStage { requests: vec![rule], ..Default::default() };
+    let peer = Peer::bind().await;
+    let mut table = Table::to(peer.address).with(&[any(&policy::EarlyTransformation { stage: Some(stage) })]);
+    let format = "%DYNAMIC_METADATA(ns:path)% %DYNAMIC_METADATA(ns:more:a)% %DYNAMIC_METADATA(ns:none)%\n";
+    table.http.access_logs = vec![log(&path, text(format), None)];
+    let gateway = Gateway::start(table).await;
+    ask(&gateway, &peer, "/p", "200 OK").await;
+    assert_eq!(lines(&path, 1).await, ["/p 1 -"]);
 }

@@ -125,7 +125,7 @@ async fn answers_without_a_body_leave_the_connection_usable() {
 #[tokio::test]
 async fn an_http_1_0_client_is_served_and_chunks_are_undone_for_it() {
     let peer = Peer::bind().await;
-    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let gateway = Gateway::start(Table::to(peer.address).http_1_0()).await;
     let (mut client, mut upstream, head) = gateway.forwarded(&peer, "GET / HTTP/1.0\r\n\r\n").await;
     assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
     assert_eq!(header(&head, "host"), Some(gateway.address.to_string().as_str()));
@@ -309,7 +309,7 @@ async fn fields_of_an_answer_that_are_for_one_hop_stay_there() {
 #[tokio::test]
 async fn an_upstream_that_only_informs_is_given_up() {
     let peer = Peer::bind().await;
-    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let gateway = Gateway::start(Table::to(peer.address).http_1_0()).await;
     let (mut client, mut upstream, _) = gateway.forwarded(&peer, "GET / HTTP/1.0\r\nHost: h\r\n\r\n").await;
     upstream.send("HTTP/1.1 103 Early\r\n\r\n".repeat(17)).await;
     assert_eq!(status(&client.answer().await.0), 502);

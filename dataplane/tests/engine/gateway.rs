@@ -114,6 +114,18 @@ impl Table {
         self
     }
 
+    /// HTTP/1.0 is served.
+    pub fn http_1_0(mut self) -> Self {
+        self.http.http1.get_or_insert_default().accept_http10 = true;
+        self
+    }
+
+    /// Connections may change to this protocol.
+    pub fn upgrades_to(mut self, protocol: &str) -> Self {
+        self.http.upgrades.push(table::Upgrade { protocol: protocol.into(), enabled: true });
+        self
+    }
+
     fn runtime(&self) -> Arc<Runtime> {
         let mut held = Held::default();
         let domains = if self.domains.is_empty() { vec!["*".into()] } else { self.domains.clone() };

@@ -24,11 +24,13 @@ mod policies;
 mod rate_limits;
 mod replies;
 mod retries;
+mod settings;
 mod shadows;
 mod strict;
 mod telemetry;
 mod timeouts;
 mod tls;
+mod transformations;
 mod upgrades;
 mod wire;
 

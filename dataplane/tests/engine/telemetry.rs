@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use opentelemetry::trace::{SpanKind, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use portcullis_proto::policy::v1 as policy;
 
-use crate::gateway::{retry, to};
+use crate::gateway::{any, retry, to};
 use crate::wire::header;
 use crate::{Gateway, Peer, Table, Wire};
 
@@ -178,4 +179,28 @@ async fn metrics_have_the_names_that_canary_controllers_ask_for() {
         assert!(metrics.lines().any(|got| got == line), "no {line} in\n{metrics}");
     }
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn a_transformation_may_name_the_span() {
+    let spans = Spans::default();
+    let (_provider, tracer) = spans.tracer();
+    let template = policy::TemplateTransform {
+        span_name: "shop {{ header(\":method\") }}".into(),
+        ..Default::default()
+    };
+    let kind = Some(policy::transform::Kind::Template(template));
+    let rule = policy::RequestTransform {
+        request: Some(policy::Transform { kind, log: false }),
+        ..Default::default()
+    };
+    let stage = policy::TransformationStage { requests: vec![rule], ..Default::default() };
+    let policies = [any(&policy::Transformation { stage: Some(stage) })];
+    let mut table = Table::to(Peer::always("ok").await).with(&policies);
+    table.tracer = Some(tracer);
+    let gateway = Gateway::start(table).await;
+    Wire::connect(gateway.address).await.ask("GET /shop HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    gateway.line().await;
+    let names: Vec<_> = spans.0.lock().unwrap().iter().map(|span| span.name.to_string()).collect();
+    assert!(names.contains(&"shop GET".to_owned()), "{names:?}");
 }

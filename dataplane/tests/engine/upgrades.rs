@@ -8,7 +8,7 @@ async fn an_upgrade_becomes_a_tunnel_in_both_directions() {
     for protocol in ["websocket", "my-own/1"] {
         let peer = Peer::bind().await;
         // The route's limit does not concern an established tunnel.
-        let table = Table::to(peer.address).with(&[crate::gateway::timeout(100)]);
+        let table = Table::to(peer.address).with(&[crate::gateway::timeout(100)]).upgrades_to("my-own/1");
         let gateway = Gateway::start(table).await;
         let mut client = Wire::connect(gateway.address).await;
         client
@@ -123,7 +123,7 @@ async fn a_101_to_another_protocol_is_refused() {
 async fn a_client_that_has_said_all_still_hears_the_rest() {
     use tokio::io::AsyncWriteExt;
     let peer = Peer::bind().await;
-    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let gateway = Gateway::start(Table::to(peer.address).upgrades_to("x")).await;
     let (mut client, mut upstream, _) = gateway
         .forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
         .await;
@@ -137,4 +137,23 @@ async fn a_client_that_has_said_all_still_hears_the_rest() {
     drop(upstream);
     assert_eq!(client.rest().await, b"answer");
     assert_eq!(gateway.line().await["status"], 101);
+}
+
+#[tokio::test]
+async fn what_the_listener_does_not_allow_is_refused() {
+    let peer = Peer::bind().await;
+    let mut table = Table::to(peer.address).upgrades_to("x");
+    table
+        .http
+        .upgrades
+        .push(portcullis_proto::table::v1::Upgrade { protocol: "websocket".into(), enabled: false });
+    let gateway = Gateway::start(table).await;
+    for protocol in ["other", "WebSocket", "x, other"] {
+        let mut client = Wire::connect(gateway.address).await;
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n"))
+            .await;
+        assert_eq!(status(&client.head().await), 403, "{protocol}");
+    }
+    assert_eq!(gateway.line().await["reason"], "upgrade_failed");
 }

@@ -25,7 +25,7 @@ pub use cover::unreachable;
 pub use domain::{Domain, DomainIndex};
 pub use header::{FieldName, HeaderMatcher};
 pub use matcher::{Matcher, Mismatch};
-pub use normal::{BadPath, normalize};
+pub use normal::{BadPath, PathRules, normalize, read as read_path};
 pub use path::PathMatcher;
 pub use query::{QueryMatcher, ValueMatcher};
 pub use request::RequestView;

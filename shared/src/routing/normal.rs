@@ -37,6 +37,71 @@ pub fn normalize(target: &str) -> Result<Cow<'_, str>, BadPath> {
     Ok(Cow::Owned(clean))
 }
 
+/// What is done to a path beside [`normalize`], or in its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// [`normalize`] is left out.
+    pub keep_dot_segments: bool,
+    /// Slashes that follow one another are one.
+    pub merge_slashes: bool,
+    /// `%2f` is a slash and `%5c` a backslash.
+    pub unescape_slashes: bool,
+}
+
+/// The path that requests are matched and forwarded by; and whether it held escaped slashes, which are slashes now.
+///
+/// # Errors
+/// As [`normalize`].
+pub fn read(target: &str, rules: PathRules) -> Result<(Cow<'_, str>, bool), BadPath> {
+    if rules == PathRules::default() {
+        return Ok((normalize(target)?, false));
+    }
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let mut path = Cow::Borrowed(path);
+    let unescaped = rules.unescape_slashes && path.contains('%') && {
+        let plain = unescape_slashes(&path);
+        let found = plain != *path;
+        path = Cow::Owned(plain);
+        found
+    };
+    if rules.keep_dot_segments {
+        // What has no safe reading is refused all the same.
+        normalize(target)?;
+    } else {
+        path = Cow::Owned(normalize(&path)?.into_owned());
+    }
+    if rules.merge_slashes && path.contains("//") {
+        let mut merged = String::with_capacity(path.len());
+        for c in path.chars() {
+            if c != '/' || !merged.ends_with('/') {
+                merged.push(c);
+            }
+        }
+        path = Cow::Owned(merged);
+    }
+    let mut whole = path.into_owned();
+    whole.push_str(query);
+    Ok((Cow::Owned(whole), unescaped))
+}
+
+fn unescape_slashes(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let (plain, taken) = match from.get(1..3) {
+            Some("2f" | "2F") => ('/', 3),
+            Some("5c" | "5C") => ('\\', 3),
+            _ => ('%', 1),
+        };
+        out.push(plain);
+        rest = from.get(taken..).unwrap_or("");
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Without one of these bytes a path is normal already.
 fn is_suspect(byte: u8) -> bool {
     matches!(byte, b'%' | b'.') || needs_change(byte)
@@ -150,6 +215,24 @@ mod tests {
         check("/a/%2E", "/a/");
         check("/a/%2e%2e/", "/");
         check("*", "*");
+    }
+
+    /// Every line was seen on Envoy.
+    #[test]
+    fn rules_of_a_listener_change_what_paths_become() {
+        let rules = |keep, merge, unescape| PathRules {
+            keep_dot_segments: keep,
+            merge_slashes: merge,
+            unescape_slashes: unescape,
+        };
+        let read =
+            |target, rules| read(target, rules).map(|(path, found)| (path.into_owned(), found)).unwrap();
+        let case =
+            |target, rules, wanted: &str, found| assert_eq!(read(target, rules), (wanted.into(), found));
+        case("/a%2Fb//c?x=%2F", rules(false, true, true), "/a/b/c?x=%2F", true);
+        case("/a//c", rules(false, true, false), "/a/c", false);
+        case("/a%2Fb/../c%5cd/%61?x=%2F", rules(true, false, true), "/a/b/../c\\d/%61?x=%2F", true);
+        case("/a/../b", rules(true, false, false), "/a/../b", false);
     }
 
     #[test]

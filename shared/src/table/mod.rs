@@ -26,7 +26,10 @@ pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet};
-pub use http::{HttpSettings, Network, limit};
+pub use http::{
+    ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,
+    HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
+};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion};
 pub use origin::Origin;
 pub use redirect::{Redirect, RedirectPath, rewrite_prefix};

@@ -11,7 +11,9 @@ type Show = fn(&Any) -> Option<String>;
 /// One per policy; a policy that changes nothing says nothing.
 const SHOWN: &[Show] = &[
     |any| shown(any, fault),
+    |any| shown(any, |early: policy::EarlyTransformation| transformation("early", early.stage)),
     |any| shown(any, cors),
+    |any| shown(any, |regular: policy::Transformation| transformation("regular", regular.stage)),
     |any| shown(any, csrf),
     |any| shown(any, ext_auth),
     |any| shown(any, local),
@@ -25,7 +27,7 @@ pub(super) fn of(any: &Any) -> Option<String> {
     SHOWN.iter().find_map(|show| show(any))
 }
 
-fn shown<M: Message + Name + Default>(any: &Any, show: fn(M) -> String) -> Option<String> {
+fn shown<M: Message + Name + Default>(any: &Any, show: impl Fn(M) -> String) -> Option<String> {
     if any.type_url != M::type_url() {
         return None;
     }
@@ -58,6 +60,53 @@ fn csrf(csrf: policy::Csrf) -> String {
     let besides =
         if origins.is_empty() { String::new() } else { format!(", also from {}", origins.join(", ")) };
     format!("csrf: {part}{besides}")
+}
+
+/// `transformation (early): requests: set x-a, body replaced; responses with :status: remove x-b`.
+fn transformation(stage: &str, content: Option<policy::TransformationStage>) -> String {
+    let content = content.unwrap_or_default();
+    let clear = |on: bool| if on { Some("route chosen again".to_owned()) } else { None };
+    let requests = content.requests.iter().flat_map(|rule| {
+        let some = if rule.r#match.is_some() { " that match" } else { "" };
+        let request = rule.request.as_ref().map(changes).into_iter().flatten().chain(clear(rule.clear_route));
+        let request: Vec<String> = request.collect();
+        let response: Vec<String> = rule.response.as_ref().map(changes).unwrap_or_default();
+        let said = |what: &str, list: Vec<String>| {
+            (!list.is_empty()).then(|| format!("{what}{some}: {}", list.join(", ")))
+        };
+        [said("requests", request), said("their responses", response)]
+    });
+    let responses = content.responses.iter().map(|rule| {
+        let names: Vec<&str> = rule.headers.iter().map(|header| header.name.as_str()).collect();
+        let on = if names.is_empty() { String::new() } else { format!(" by {}", names.join(" and ")) };
+        let list = rule.response.as_ref().map(changes).unwrap_or_default();
+        (!list.is_empty()).then(|| format!("responses{on}: {}", list.join(", ")))
+    });
+    let parts: Vec<String> = requests.chain(responses).flatten().collect();
+    if parts.is_empty() { String::new() } else { format!("transformation ({stage}): {}", parts.join("; ")) }
+}
+
+fn changes(transform: &policy::Transform) -> Vec<String> {
+    use policy::template_transform::Body;
+    let template = match &transform.kind {
+        Some(policy::transform::Kind::Template(template)) => template,
+        Some(policy::transform::Kind::Envelope(_)) => return vec!["headers and body as JSON".to_owned()],
+        None => return Vec::new(),
+    };
+    let body = template.body.as_ref().and_then(|body| match body {
+        Body::Replace(_) => Some("body replaced".to_owned()),
+        Body::Passthrough(_) => None,
+        Body::MergeExtractors(_) => Some("extractors merged into the body".to_owned()),
+        Body::MergeKeys(keys) => {
+            let keys: Vec<&str> = keys.keys.iter().map(|key| key.key.as_str()).collect();
+            Some(format!("body keys {}", keys.join(", ")))
+        }
+    });
+    let set = template.set.iter().map(|header| format!("set {}", header.name));
+    let remove = template.remove.iter().map(|name| format!("remove {name}"));
+    let append = template.append.iter().map(|header| format!("add {}", header.name));
+    let metadata = template.metadata.iter().map(|it| format!("metadata {}:{}", it.namespace, it.key));
+    set.chain(remove).chain(append).chain(body).chain(metadata).collect()
 }
 
 fn ext_auth(auth: policy::ExtAuth) -> String {
@@ -142,6 +191,25 @@ mod tests {
         let csrf =
             policy::Csrf { enforced_per_million: 1_000_000, shadowed_per_million: 0, origins: vec![suffix] };
         assert_eq!(of(&any(&csrf)).unwrap(), "csrf: 100% checked, also from ...b");
+        let header = |name: &str| policy::HeaderTemplate { name: name.into(), text: "{{ x }}".into() };
+        let template = policy::TemplateTransform {
+            set: vec![header("x-a")],
+            remove: vec!["x-b".into()],
+            body: Some(policy::template_transform::Body::Replace("{}".into())),
+            ..Default::default()
+        };
+        let kind = Some(policy::transform::Kind::Template(template));
+        let request = policy::RequestTransform {
+            request: Some(policy::Transform { kind, log: false }),
+            clear_route: true,
+            ..Default::default()
+        };
+        let stage = policy::TransformationStage { requests: vec![request], ..Default::default() };
+        assert_eq!(
+            of(&any(&policy::EarlyTransformation { stage: Some(stage) })).unwrap(),
+            "transformation (early): requests: set x-a, remove x-b, body replaced, route chosen again"
+        );
+        assert_eq!(of(&any(&policy::Transformation::default())).unwrap(), "");
         assert_eq!(of(&any(&policy::Csrf::default())).unwrap(), "");
         assert_eq!(of(&Any::default()), None);
     }

@@ -3,6 +3,7 @@
 //! Nothing in them refers to other resources, so that the model carries them encoded, like policies.
 
 mod access_log;
+mod http;
 
 use bytes::Bytes;
 use portcullis_proto::table::v1 as wire;
@@ -34,7 +35,13 @@ pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
         "listenerAccessLoggingService",
         &mut about,
     );
-    let http = wire::HttpSettings { access_logs, ..Default::default() };
+    let mut http = wire::HttpSettings { access_logs, ..Default::default() };
+    let options = gateway.http_gateway.as_ref().and_then(|it| it.options.as_ref());
+    if let Some(settings) = options.and_then(|it| it.http_connection_manager_settings.as_ref()) {
+        http::lower(settings, &mut http, &mut about);
+    }
+    let router = options.and_then(|it| it.router.as_ref());
+    http.suppress_envoy_headers = router.is_some_and(|it| it.suppress_envoy_headers == Some(true));
     Settings {
         http: http.encode_to_vec().into(),
         connection_logs: connection_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
@@ -48,6 +55,10 @@ struct About<'a> {
 }
 
 impl About<'_> {
+    fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.notes.warning(self.id, path, message);
+    }
+
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.notes.error(self.id, path, message);
     }

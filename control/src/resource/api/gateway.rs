@@ -7,8 +7,9 @@ use serde::Deserialize;
 use super::access_log::AccessLoggingService;
 use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
+use super::http_connection::HttpConnectionManagerSettings;
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
-use super::reference::Ref;
+use super::reference::{Empty, Ref};
 use super::selector::Expression;
 use super::tcp::TcpGateway;
 
@@ -66,6 +67,10 @@ pub struct VirtualServiceExpressions {
 pub struct HttpListenerOptions {
     /// HTTP connection settings.
     pub http_connection_manager_settings: Option<HttpConnectionManagerSettings>,
+    /// What Envoy's router adds.
+    pub router: Option<ListenerRouter>,
+    /// How headers are checked.
+    pub header_validation_settings: Option<HeaderValidationSettings>,
     /// Routes may send requests to the host that they name.
     pub dynamic_forward_proxy: Option<DynamicForwardProxy>,
     /// The auth server, in place of that of Settings.
@@ -76,10 +81,21 @@ pub struct HttpListenerOptions {
     pub http_local_ratelimit: Option<LocalRateLimitSettings>,
 }
 
-/// `httpGateway.options.httpConnectionManagerSettings`: no field of it is supported yet.
+/// `router`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct HttpConnectionManagerSettings {}
+pub struct ListenerRouter {
+    /// No `x-envoy-*` is added to requests and answers.
+    pub suppress_envoy_headers: Option<bool>,
+}
+
+/// `headerValidationSettings`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeaderValidationSettings {
+    /// Methods that nobody has registered are served; here they always are.
+    pub disable_http1_method_validation: Option<Empty>,
+}
 
 /// `options` of a Gateway.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -15,6 +15,7 @@ mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
+mod http_connection;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -29,6 +30,7 @@ mod settings;
 mod shadowing;
 mod ssl;
 mod tcp;
+mod transformation;
 mod upstream;
 mod virtual_service;
 
@@ -51,8 +53,14 @@ pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
-pub use gateway::{HttpConnectionManagerSettings, VirtualServiceExpressions};
+pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
+pub use http_connection::{
+    CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
+    HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
+    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
+    ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+};
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
 pub use rate_limit::{
@@ -79,6 +87,12 @@ pub use ssl::{
     UpstreamSslConfig,
 };
 pub use tcp::{TcpAction, TcpGateway, TcpHost, TcpListenerOptions, TcpProxySettings, TcpTarget};
+pub use transformation::{
+    DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
+    MergeJsonKeys, OverridableTemplate, RequestBodyParse, RequestMatch, RequestResponseTransformations,
+    ResponseMatch, SpanTransformer, Transformation, TransformationStages, TransformationTemplate,
+    Transformations,
+};
 pub use upstream::{
     CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
     LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,

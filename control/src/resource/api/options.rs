@@ -13,6 +13,7 @@ use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
 use super::shadowing::RouteShadowing;
+use super::transformation::{TransformationStages, Transformations};
 
 /// `virtualHost.options`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -36,6 +37,10 @@ pub struct VirtualHostOptions {
     pub cors_policy_merge_settings: Option<CorsPolicyMergeSettings>,
     /// CSRF protection of routes that have none of their own.
     pub csrf: Option<CsrfPolicy>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `options` of a route.
@@ -78,6 +83,10 @@ pub struct RouteOptions {
     pub csrf: Option<CsrfPolicy>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `options` of a weighted destination.
@@ -90,6 +99,10 @@ pub struct WeightedDestinationOptions {
     pub extauth: Option<ExtAuthExtension>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
+    /// Transformations in stages; those of a route replace those of its virtual host as a whole.
+    pub staged_transformations: Option<TransformationStages>,
+    /// The older form of the regular stage; counts where `stagedTransformations` has none.
+    pub transformations: Option<Transformations>,
 }
 
 /// `optionsConfigRefs`: VirtualHostOption or RouteOption objects whose options are merged in; inline options win, and

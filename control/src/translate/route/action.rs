@@ -109,6 +109,7 @@ fn weighted<'s>(
             options,
             owner,
             path: format!("{path}.options").into(),
+            depth: 0,
         });
         let mut resolved = Destinations::new(owner, context.cx, context.globals, notes);
         let weight = weighted.weight.unwrap_or(0);

@@ -241,9 +241,10 @@ impl<'s> Walk<'_, 's> {
         via: &str,
         parent: Option<&Parent<'s>>,
     ) -> Result<Vec<Layer<'s, RouteOptions>>, Note> {
+        let depth = parent.map_or(0, |parent| parent.visited.len());
         let mut layers = Vec::new();
         if let Some(options) = &route.options {
-            layers.push(Layer { options, owner: &owner.id, path: format!("{path}.options").into() });
+            layers.push(Layer { options, owner: &owner.id, path: format!("{path}.options").into(), depth });
         }
         let references = route.options_config_refs.iter().flat_map(|refs| &refs.delegate_options);
         for (at, reference) in references.enumerate() {
@@ -255,7 +256,7 @@ impl<'s> Walk<'_, 's> {
                         self.complain(&id, via, problem);
                     }
                     if let Some(options) = &option.options {
-                        layers.push(Layer { options, owner, path: "spec.options".into() });
+                        layers.push(Layer { options, owner, path: "spec.options".into(), depth });
                     }
                 }
                 Lookup::Missing => {

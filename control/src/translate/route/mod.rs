@@ -10,6 +10,7 @@ mod sort;
 
 pub use action::{Destinations, wire_name};
 pub use flatten::{FlatRoute, Reporter, flatten, not_found, object_ref, origin};
+pub use matcher::lower as lower_matcher;
 
 use std::sync::Arc;
 

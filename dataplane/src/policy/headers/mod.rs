@@ -16,6 +16,7 @@ use portcullis_shared::format::{Format, Values};
 use portcullis_shared::invalid::Invalid;
 use smallvec::SmallVec;
 
+use super::Facts;
 use super::{Answer, Headers, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 use values::{RequestValues, ResponseValues};
 
@@ -74,7 +75,11 @@ impl Policy for Manipulation {
     fn request(&self, cx: &mut RequestCx<'_>) -> Verdict {
         for level in &self.request {
             level.remove(cx.headers);
-            let new = level.compute(&RequestValues { facts: cx.facts, headers: cx.headers.map() });
+            let new = level.compute(&RequestValues {
+                facts: cx.facts,
+                headers: cx.headers.map(),
+                metadata: cx.slots.get(),
+            });
             apply(new, cx.headers);
         }
         Verdict::Continue
@@ -84,7 +89,11 @@ impl Policy for Manipulation {
         for level in &self.response {
             level.remove(cx.headers);
             let new = level.compute(&ResponseValues {
-                request: RequestValues { facts: cx.facts, headers: cx.request_headers },
+                request: RequestValues {
+                    facts: cx.facts,
+                    headers: cx.request_headers,
+                    metadata: cx.slots.get(),
+                },
                 status: *cx.status,
                 headers: cx.headers.map(),
             });
@@ -131,6 +140,32 @@ fn apply(new: New<'_>, headers: &mut dyn Headers) {
                 }
             }
             None => headers.append(&add.name, value),
+        }
+    }
+}
+
+/// Levels that run before anything else looks at a request.
+#[derive(Debug)]
+pub struct Early(Box<[Level]>);
+
+impl Early {
+    /// Compiles levels.
+    ///
+    /// # Errors
+    /// The name or value that is none.
+    pub fn build(levels: &[proto::HeaderLevel]) -> Result<Self, Invalid> {
+        let one = |(i, wire): (usize, &proto::HeaderLevel)| {
+            level(wire.clone()).map_err(|e| e.under(format!("[{i}]")))
+        };
+        levels.iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Changes the fields of a request.
+    pub(crate) fn apply(&self, headers: &mut http::HeaderMap, facts: &Facts<'_>) {
+        for level in &self.0 {
+            level.remove(headers);
+            let new = level.compute(&RequestValues { facts, headers, metadata: None });
+            apply(new, headers);
         }
     }
 }

@@ -9,12 +9,14 @@ use http::{HeaderMap, StatusCode};
 use portcullis_shared::format::{Fact, Values};
 
 use crate::policy::Facts;
+use crate::policy::metadata::DynamicMetadata;
 use crate::tls::peer;
 
 /// What is known before there is a response.
 pub(super) struct RequestValues<'a> {
     pub(super) facts: &'a Facts<'a>,
     pub(super) headers: &'a HeaderMap,
+    pub(super) metadata: Option<&'a DynamicMetadata>,
 }
 
 /// What is known once there is one.
@@ -123,6 +125,10 @@ impl Values for RequestValues<'_> {
     fn started(&self) -> SystemTime {
         self.facts.started
     }
+
+    fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
+        self.metadata?.shown(path)
+    }
 }
 
 impl Values for ResponseValues<'_> {
@@ -148,5 +154,9 @@ impl Values for ResponseValues<'_> {
 
     fn started(&self) -> SystemTime {
         self.request.started()
+    }
+
+    fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
+        self.request.dynamic_metadata(path)
     }
 }

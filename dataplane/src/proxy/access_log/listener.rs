@@ -15,6 +15,7 @@ use portcullis_shared::routing::RequestView;
 use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat};
 
 use super::{AccessLog, file, filter};
+use crate::policy::metadata::DynamicMetadata;
 use crate::policy::{Facts, values};
 use crate::proxy::conn::ConnInfo;
 use crate::upstream::Counter;
@@ -199,6 +200,8 @@ pub(in crate::proxy) struct Finished<'a> {
     pub(in crate::proxy) trace_id: Option<&'a str>,
     pub(in crate::proxy) traced: bool,
     pub(in crate::proxy) health_check: bool,
+    /// What policies noted.
+    pub(in crate::proxy) metadata: Option<&'a DynamicMetadata>,
     /// It is a connection and not a request; with this, one without its handshake.
     pub(in crate::proxy) of_connection: Option<Option<&'a str>>,
 }
@@ -248,6 +251,7 @@ impl<'a> From<&Connection<'a>> for Finished<'a> {
             trace_id: None,
             traced: false,
             health_check: false,
+            metadata: None,
             of_connection: Some(failure),
         }
     }
@@ -356,5 +360,9 @@ impl Values for Finished<'_> {
 
     fn grpc_status(&self) -> Option<u32> {
         self.grpc_code()
+    }
+
+    fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
+        self.metadata?.shown(path)
     }
 }

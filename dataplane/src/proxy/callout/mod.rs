@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Version};
+use portcullis_shared::table::HttpSettings;
 
 use super::Services;
 use super::attempt::target;
@@ -169,6 +170,7 @@ async fn exchange(pool: &Arc<Pool>, upstream: &Arc<Upstream>, call: Call) -> Res
         length: (!call.body.is_empty()).then_some(call.body.len() as u64),
         grpc: false,
         upgrade: false,
+        came: None,
     };
     let mut retries = Retries::new(None, &upstream.breakers, &head.method);
     let mut fresh = false;
@@ -214,7 +216,7 @@ impl Try<'_> {
         self.upstream.stats.requests.inc();
         let breakers = &self.upstream.breakers;
         let target = target(self.upstream, &self.picked.endpoint);
-        let header = Outgoing::new(self.head)
+        let header = Outgoing::new(self.head, &HttpSettings::default())
             .seal(target.http2, target.tls.is_some())
             .map_err(|reply| Ended::Error(reply.into()))?;
         let idle = if self.fresh { None } else { self.pool.idle(&target, tokio::time::Instant::now()) };

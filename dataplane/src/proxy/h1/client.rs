@@ -107,13 +107,14 @@ impl Client {
         (method, target, host): (&Method, &str, &[u8]),
         fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
         framing: Framing,
+        came: Option<&[u8]>,
     ) {
         self.uses = self.uses.saturating_add(1);
         self.is_head = *method == Method::HEAD;
         self.reusable = false;
         self.request = Encoder::new(framing);
         self.response = Decoder::new(Framing::UntilClose);
-        encode::request(self.link.queue.tail(), (method, target, host), fields, framing);
+        encode::request(self.link.queue.tail(), (method, target, host), fields, framing, came);
     }
 
     /// Queues a piece of the request's body.

@@ -7,6 +7,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use http::{Method, StatusCode};
+use portcullis_shared::table::HeaderCase;
 
 use super::{Framing, date};
 use crate::proxy::digits::decimal;
@@ -22,17 +23,22 @@ pub(super) enum Persistence {
     AsIs,
 }
 
-/// The head of a request. `fields` may hold anything; host and framing come from here.
+/// The head of a request. `fields` may hold anything; host and framing come from here. Names are written as they stand in
+/// the head that `came`, if that is given.
 pub(super) fn request<'a>(
     out: &mut Vec<u8>,
     (method, target, host): (&Method, &str, &[u8]),
     fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     framing: Framing,
+    came: Option<&[u8]>,
 ) {
     put(out, [method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\nHost: ", host, b"\r\n"]);
     for (name, value) in fields {
         if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
-            field(out, name, value);
+            match came.and_then(|head| as_it_came(head, name)) {
+                Some(name) => put(out, [name, b": ", value.as_bytes(), b"\r\n"]),
+                None => field(out, name, value),
+            }
         }
     }
     match framing {
@@ -47,26 +53,54 @@ pub(super) fn request<'a>(
     out.extend_from_slice(b"\r\n");
 }
 
+/// How a name is written in a head.
+fn as_it_came<'h>(head: &'h [u8], name: &HeaderName) -> Option<&'h [u8]> {
+    let names =
+        head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| line.split(|byte| *byte == b':').next());
+    names.into_iter().find(|came| came.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
 /// The head of a response.
-pub(super) fn response(out: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap, persistence: Persistence) {
+pub(super) fn response(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    (persistence, case): (Persistence, HeaderCase),
+) {
     let text = status.canonical_reason().unwrap_or_default();
     put(out, [b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", text.as_bytes(), b"\r\n"]);
     let mut dated = status.is_informational();
     for (name, value) in headers {
         dated |= *name == DATE;
         if *name != CONNECTION || persistence == Persistence::AsIs {
-            field(out, name, value);
+            match case {
+                HeaderCase::Proper => put(out, [proper(name).as_bytes(), b": ", value.as_bytes(), b"\r\n"]),
+                HeaderCase::Lower | HeaderCase::Preserve => field(out, name, value),
+            }
         }
     }
+    let own =
+        |lower: &'static [u8], upper: &'static [u8]| if case == HeaderCase::Proper { upper } else { lower };
     if !dated {
         // RFC 9110 6.6.1.
-        date::now(|date| put(out, [b"date: ", date, b"\r\n"]));
+        date::now(|date| put(out, [own(b"date: ", b"Date: "), date, b"\r\n"]));
     }
-    out.extend_from_slice(match persistence {
-        Persistence::Default | Persistence::AsIs => b"\r\n",
-        Persistence::KeepAlive => b"connection: keep-alive\r\n\r\n",
-        Persistence::Close => b"connection: close\r\n\r\n",
-    });
+    let connection = own(b"connection: ", b"Connection: ");
+    match persistence {
+        Persistence::Default | Persistence::AsIs => out.extend_from_slice(b"\r\n"),
+        Persistence::KeepAlive => put(out, [connection, b"keep-alive\r\n\r\n"]),
+        Persistence::Close => put(out, [connection, b"close\r\n\r\n"]),
+    }
+}
+
+/// `content-type` as `Content-Type`: a letter is a capital at the beginning and after what is neither letter nor digit.
+fn proper(name: &HeaderName) -> String {
+    let mut start = true;
+    let upper = |letter: char| {
+        let capital = std::mem::replace(&mut start, !letter.is_ascii_alphanumeric());
+        if capital { letter.to_ascii_uppercase() } else { letter }
+    };
+    name.as_str().chars().map(upper).collect()
 }
 
 fn field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {

@@ -19,11 +19,13 @@ pub(in crate::proxy) struct Request {
     pub(in crate::proxy) parts: request::Parts,
     /// The target as it came; empty when not even that could be read.
     pub(in crate::proxy) target: Bytes,
+    /// All of it as it came, where the names of fields shall stay as they are.
+    pub(in crate::proxy) came: Option<Bytes>,
 }
 
 impl Default for Request {
     fn default() -> Self {
-        Request { parts: http::Request::new(()).into_parts().0, target: Bytes::new() }
+        Request { parts: http::Request::new(()).into_parts().0, target: Bytes::new(), came: None }
     }
 }
 
@@ -45,8 +47,8 @@ pub(super) fn end(bytes: &[u8], seen: &mut usize) -> Option<usize> {
     None
 }
 
-/// Reads a whole request head into `into`.
-pub(super) fn request(head: &Bytes, into: &mut Request) -> Result<(), Invalid> {
+/// Reads a whole request head of at most `most` fields into `into`.
+pub(super) fn request(head: &Bytes, most: usize, into: &mut Request) -> Result<(), Invalid> {
     let mut lines = Lines { rest: head, strict: true };
     request_line(head, lines.next()?, into)?;
     let headers = &mut into.parts.headers;
@@ -65,7 +67,7 @@ pub(super) fn request(head: &Bytes, into: &mut Request) -> Result<(), Invalid> {
             return Err(Invalid::Malformed("a space before a colon"));
         }
         count += 1;
-        append(headers, count, name, head.slice_ref(trim(value)))?;
+        append(headers, count, most, name, head.slice_ref(trim(value)))?;
     }
 }
 
@@ -98,7 +100,7 @@ pub(super) fn response(head: &Bytes) -> Result<response::Parts, Invalid> {
             value = joined.into();
         }
         count += 1;
-        append(&mut parts.headers, count, trim(name), value)?;
+        append(&mut parts.headers, count, limits::HEADER_FIELDS, trim(name), value)?;
     }
 }
 
@@ -140,8 +142,14 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn append(headers: &mut HeaderMap, count: usize, name: &[u8], value: Bytes) -> Result<(), Invalid> {
-    if count > limits::HEADER_FIELDS {
+fn append(
+    headers: &mut HeaderMap,
+    count: usize,
+    most: usize,
+    name: &[u8],
+    value: Bytes,
+) -> Result<(), Invalid> {
+    if count > most {
         return Err(Invalid::TooLarge("header fields"));
     }
     let name = field_name(name).ok_or(Invalid::Malformed("a field name is not a token"))?;

@@ -6,11 +6,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora_core::server::ShutdownWatch;
+use portcullis_shared::table::HeaderCase;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
@@ -23,6 +26,7 @@ use super::link::Link;
 use crate::proxy::limits;
 use crate::proxy::socket::Socket;
 use crate::proxy::timer::Timer;
+use crate::runtime::Http;
 
 /// The socket under a server's connection.
 pub(in crate::proxy) type Io = crate::proxy::io::Io<Socket, TlsStream<Socket>>;
@@ -63,6 +67,9 @@ pub(in crate::proxy) enum NoBody {
 
 /// See the module.
 pub(in crate::proxy) struct Server {
+    http: Arc<Http>,
+    /// Requests so far.
+    served: u32,
     link: Link<Io>,
     /// How far the header in the buffer was looked at.
     seen: usize,
@@ -94,7 +101,7 @@ pub(in crate::proxy) struct Server {
 
 impl Server {
     /// A connection before its first request. `drain` becomes true when it shall end.
-    pub(in crate::proxy) fn new(io: Io, drain: &ShutdownWatch) -> Self {
+    pub(in crate::proxy) fn new(io: Io, drain: &ShutdownWatch, http: Arc<Http>) -> Self {
         let mut watch = drain.clone();
         let now = Instant::now();
         Server {
@@ -102,8 +109,10 @@ impl Server {
             seen: 0,
             phase: Phase::Idle,
             deadline: now + limits::SETTLED,
+            expires: now + http.idle.unwrap_or(limits::FIRST_BYTE).min(limits::FIRST_BYTE),
+            http,
+            served: 0,
             header_due: None,
-            expires: now + limits::FIRST_BYTE,
             drain: Box::pin(async move {
                 // An error means that the sender is gone: the process is going down.
                 let _ = watch.wait_for(|draining| *draining).await;
@@ -155,7 +164,8 @@ impl Server {
         match phase {
             Phase::Idle => {
                 let now = Instant::now();
-                (self.deadline, self.expires) = (now + limits::SETTLED, now + limits::KEEPALIVE_IDLE);
+                (self.deadline, self.expires) =
+                    (now + limits::SETTLED, now + self.http.idle.unwrap_or(limits::FOREVER));
             }
             // Only a header that does not come at once needs it: `poll_more`.
             Phase::Header => self.header_due = None,
@@ -182,7 +192,8 @@ impl Server {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.broken(&error))),
             Poll::Pending if self.phase == Phase::Header => {
-                let due = self.header_due.get_or_insert_with(|| Instant::now() + limits::HEADER_DEADLINE);
+                let limit = self.http.request_headers.unwrap_or(limits::FOREVER);
+                let due = self.header_due.get_or_insert_with(|| Instant::now() + limit);
                 self.timer.poll(*due, cx).map(|()| Err(NoRequest::Late))
             }
             Poll::Pending => {
@@ -219,11 +230,11 @@ impl Server {
     pub(in crate::proxy) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NoRequest>> {
         loop {
             match head::end(&self.link.buf, &mut self.seen) {
-                Some(end) if end <= limits::HEADER_BYTES => {
+                Some(end) if end <= self.http.header_bytes => {
                     let head = self.link.buf.split_to(end).freeze();
                     return Poll::Ready(self.begin(&head));
                 }
-                None if self.link.buf.len() <= limits::HEADER_BYTES => {}
+                None if self.link.buf.len() <= self.http.header_bytes => {}
                 _ => return Poll::Ready(Err(self.too_large())),
             }
             if !ready!(self.poll_more(cx))? {
@@ -236,7 +247,7 @@ impl Server {
     fn too_large(&mut self) -> NoRequest {
         self.enter(Phase::Open);
         self.keep_alive = false;
-        let limit = self.link.buf.get(..limits::HEADER_BYTES).unwrap_or_default();
+        let limit = self.link.buf.get(..self.http.header_bytes).unwrap_or_default();
         let invalid = match memchr::memchr(b'\n', limit) {
             Some(_) => Invalid::TooLarge("header bytes"),
             None => Invalid::TargetTooLong,
@@ -251,14 +262,24 @@ impl Server {
         self.responded = false;
         self.keep_alive = false;
         (self.received, self.sent) = (0, 0);
-        let read = head::request(head, &mut self.head);
+        let read = head::request(head, self.http.header_fields, &mut self.head);
+        let settings = &self.http.settings;
+        let headers = &mut self.head.parts.headers;
+        if settings.http1.allow_chunked_length && headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
+        if settings.http1.header_case == HeaderCase::Preserve {
+            self.head.came = Some(head.clone());
+        }
+        self.served = self.served.saturating_add(1);
         let Request { parts, .. } = &self.head;
         self.version = parts.version;
         self.is_head = parts.method == Method::HEAD;
         let framing = read
             .and_then(|()| framing::of_request(&parts.headers, parts.version))
             .map_err(NoRequest::Invalid)?;
-        self.keep_alive = framing::is_persistent(&parts.headers, parts.version);
+        self.keep_alive = framing::is_persistent(&parts.headers, parts.version)
+            && settings.requests_per_connection.is_none_or(|most| self.served < most);
         self.request = Decoder::new(framing);
         Ok(())
     }
@@ -317,7 +338,7 @@ impl Server {
 
     /// Ready when the client has left although nothing more is expected of it. What comes instead is the next request.
     pub(in crate::proxy) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Box<str>> {
-        while self.link.buf.len() <= limits::HEADER_BYTES {
+        while self.link.buf.len() <= self.http.header_bytes {
             match ready!(self.poll_fill(cx)) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Ready("the connection was closed".into()),
@@ -348,7 +369,8 @@ impl Server {
     /// Queues a 1xx other than 101. HTTP/1.0 knows none.
     pub(in crate::proxy) fn inform(&mut self, status: StatusCode, headers: &HeaderMap) {
         if self.version == Version::HTTP_11 {
-            encode::response(self.link.queue.tail(), status, headers, Persistence::AsIs);
+            let case = self.http.settings.http1.header_case;
+            encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case));
         }
     }
 
@@ -372,7 +394,8 @@ impl Server {
             Version::HTTP_10 => Persistence::KeepAlive,
             _ => Persistence::Default,
         };
-        encode::response(self.link.queue.tail(), status, headers, persistence);
+        let case = self.http.settings.http1.header_case;
+        encode::response(self.link.queue.tail(), status, headers, (persistence, case));
     }
 
     /// The head of an answer is queued.
@@ -435,6 +458,7 @@ impl Server {
     /// Closes without losing the answer: a close over bytes that were not read is a reset, which can overtake it.
     pub(in crate::proxy) async fn close(&mut self) {
         let read_all = self.body_is_done() && self.link.buf.is_empty();
+        let delay = self.http.delayed_close;
         let close = async {
             if std::future::poll_fn(|cx| self.link.poll_shutdown(cx)).await.is_err() || read_all {
                 return;
@@ -447,7 +471,7 @@ impl Server {
                 }
             }
         };
-        let _ = tokio::time::timeout(limits::LINGER, close).await;
+        let _ = tokio::time::timeout(delay, close).await;
     }
 
     /// Breaks off; what is queued reaches the client if the socket takes it at once.
@@ -472,7 +496,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
         let (_running, drain) = watch::channel(false);
-        let mut server = Server::new(Io::Plain(Socket::new(tcp, Vec::new())), &drain);
+        let mut server = Server::new(Io::Plain(Socket::new(tcp, Vec::new())), &drain, Arc::default());
         for _ in 0..2 {
             client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
             poll_fn(|cx| server.poll_request(cx)).await.unwrap();

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
+use portcullis_shared::table::HeaderCase;
 use proptest::prelude::*;
 
 use super::decode::Decoder;
@@ -12,7 +13,7 @@ use crate::proxy::limits;
 
 fn request(text: &[u8]) -> (Request, Result<Framing, Invalid>) {
     let mut request = Request::default();
-    let read = head::request(&Bytes::copy_from_slice(text), &mut request)
+    let read = head::request(&Bytes::copy_from_slice(text), limits::HEADER_FIELDS, &mut request)
         .and_then(|()| framing::of_request(&request.parts.headers, request.parts.version));
     (request, read)
 }
@@ -340,14 +341,14 @@ fn an_answer_is_written() {
         (http::header::CONNECTION, http::HeaderValue::from_static("x")),
         (http::header::CONTENT_LENGTH, http::HeaderValue::from_static("2")),
     ]);
-    encode::response(&mut out, StatusCode::OK, &headers, Persistence::Default);
+    encode::response(&mut out, StatusCode::OK, &headers, (Persistence::Default, HeaderCase::Lower));
     assert_eq!(out, b"HTTP/1.1 200 OK\r\ndate: then\r\ncontent-length: 2\r\n\r\n");
     out.clear();
     encode::response(
         &mut out,
         StatusCode::from_u16(299).unwrap(),
         &http::HeaderMap::new(),
-        Persistence::Close,
+        (Persistence::Close, HeaderCase::Lower),
     );
     let text = String::from_utf8(out).unwrap();
     let (date, rest) = text.strip_prefix("HTTP/1.1 299 \r\ndate: ").unwrap().split_once("\r\n").unwrap();

@@ -2,6 +2,8 @@
 
 use super::{Entry, PLAIN, enterprise, reject, warn};
 
+const OTLP: &str = "workers send traces by OTLP to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names; the other fields of \
+    tracing hold";
 const TO_OPTIONS: &str = "options";
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -94,8 +96,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("grpcJsonTranscoder"),
             reject("connectionLimit"),
             reject("networkLocalRatelimit"),
-            reject("router"),
-            reject("headerValidationSettings"),
             enterprise("waf"),
             enterprise("dlp"),
             enterprise("caching"),
@@ -132,49 +132,30 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "HttpConnectionManagerSettings",
+        oneofs: &[&["properCaseHeaderKeyFormat", "preserveCaseHeaderKeyFormat"]],
+        ..PLAIN
+    },
+    Entry {
+        name: "ListenerTracing",
+        oneofs: &[&["zipkinConfig", "datadogConfig", "openTelemetryConfig", "openCensusConfig"]],
         later: &[
-            warn("tracing").note("traces go out by OTLP, set up with the OTEL_ environment variables"),
-            reject("useRemoteAddress"),
-            reject("xffNumTrustedHops"),
-            reject("skipXffAppend"),
-            reject("appendXForwardedPort"),
-            reject("via"),
-            reject("generateRequestId"),
-            reject("preserveExternalRequestId"),
-            warn("uuidRequestIdConfig"),
-            reject("streamIdleTimeout"),
-            reject("idleTimeout"),
-            reject("requestTimeout"),
-            reject("requestHeadersTimeout"),
-            reject("drainTimeout"),
-            reject("delayedCloseTimeout"),
-            reject("maxConnectionDuration"),
-            reject("maxStreamDuration"),
-            reject("maxRequestHeadersKb"),
-            reject("maxHeadersCount"),
-            reject("maxRequestsPerConnection"),
-            reject("headersWithUnderscoresAction"),
-            reject("serverName"),
-            reject("serverHeaderTransformation"),
-            reject("acceptHttp10"),
-            reject("defaultHostForHttp10"),
-            reject("proxy100Continue"),
-            reject("allowChunkedLength"),
-            reject("enableTrailers"),
-            reject("properCaseHeaderKeyFormat"),
-            reject("preserveCaseHeaderKeyFormat"),
-            reject("stripAnyHostPort"),
-            reject("normalizePath"),
-            reject("mergeSlashes"),
-            reject("pathWithEscapedSlashesAction"),
-            reject("codecType"),
-            reject("http2ProtocolOptions"),
-            reject("forwardClientCertDetails"),
-            reject("setCurrentClientCertDetails"),
-            reject("upgrades"),
-            reject("internalAddressConfig"),
-            reject("earlyHeaderManipulation"),
+            warn("zipkinConfig").note(OTLP),
+            warn("datadogConfig").note(OTLP),
+            warn("openTelemetryConfig").note(OTLP),
+            reject("openCensusConfig").note("it was removed from Envoy"),
+            warn("metadataForTags"),
         ],
+        ..PLAIN
+    },
+    Entry {
+        name: "ListenerUpgrade",
+        oneofs: &[&["websocket", "connect"]],
+        later: &[reject("connect")],
+        ..PLAIN
+    },
+    Entry {
+        name: "ListenerRouter",
+        later: &[warn("dynamicStats"), warn("startChildSpan").note("each try has a span of its own")],
         ..PLAIN
     },
 ];

@@ -12,8 +12,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("includeAttemptCountInResponse"),
             warn("stats"),
             reject("bufferPerRoute"),
-            reject("stagedTransformations"),
-            reject("transformations"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -46,8 +44,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             warn("tracing"),
             warn("envoyMetadata"),
             reject("bufferPerRoute"),
-            reject("stagedTransformations"),
-            reject("transformations"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -75,14 +71,32 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "WeightedDestinationOptions",
-        later: &[
-            reject("bufferPerRoute"),
-            reject("stagedTransformations"),
-            reject("transformations"),
-            warn("extensions"),
+        later: &[reject("bufferPerRoute"), warn("extensions")],
+        ..PLAIN
+    },
+    Entry {
+        name: "TransformationStages",
+        later: &[enterprise("postRouting")],
+        deeper: &[
+            ("requestTransforms", "early` or `regular"),
+            ("responseTransforms", "early` or `regular"),
+            ("requestTransformation", "regular.requestTransforms[]"),
+            ("responseTransformation", "regular.responseTransforms[]"),
         ],
         ..PLAIN
     },
+    Entry {
+        name: "Transformation",
+        oneofs: &[&["transformationTemplate", "headerBodyTransform", "xsltTransformation"]],
+        later: &[enterprise("xsltTransformation")],
+        ..PLAIN
+    },
+    Entry {
+        name: "TransformationTemplate",
+        oneofs: &[&["body", "passthrough", "mergeExtractorsToBody", "mergeJsonKeys"]],
+        ..PLAIN
+    },
+    Entry { name: "Extraction", oneofs: &[&["header", "body"]], ..PLAIN },
     Entry {
         name: "HeaderValueOption",
         oneofs: &[&["header", "headerSecretRef"]],
