@@ -12,6 +12,7 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/csrf.proto",
     "portcullis/policy/v1/dynamic_forward_proxy.proto",
     "portcullis/policy/v1/fault.proto",
+    "portcullis/policy/v1/hash.proto",
     "portcullis/policy/v1/headers.proto",
     "portcullis/policy/v1/host_rewrite.proto",
     "portcullis/policy/v1/path_rewrite.proto",

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use crate::link;
 use crate::listener::{Board, Listening};
 use crate::loader::Loaded;
+use crate::runtime::Runtime;
 
 /// Everything that is shown.
 pub struct Admin {
@@ -33,6 +35,8 @@ pub struct Admin {
     pub link: watch::Receiver<link::Status>,
     /// The listeners' state.
     pub board: Arc<Board>,
+    /// What is served.
+    pub runtime: Arc<ArcSwap<Runtime>>,
     /// True when the worker goes down.
     pub drain: watch::Receiver<bool>,
 }
@@ -50,6 +54,7 @@ pub async fn run(admin: Arc<Admin>) -> Result<(), BoxError> {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/endpoints", get(endpoints))
         .with_state(admin);
     axum::serve(listener, router).await?;
     Ok(())
@@ -69,6 +74,26 @@ async fn bind(address: SocketAddr) -> TcpListener {
             }
         }
     }
+}
+
+/// A line for each endpoint: upstream, address, state, weight, requests that run on it.
+async fn endpoints(State(admin): State<Arc<Admin>>) -> String {
+    let runtime = admin.runtime.load_full();
+    let mut lines: Vec<String> = Vec::new();
+    for upstream in runtime.upstreams() {
+        for endpoint in upstream.endpoints().list() {
+            let state = match (endpoint.failed_check(), endpoint.is_ejected()) {
+                (false, false) => "healthy",
+                (true, false) => "failed its check",
+                (false, true) => "ejected",
+                (true, true) => "failed its check, ejected",
+            };
+            let (name, address, weight) = (&upstream.name, endpoint.address, endpoint.weight);
+            lines.push(format!("{name} {address}: {state}, weight {weight}, active {}\n", endpoint.active()));
+        }
+    }
+    lines.sort_unstable();
+    lines.concat()
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {

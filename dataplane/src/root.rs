@@ -25,6 +25,7 @@ use crate::proxy;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, State};
+use crate::upstream::care;
 
 /// What a drain takes beyond its timeout: the data threads close what is left.
 const SLACK: Duration = Duration::from_secs(1);
@@ -120,7 +121,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         .with_access_log(access_log.clone());
 
     let context = Arc::new(thread::Context {
-        runtime: current,
+        runtime: Arc::clone(&current),
         published: published.subscribe(),
         engine: Arc::new(shared),
         board: Arc::clone(&board),
@@ -143,6 +144,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         loaded: loaded.subscribe(),
         link: link_status.subscribe(),
         board: Arc::clone(&board),
+        runtime: current,
         drain: drain.follow(),
     });
     let link = Arc::new(Link {
@@ -157,9 +159,11 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         drain: drain.follow(),
         status: link_status,
     });
+    let followed = published.subscribe();
     let mut children = vec![
         ChildSpec::body("admin", move || admin::run(Arc::clone(&admin))),
         ChildSpec::body("loader", move || loader::actor::run(Arc::clone(&mailbox))),
+        ChildSpec::body("care", move || care::run(followed.clone())),
         ChildSpec::body("link", move || link::client::run(Arc::clone(&link))),
     ];
     if let Some(store) = store.clone() {

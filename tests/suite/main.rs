@@ -12,6 +12,7 @@ mod architecture;
 mod canary;
 mod cli;
 mod dynamic;
+mod health;
 mod protocols;
 mod reload;
 mod routing;

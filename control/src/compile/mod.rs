@@ -12,7 +12,7 @@ mod memo;
 mod tests;
 
 pub use decode::{Decoded, decode};
-pub use lower::{matcher as lower_matcher, type_url};
+pub use lower::{labels, matcher as lower_matcher, type_url};
 pub use memo::Memo;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -82,7 +82,10 @@ fn a_proxy_that_comes_later_gets_everything_that_is_shared() {
         http2: false,
         connect_timeout: None,
         max_requests_per_connection: 0,
-        balancer: ir::Balancer::Random,
+        balancing: ir::Balancing::default(),
+        health_check: None,
+        outlier_detection: None,
+        ignore_health_on_host_removal: false,
         circuit_breakers: None,
     };
     let mut ir = model(vec![host("a", 200, 0)]);

@@ -8,6 +8,7 @@ use portcullis_proto::table::v1::{Endpoint, EndpointSet};
 
 use super::Endpoints;
 use super::lookup::Known;
+use crate::compile::labels;
 use crate::translate::{DnsHost, DynamicUpstream};
 
 /// The names of `upstreams` that have to be looked up; addresses need no lookup.
@@ -95,6 +96,7 @@ fn endpoints(hosts: &[DnsHost], known: &BTreeMap<Arc<str>, Known>) -> Option<Vec
             weight: host.weight,
             hostname: hostname.to_owned(),
             sni: host.sni.as_deref().unwrap_or_default().to_owned(),
+            labels: labels(&host.labels),
         };
         match literal(&host.host) {
             Some(address) => endpoints.push(wire(address, "")),

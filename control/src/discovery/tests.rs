@@ -73,7 +73,7 @@ fn the_first_outcome_is_told_even_if_it_is_a_failure() {
 }
 
 fn host(name: &str, port: u16) -> DnsHost {
-    DnsHost { host: name.into(), port, weight: 1, sni: None }
+    DnsHost { host: name.into(), port, weight: 1, sni: None, labels: Default::default() }
 }
 
 fn upstream(hosts: Vec<DnsHost>) -> Vec<DynamicUpstream> {

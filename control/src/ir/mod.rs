@@ -4,20 +4,24 @@
 //! An `Ir` exists only if it is valid, so nothing here can fail. It knows neither the field names of users
 //! (`resource`) nor protobuf, and holds names of certificates, never their bytes.
 
+mod balancing;
 mod certificate;
+mod health;
 mod listener;
 mod route;
 mod tls;
 mod upstream;
 
+pub use balancing::{Balancer, Balancing, Fallback, Labels, SlowStart, Subsets};
 pub use certificate::{CertificateSource, KeySource};
+pub use health::{CheckHeader, Checker, HealthCheck, HttpCheck, OutlierDetection};
 pub use listener::{FilterChain, Listener, Serve, TcpProxy, TcpTarget};
 pub use route::{
     Action, Destination, DirectResponse, HeaderMatch, Matcher, PathMatch, PathRedirect, Policy, QueryMatch,
     Redirect, RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualHost,
 };
 pub use tls::{DownstreamTls, OcspPolicy, TlsParameters, TlsVersion, UpstreamTls};
-pub use upstream::{Balancer, CircuitBreakers, Endpoint, Endpoints, Upstream};
+pub use upstream::{CircuitBreakers, Endpoint, Endpoints, Upstream};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Origin;
+use super::{Labels, Origin};
 
 /// Domains and the routes that answer them.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,6 +151,8 @@ pub struct Destination {
     pub weight: u32,
     /// These replace the route's policies of the same type.
     pub policies: Vec<Policy>,
+    /// Endpoints with these labels; empty = any.
+    pub subset: Labels,
 }
 
 /// A weighted list kept apart from the routes, so that a change of weights sends nothing else.

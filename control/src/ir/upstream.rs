@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Origin, UpstreamTls};
+use super::{Balancing, HealthCheck, Labels, Origin, OutlierDetection, UpstreamTls};
 
 /// What a route's destination refers to by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +24,13 @@ pub struct Upstream {
     /// 0 = unlimited.
     pub max_requests_per_connection: u32,
     /// How an endpoint is chosen.
-    pub balancer: Balancer,
+    pub balancing: Balancing,
+    /// Active checks.
+    pub health_check: Option<HealthCheck>,
+    /// Passive checks.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// Endpoints that discovery no longer has go at once, healthy or not.
+    pub ignore_health_on_host_removal: bool,
     /// `None` = all defaults.
     pub circuit_breakers: Option<CircuitBreakers>,
 }
@@ -64,19 +70,6 @@ pub struct Endpoint {
     pub weight: u32,
     /// Server name of this endpoint.
     pub sni: Option<Arc<str>>,
-}
-
-/// How an endpoint is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Balancer {
-    /// One after the other, by weight.
-    #[default]
-    RoundRobin,
-    /// The least loaded of `choices` random ones.
-    LeastRequest {
-        /// At least 2.
-        choices: u32,
-    },
-    /// Any.
-    Random,
+    /// What subsets are made by.
+    pub labels: Labels,
 }

@@ -11,6 +11,7 @@ mod ext_auth;
 mod faults;
 mod headers;
 mod host_rewrite;
+mod lb_hash;
 mod levels;
 pub mod listener;
 mod path_rewrite;

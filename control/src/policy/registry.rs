@@ -1,8 +1,8 @@
 //! The policies, in any order: `shared::policy` knows when each runs.
 
 use super::{
-    Policy, cors, csrf, dynamic_forward_proxy, ext_auth, faults, headers, host_rewrite, path_rewrite,
-    rate_limit, retries, shadowing, timeout, transformation,
+    Policy, cors, csrf, dynamic_forward_proxy, ext_auth, faults, headers, host_rewrite, lb_hash,
+    path_rewrite, rate_limit, retries, shadowing, timeout, transformation,
 };
 
 /// Every policy.
@@ -15,6 +15,7 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &csrf::Csrf,
     &timeout::Timeout,
     &retries::Retries,
+    &lb_hash::LbHash,
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,

@@ -15,7 +15,7 @@ use super::{
     CertificateSource, Memo, ObjectReport, Report, Snapshot, Translated, WireUpstreams, assemble, of_kind,
     upstreams,
 };
-use crate::ir::{Endpoints, Ir};
+use crate::ir::{Endpoints, Ir, Subsets};
 use crate::resource::{Entry, Finding, Kind, Object, ObjectRef, Spec};
 
 pub(super) struct Build<'s, 'm> {
@@ -118,7 +118,15 @@ impl<'s, 'm> Build<'s, 'm> {
                 differs = true;
                 let mut cx = Cx::new(snapshot, &facts);
                 let out = upstreams::upstream(&mut cx, globals, id);
-                let fact = if out.lowered.is_some() { UpstreamFact::Served } else { UpstreamFact::Rejected };
+                let fact = match &out.lowered {
+                    Some((upstream, _)) => {
+                        let keys = |subsets: &Subsets| {
+                            subsets.selectors.iter().map(|(keys, _)| keys.clone()).collect()
+                        };
+                        UpstreamFact::Served { subsets: upstream.balancing.subsets.as_ref().map(keys) }
+                    }
+                    None => UpstreamFact::Rejected,
+                };
                 fresh.push((id.clone(), fact));
                 Unit::new(out, cx.finish())
             },

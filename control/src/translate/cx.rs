@@ -57,12 +57,22 @@ pub enum Lookup<'s> {
 }
 
 /// What a route has to know about an Upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum UpstreamFact {
     /// It is in the table.
-    Served,
+    Served {
+        /// The keys of its subsets, if it has any.
+        subsets: Option<Vec<Vec<Arc<str>>>>,
+    },
     /// It exists and is not in the table.
     Rejected,
+}
+
+impl UpstreamFact {
+    /// It is in the table.
+    pub fn is_served(&self) -> bool {
+        matches!(self, Self::Served { .. })
+    }
 }
 
 /// What a route has to know about an UpstreamGroup.
@@ -159,9 +169,9 @@ impl<'s> Cx<'s> {
     }
 
     /// What routes have to know about an Upstream; `None` = there is none.
-    pub fn upstream(&mut self, id: &ObjectRef) -> Option<UpstreamFact> {
+    pub fn upstream(&mut self, id: &ObjectRef) -> Option<&'s UpstreamFact> {
         self.record(Key::Upstream(id.clone()));
-        self.facts.upstreams.get(id).copied()
+        self.facts.upstreams.get(id)
     }
 
     /// What routes have to know about an UpstreamGroup; `None` = there is none.
@@ -224,7 +234,7 @@ pub trait ServerLookup {
 
 impl ServerLookup for Cx<'_> {
     fn http2(&mut self, upstream: &ObjectRef) -> Option<bool> {
-        if self.upstream(upstream) != Some(UpstreamFact::Served) {
+        if !self.upstream(upstream).is_some_and(UpstreamFact::is_served) {
             return None;
         }
         match self.object(upstream) {

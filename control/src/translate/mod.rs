@@ -112,6 +112,8 @@ pub struct DnsHost {
     pub weight: u32,
     /// Server name of its endpoints.
     pub sni: Option<Arc<str>>,
+    /// Labels of its endpoints.
+    pub labels: crate::ir::Labels,
 }
 
 /// Translates a snapshot.

@@ -230,10 +230,15 @@ impl Host<'_, '_> {
         };
         let id = object_ref(Kind::Upstream, reference);
         let fact = self.cx.upstream(&id);
-        if fact != Some(UpstreamFact::Served) {
+        if !matches!(fact, Some(UpstreamFact::Served { .. })) {
             self.leads_nowhere(&format!("{field}.upstream"), "v1.Upstream", reference, fact.is_some());
         }
-        Some(Destination { upstream: wire_name(&id), weight, policies: Vec::new() })
+        Some(Destination {
+            upstream: wire_name(&id),
+            weight,
+            policies: Vec::new(),
+            subset: Default::default(),
+        })
     }
 
     fn group(&mut self, reference: &Ref) -> Option<TcpTarget> {
@@ -266,7 +271,12 @@ impl Host<'_, '_> {
                 namespace => namespace.into(),
             };
             let upstream = wire_name(&ObjectRef::new(Kind::Upstream, namespace, reference.name.as_str()));
-            Some(Destination { upstream, weight: weighted.weight.unwrap_or(0), policies: Vec::new() })
+            Some(Destination {
+                upstream,
+                weight: weighted.weight.unwrap_or(0),
+                policies: Vec::new(),
+                subset: Default::default(),
+            })
         });
         Some(TcpTarget::Destinations(members.collect()))
     }

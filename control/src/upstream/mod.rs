@@ -3,16 +3,21 @@
 //! What all types share (TLS, balancing, connections) is here; what a type alone knows, its endpoints and how they are
 //! found, is in the folder of that type. `registry` lists them.
 
+mod balancing;
+mod field;
+mod health;
 mod registry;
 mod ssl;
 mod static_hosts;
 
+pub use balancing::labels;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::ir;
-use crate::resource::{CircuitBreakerConfig, GoDuration, LoadBalancer, Object, ObjectRef, Upstream};
+use crate::resource::{CircuitBreakerConfig, Object, ObjectRef, Upstream};
 use crate::translate::{DnsHost, Notes, SecretReader};
+use field::Field;
 
 /// How an upstream type makes endpoints.
 pub trait Type: Sync {
@@ -70,11 +75,13 @@ pub fn lower(
         None => found.implied_tls.then(ir::UpstreamTls::default),
     };
     let connection = upstream.connection_config.as_ref();
-    let connect_timeout = connection
-        .and_then(|it| it.connect_timeout)
-        .and_then(|it| positive(it, owner, "spec.connectionConfig.connectTimeout", notes));
+    let connect_timeout = connection.and_then(|it| {
+        let mut field = Field::new(owner, "spec.connectionConfig.connectTimeout", notes);
+        field.positive(it.connect_timeout)
+    });
     let endpoints =
         if found.dynamic.is_empty() { ir::Endpoints::Fixed(found.fixed) } else { ir::Endpoints::Discovered };
+    let mut spec = Field::new(owner, "spec", notes);
     let upstream = ir::Upstream {
         name,
         origin: ir::Origin {
@@ -87,7 +94,10 @@ pub fn lower(
         http2: upstream.use_http2.unwrap_or(false),
         connect_timeout,
         max_requests_per_connection: connection.map_or(0, |it| it.max_requests_per_connection),
-        balancer: balancer(upstream, owner, notes),
+        balancing: balancing::lower(upstream, &mut spec),
+        health_check: health::check(upstream, &mut spec),
+        outlier_detection: health::outlier(upstream, &mut spec),
+        ignore_health_on_host_removal: upstream.ignore_health_on_host_removal.unwrap_or(false),
         circuit_breakers: upstream
             .circuit_breakers
             .as_ref()
@@ -95,31 +105,6 @@ pub fn lower(
             .or_else(|| breakers.cloned()),
     };
     Some(Lowered { upstream, dynamic: found.dynamic })
-}
-
-fn positive(value: GoDuration, owner: &ObjectRef, path: &str, notes: &mut Notes) -> Option<Duration> {
-    let duration = value.to_std().filter(|duration| !duration.is_zero());
-    if duration.is_none() {
-        notes.error(owner, path, format!("{value} is not above 0"));
-    }
-    duration
-}
-
-fn balancer(upstream: &Upstream, owner: &ObjectRef, notes: &mut Notes) -> ir::Balancer {
-    let Some(config) = &upstream.load_balancer_config else {
-        return ir::Balancer::RoundRobin;
-    };
-    match config.balancer() {
-        LoadBalancer::RoundRobin => ir::Balancer::RoundRobin,
-        LoadBalancer::Random => ir::Balancer::Random,
-        LoadBalancer::LeastRequest { choice_count: 0 } => ir::Balancer::LeastRequest { choices: 2 },
-        LoadBalancer::LeastRequest { choice_count: 1 } => {
-            let path = "spec.loadBalancerConfig.leastRequest.choiceCount";
-            notes.error(owner, path, "must be at least 2");
-            ir::Balancer::RoundRobin
-        }
-        LoadBalancer::LeastRequest { choice_count } => ir::Balancer::LeastRequest { choices: choice_count },
-    }
 }
 
 #[cfg(test)]

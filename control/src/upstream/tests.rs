@@ -7,6 +7,7 @@ use super::*;
 use crate::ir::{CertificateSource, Endpoints};
 use crate::resource::{self, Spec};
 use crate::translate::SecretFacts;
+use std::time::Duration;
 
 struct Secrets(BTreeMap<CertificateSource, SecretFacts>);
 
@@ -110,7 +111,7 @@ fn connections_and_balancers() {
     let upstream = made.upstream;
     assert_eq!(upstream.connect_timeout, Some(Duration::from_millis(250)));
     assert_eq!((upstream.max_requests_per_connection, upstream.http2), (7, true));
-    assert_eq!(upstream.balancer, ir::Balancer::LeastRequest { choices: 2 });
+    assert_eq!(upstream.balancing.balancer, ir::Balancer::LeastRequest { choices: 2 });
 }
 
 #[test]
@@ -120,4 +121,67 @@ fn what_is_missing_is_named() {
     let (made, notes) = lowered("{}");
     assert!(made.is_none());
     assert_eq!(notes.len(), 1);
+}
+
+fn problems(spec: &str) -> Vec<String> {
+    let spec = format!("{{static: {{hosts: [{{addr: 10.0.0.1, port: 80}}]}}, {spec}}}");
+    lowered(&spec).1
+}
+
+#[test]
+fn a_health_check_needs_its_fields_and_one_checker() {
+    let needed = problems("healthChecks: [{}]");
+    assert_eq!(needed.len(), 5, "{needed:?}");
+    assert!(needed[0].starts_with("spec.healthChecks[0].timeout: is needed"), "{needed:?}");
+    let check = "timeout: 1s, interval: 1s, unhealthyThreshold: 1, healthyThreshold: 1";
+    let of = |rest: &str| problems(&format!("healthChecks: [{{{check}, {rest}}}]"));
+    assert!(of("tcpHealthCheck: {}").is_empty());
+    assert!(of("httpHealthCheck: {path: /, expectedStatuses: [{start: 200, end: 300}]}").is_empty());
+    assert!(of("grpcHealthCheck: {serviceName: a}").is_empty());
+    let path = |notes: Vec<String>| notes[0].split(": ").next().unwrap_or_default().to_owned();
+    assert_eq!(path(of("httpHealthCheck: {}")), "spec.healthChecks[0].httpHealthCheck.path");
+    assert_eq!(
+        path(of("httpHealthCheck: {path: /, expectedStatuses: [{start: 300, end: 200}]}")),
+        "spec.healthChecks[0].httpHealthCheck.expectedStatuses[0]"
+    );
+    assert_eq!(
+        path(of("tcpHealthCheck: {send: {text: 0x}}")),
+        "spec.healthChecks[0].tcpHealthCheck.send.text"
+    );
+    assert_eq!(path(of("tcpHealthCheck: {}, initialJitter: -1s")), "spec.healthChecks[0].initialJitter");
+    let two = problems(&format!("healthChecks: [{{{check}, tcpHealthCheck: {{}}}}, {{}}]"));
+    assert_eq!(two, ["spec.healthChecks[1]: only one health check is possible"]);
+}
+
+#[test]
+fn outlier_detection_needs_an_interval_and_percentages() {
+    assert_eq!(problems("outlierDetection: {}").len(), 1);
+    assert!(problems("outlierDetection: {interval: 1s, consecutive5xx: 3}").is_empty());
+    assert_eq!(
+        problems("outlierDetection: {interval: 1s, maxEjectionPercent: 101}"),
+        ["spec.outlierDetection.maxEjectionPercent: 101 is not a percentage: write 0 to 100"]
+    );
+}
+
+#[test]
+fn numbers_of_balancing_are_checked() {
+    let of = |config: &str| problems(&format!("loadBalancerConfig: {{{config}}}"));
+    assert!(of("maglev: {}, healthyPanicThreshold: 0, updateMergeWindow: 0s").is_empty());
+    assert_eq!(of("healthyPanicThreshold: 101").len(), 1);
+    assert_eq!(of("ringHash: {ringHashConfig: {minimumRingSize: 10, maximumRingSize: 5}}").len(), 1);
+    assert_eq!(of("ringHash: {ringHashConfig: {maximumRingSize: 9000000}}").len(), 1);
+    assert_eq!(of("roundRobin: {slowStartConfig: {slowStartWindow: 1s, aggression: 0}}").len(), 1);
+}
+
+#[test]
+fn labels_of_hosts_stand_under_envoy_lb() {
+    let made = fine(
+        "{static: {subsetSpec: {selectors: [{keys: [v, a]}]}, hosts: \
+         [{addr: 10.0.0.1, port: 80, metadata: {envoy.lb: {v: one, n: 1}, other: {v: two}}}]}}",
+    );
+    let Endpoints::Fixed(list) = made.upstream.endpoints else { panic!("fixed") };
+    let labels: Vec<_> = list[0].labels.iter().map(|(key, value)| (&**key, &**value)).collect();
+    assert_eq!(labels, [("v", "one")], "only texts can be asked for");
+    let keys = &made.upstream.balancing.subsets.unwrap().selectors[0].0;
+    assert_eq!(keys.iter().map(|key| &**key).collect::<Vec<_>>(), ["a", "v"]);
 }

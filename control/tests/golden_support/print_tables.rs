@@ -132,9 +132,13 @@ fn versions(min: i32, max: i32) -> String {
     if min == 0 && max == 0 { String::new() } else { format!("{}..{}", name(min), name(max)) }
 }
 
+fn labels(list: &[wire::Label]) -> Vec<String> {
+    list.iter().map(|it| format!("{}={}", it.key, it.value)).collect()
+}
+
 fn upstream(it: &wire::Upstream) -> Value {
     let endpoints = it.endpoints.iter().map(
-        |it| json!({ "address": format!("{}:{}", it.address, it.port), "weight": it.weight, "sni": it.sni }),
+        |it| json!({ "address": format!("{}:{}", it.address, it.port), "weight": it.weight, "sni": it.sni, "labels": labels(&it.labels) }),
     );
     let tls = it.tls.as_ref().map(|tls| {
         json!({
@@ -154,6 +158,15 @@ fn upstream(it: &wire::Upstream) -> Value {
         "http2": it.http2,
         "connectTimeoutMs": it.connect_timeout_ms,
         "maxRequestsPerConnection": it.max_requests_per_connection,
+        "healthCheck": it.health_check.as_ref().map(|it| format!("{it:?}")),
+        "outlierDetection": it.outlier_detection.as_ref().map(|it| format!("{it:?}")),
+        "healthyPanicThreshold": it.healthy_panic_threshold,
+        "slowStart": it.slow_start.as_ref().map(|it| format!("{it:?}")),
+        "hashByHostname": it.hash_by_hostname,
+        "closeConnectionsOnHostSetChange": it.close_connections_on_host_set_change,
+        "updateMergeWindowMs": it.update_merge_window_ms,
+        "subsets": it.subsets.as_ref().map(|it| format!("{it:?}")),
+        "ignoreHealthOnHostRemoval": it.ignore_health_on_host_removal,
         "circuitBreakers": it.circuit_breakers.as_ref().map(|it| format!("{it:?}")),
         "balancer": it.load_balancer.as_ref().map(|it| format!("{it:?}")),
     }))
@@ -248,6 +261,7 @@ fn destinations(it: Option<&wire::Destinations>) -> Value {
             "upstream": it.upstream,
             "weight": it.weight.to_string(),
             "policies": it.policies.iter().map(any).collect::<Vec<_>>(),
+            "subset": labels(&it.subset),
         })
     });
     list.map(clean).collect()
@@ -264,6 +278,7 @@ fn any(it: &prost_types::Any) -> Value {
         .or_else(|| show::<policy::DynamicForwardProxy>(it))
         .or_else(|| show::<policy::DynamicHost>(it))
         .or_else(|| show::<policy::Fault>(it))
+        .or_else(|| show::<policy::Hash>(it))
         .or_else(|| show::<policy::Headers>(it))
         .or_else(|| show::<policy::HostRewrite>(it))
         .or_else(|| show::<policy::PathRewrite>(it))

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_shared::invalid::Invalid;
+use portcullis_shared::table::Labels;
 
 use super::chain::{Chain, Step};
-use super::{HostRewrite, PathRewrite, Policy, Retry, Shadow, registry};
+use super::{Hash, HostRewrite, PathRewrite, Policy, Retry, Shadow, registry};
 
 /// Limit of the whole exchange when no policy says otherwise.
 pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,6 +25,10 @@ pub struct Plan {
     pub path_rewrite: Option<Arc<PathRewrite>>,
     /// Host towards the upstream.
     pub host_rewrite: Option<Arc<HostRewrite>>,
+    /// What makes requests go to the same endpoint.
+    pub hash: Option<Arc<Hash>>,
+    /// Endpoints with these labels; none = any.
+    pub subset: Option<Labels>,
     /// Where copies go.
     pub shadow: Option<Arc<Shadow>>,
 }
@@ -36,6 +41,8 @@ impl Default for Plan {
             retry: None,
             path_rewrite: None,
             host_rewrite: None,
+            hash: None,
+            subset: None,
             shadow: None,
         }
     }
@@ -51,6 +58,8 @@ impl Plan {
             retry: over.retry.clone().or_else(|| self.retry.clone()),
             path_rewrite: over.path_rewrite.clone().or_else(|| self.path_rewrite.clone()),
             host_rewrite: over.host_rewrite.clone().or_else(|| self.host_rewrite.clone()),
+            hash: over.hash.clone().or_else(|| self.hash.clone()),
+            subset: over.subset.clone().or_else(|| self.subset.clone()),
             shadow: over.shadow.clone().or_else(|| self.shadow.clone()),
         }
     }
@@ -64,6 +73,8 @@ pub struct PlanBuilder {
     retry: Option<Arc<Retry>>,
     path_rewrite: Option<Arc<PathRewrite>>,
     host_rewrite: Option<Arc<HostRewrite>>,
+    hash: Option<Arc<Hash>>,
+    subset: Option<Labels>,
     shadow: Option<Arc<Shadow>>,
 }
 
@@ -88,6 +99,8 @@ impl PlanBuilder {
             && self.retry.is_none()
             && self.path_rewrite.is_none()
             && self.host_rewrite.is_none()
+            && self.hash.is_none()
+            && self.subset.is_none()
             && self.shadow.is_none()
     }
 
@@ -115,6 +128,16 @@ impl PlanBuilder {
     /// Path towards the upstream.
     pub fn path_rewrite(&mut self, rewrite: PathRewrite) {
         self.path_rewrite = Some(Arc::new(rewrite));
+    }
+
+    /// What makes requests go to the same endpoint.
+    pub fn hash(&mut self, hash: Hash) {
+        self.hash = Some(Arc::new(hash));
+    }
+
+    /// Endpoints with these labels.
+    pub fn subset(&mut self, labels: Labels) {
+        self.subset = Some(labels);
     }
 
     /// Where copies go.

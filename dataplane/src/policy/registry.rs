@@ -4,8 +4,8 @@ use portcullis_shared::invalid::Invalid;
 use prost_types::Any;
 
 use super::{
-    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, headers, host_rewrite, path_rewrite,
-    rate_limit, retry, shadow, timeout, transformation,
+    PlanBuilder, answer, cors, csrf, dynamic_forward, ext_auth, fault, hash, headers, host_rewrite,
+    path_rewrite, rate_limit, retry, shadow, timeout, transformation,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -20,6 +20,7 @@ const POLICIES: &[(&str, Install)] = &[
     (dynamic_forward::PROXY, dynamic_forward::install_proxy),
     (ext_auth::TYPE_URL, ext_auth::install),
     (fault::TYPE_URL, fault::install),
+    (hash::TYPE_URL, hash::install),
     (headers::TYPE_URL, headers::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
@@ -80,6 +81,7 @@ mod tests {
             proto::EarlyRateLimit::type_url(),
             proto::ExtAuth::type_url(),
             proto::Fault::type_url(),
+            proto::Hash::type_url(),
             proto::Headers::type_url(),
             proto::HostRewrite::type_url(),
             proto::LocalRateLimit::type_url(),

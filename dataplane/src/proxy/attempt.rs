@@ -32,7 +32,7 @@ use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::{Filters, Plan};
 use crate::runtime::Route;
-use crate::upstream::{Bound, Endpoint, Picked, Stats, Upstream};
+use crate::upstream::{Bound, Endpoint, Picked, Upstream, Wish};
 
 /// One try, as far as it is decided before it begins.
 struct Try<'a> {
@@ -67,10 +67,19 @@ impl Serving<'_> {
         }
         let mut retries = Retries::new(plan.retry.as_deref(), &upstream.breakers, &head.method);
         let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+        let hash = plan.hash.as_ref().and_then(|hash| {
+            let (hash, cookies) = hash.of(&head.headers, &self.exchange.facts(head));
+            self.exchange.cookies = cookies;
+            hash
+        });
+        let labels = plan.subset.as_deref().unwrap_or_default();
         let mut again: Option<Picked> = None;
         loop {
             let fresh = again.is_some();
-            let picked = again.take().or_else(|| upstream.pick(&tried)).ok_or(Reason::UpstreamUnhealthy)?;
+            let picked = again
+                .take()
+                .or_else(|| upstream.pick_for(&Wish { tried: &tried, hash, labels }))
+                .ok_or(Reason::UpstreamUnhealthy)?;
             self.exchange.attempts = self.exchange.attempts.saturating_add(1);
             self.exchange.endpoint = Some(picked.endpoint.address);
             let one = self.prepare(head, route, plan, upstream, picked, fresh)?;
@@ -160,8 +169,7 @@ impl Serving<'_> {
         retries: &mut Retries<'_>,
     ) -> Result<Outcome, End> {
         // Its parts stay where they are: taken apart they would be in the state of the request twice.
-        let stats = upstream.stats.clone();
-        stats.requests.inc();
+        upstream.stats.requests.inc();
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
         let idle = if one.fresh { None } else { self.pool.idle(&one.target, one.started) };
@@ -182,7 +190,7 @@ impl Serving<'_> {
         // Counted until all of it is over, the connection's return to the pool included.
         let (_active, mut session) = match began {
             Ok(began) => began,
-            Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, &stats),
+            Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, upstream),
         };
         if let Some(noted) = &mut self.exchange.noted
             && self.exchange.info.http.access_logs.as_ref().is_some_and(|logs| logs.upstream_local)
@@ -202,10 +210,11 @@ impl Serving<'_> {
             Ok(response) => response,
             Err(stop) => {
                 let stop = with_refusal(stop, pump.refusal());
-                return self.failed(stop, one.picked, one.span, body, retries, reused, &stats);
+                return self.failed(stop, one.picked, one.span, body, retries, reused, upstream);
             }
         };
         let waited = one.started.elapsed();
+        upstream.answered(&one.picked.endpoint, || forward::judged_status(&response));
         if let Next::Again(pause) =
             retries.after_response(response.status, &response.headers, pump.body.can_rewind())
         {
@@ -266,13 +275,14 @@ impl Serving<'_> {
         body: &Body,
         retries: &mut Retries<'_>,
         reused: bool,
-        stats: &Stats,
+        upstream: &Upstream,
     ) -> Result<Outcome, End> {
-        let rewinds = body.can_rewind();
+        let (rewinds, stats) = (body.can_rewind(), &upstream.stats);
         let (end, next): (End, Next) = match stop {
             Stop::Client(gone) => (gone.into(), Next::Answer),
             Stop::Expired(expired) => {
                 stats.timeouts.inc();
+                upstream.unanswered(&picked.endpoint, StatusCode::GATEWAY_TIMEOUT);
                 let next =
                     if expired == Expired::Try { retries.after_timeout(rewinds) } else { Next::Answer };
                 let end = match expired {
@@ -291,6 +301,10 @@ impl Serving<'_> {
                     _ => stats.resets.inc(),
                 }
                 let next = retries.after_failure(&failure, rewinds, reused);
+                // That a connection lay too long, or was one too many, is not the endpoint's fault.
+                if next != Next::Reconnect && failure.kind != Kind::Overflow {
+                    upstream.unanswered(&picked.endpoint, StatusCode::SERVICE_UNAVAILABLE);
+                }
                 (LocalReply::new(failure.reason()).detail(failure.detail).into(), next)
             }
         };
@@ -327,6 +341,9 @@ impl Serving<'_> {
         // HTTP/1 drops trailers on either side.
         let trailers = session.is_http2() && head.version == Version::HTTP_2;
         forward::sanitize_response(&mut parts, waited, trailers, &self.exchange.info.http.settings);
+        for cookie in self.exchange.cookies.drain(..) {
+            parts.headers.append(http::header::SET_COOKIE, cookie);
+        }
         let is_head = head.method == http::Method::HEAD;
         let nothing = tunnel || is_bodyless(parts.status, is_head);
         let (payload, upload) = match self.exchange.policies.1 {
@@ -435,6 +452,7 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
 pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
     Target {
         address: endpoint.address,
+        epoch: upstream.connection_epoch(),
         http2: upstream.http2,
         tls: upstream.tls.as_ref().map(|tls| TlsTarget {
             config: tls.config.clone(),

@@ -24,6 +24,8 @@ use crate::upstream::{Bound, Breakers, Endpoint, Upstream};
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) address: SocketAddr,
+    /// Changes when connections from before must not be used any more.
+    pub(super) epoch: u64,
     pub(super) http2: bool,
     pub(super) tls: Option<TlsTarget>,
     /// For TCP and TLS together.
@@ -48,6 +50,7 @@ pub(super) struct TlsTarget {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     address: SocketAddr,
+    epoch: u64,
     http2: bool,
     tls: Option<(Digest, ServerName<'static>)>,
 }
@@ -56,6 +59,7 @@ impl Target {
     pub(super) fn key(&self) -> Key {
         Key {
             address: self.address,
+            epoch: self.epoch,
             http2: self.http2,
             tls: self.tls.as_ref().map(|tls| (tls.identity, tls.name.clone())),
         }

@@ -45,6 +45,8 @@ pub(super) struct Exchange {
     pub(super) reason: Option<Reason>,
     pub(super) detail: Option<Box<str>>,
     pub(super) flags: Flags,
+    /// For the upstream's answer to set.
+    pub(super) cookies: Vec<HeaderValue>,
     /// From the start of the last try to its response header.
     pub(super) upstream_time: Option<Duration>,
     /// What a listener's own logs may ask for; none where there are none.
@@ -77,6 +79,7 @@ impl Exchange {
             reason: None,
             detail: None,
             flags: Flags::default(),
+            cookies: Vec::new(),
             upstream_time: None,
             noted: info.http.access_logs.as_ref().map(|_| Box::default()),
             seen: None,

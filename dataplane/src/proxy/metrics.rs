@@ -174,6 +174,14 @@ fn upstream_rows(encoder: &mut DescriptorEncoder, upstreams: &[Arc<Upstream>]) -
     for (name, help, count) in GAUGES {
         family(encoder, (name, help, Gauged), &mut |series| each(upstreams, series, count))?;
     }
+    for (name, help, count) in CARE {
+        let mut cared = upstreams.iter().filter(|upstream| upstream.needs_care()).peekable();
+        if cared.peek().is_some() {
+            family(encoder, (name, help, Unknown), &mut |series| {
+                cared.try_for_each(|upstream| series(&[cluster(upstream)], count(upstream)))
+            })?;
+        }
+    }
     for (name, bound) in REMAINING {
         let mut tracked = upstreams.iter().filter(|upstream| upstream.breakers.track_remaining()).peekable();
         if tracked.peek().is_some() {
@@ -210,7 +218,7 @@ const COUNTERS: [(&str, &str, Count); 9] = [
     }),
 ];
 
-const GAUGES: [(&str, &str, Count); 8] = [
+const GAUGES: [(&str, &str, Count); 10] = [
     ("envoy_cluster_upstream_rq_active", "Tries running", |upstream| upstream.stats.requests_active.get()),
     ("envoy_cluster_upstream_cx_active", "Connections open", |upstream| {
         upstream.stats.connections_active.get()
@@ -230,7 +238,53 @@ const GAUGES: [(&str, &str, Count); 8] = [
     ("envoy_cluster_circuit_breakers_default_rq_retry_open", "No retry more", |upstream| {
         open(upstream, Bound::Retries)
     }),
+    ("envoy_cluster_membership_healthy", "Endpoints that are healthy", |upstream| {
+        upstream.endpoints().list().iter().filter(|endpoint| endpoint.is_healthy()).count() as u64
+    }),
+    ("envoy_cluster_outlier_detection_ejections_active", "Endpoints that are ejected", |upstream| {
+        upstream.endpoints().list().iter().filter(|endpoint| endpoint.is_ejected()).count() as u64
+    }),
     ("envoy_cluster_membership_total", "Endpoints", |upstream| upstream.endpoints().list().len() as u64),
+];
+
+/// Of upstreams whose endpoints are looked after.
+const CARE: [(&str, &str, Count); 12] = [
+    ("envoy_cluster_health_check_attempt", "Health checks", |it| it.stats.health.attempts.get()),
+    ("envoy_cluster_health_check_success", "Health checks passed", |it| it.stats.health.successes.get()),
+    ("envoy_cluster_health_check_failure", "Health checks not passed", |it| it.stats.health.failures.get()),
+    ("envoy_cluster_health_check_network_failure", "Health checks without an answer", |it| {
+        it.stats.health.network_failures.get()
+    }),
+    ("envoy_cluster_health_check_verify_cluster", "Health checks answered by another service", |it| {
+        it.stats.health.verify_failures.get()
+    }),
+    ("envoy_cluster_outlier_detection_ejections_enforced_total", "Ejections", |it| {
+        it.stats.outliers.enforced.get()
+    }),
+    ("envoy_cluster_outlier_detection_ejections_overflow", "Ejections that would have been too many", |it| {
+        it.stats.outliers.overflow.get()
+    }),
+    ("envoy_cluster_outlier_detection_ejections_enforced_consecutive_5xx", "Ejections by kind", |it| {
+        it.stats.outliers.consecutive_5xx.get()
+    }),
+    (
+        "envoy_cluster_outlier_detection_ejections_enforced_consecutive_gateway_failure",
+        "Ejections by kind",
+        |it| it.stats.outliers.consecutive_gateway.get(),
+    ),
+    (
+        "envoy_cluster_outlier_detection_ejections_enforced_consecutive_local_origin_failure",
+        "Ejections by kind",
+        |it| it.stats.outliers.consecutive_local.get(),
+    ),
+    ("envoy_cluster_outlier_detection_ejections_enforced_success_rate", "Ejections by kind", |it| {
+        it.stats.outliers.success_rate.get()
+    }),
+    (
+        "envoy_cluster_outlier_detection_ejections_enforced_local_origin_success_rate",
+        "Ejections by kind",
+        |it| it.stats.outliers.local_success_rate.get(),
+    ),
 ];
 
 /// Of upstreams that ask for it.

@@ -48,8 +48,11 @@ impl Destinations {
         names: &Names,
     ) -> Result<Self, Invalid> {
         let list = config.iter().enumerate().map(|(i, config)| {
-            let over =
+            let mut over =
                 PlanBuilder::decode(&config.policies).map_err(|e| e.under(format!("destinations[{i}]")))?;
+            if !config.subset.is_empty() {
+                over.subset(Arc::clone(&config.subset));
+            }
             let plan = route.filter(|_| !over.is_empty()).map(|route| Box::new(route.with(&over)));
             let over = (!over.is_empty() && plan.is_none()).then(|| Box::new(over));
             Ok(Destination { upstream: names.share(&config.upstream), weight: config.weight, plan, over })

@@ -20,7 +20,7 @@ fn prefix(text: &str) -> Option<proto::Match> {
 }
 
 fn destination(upstream: &str, weight: u32) -> proto::Destination {
-    proto::Destination { upstream: upstream.into(), weight, policies: vec![] }
+    proto::Destination { upstream: upstream.into(), weight, policies: vec![], subset: vec![] }
 }
 
 fn route(name: &str, path: &str, target: proto::forward::Target) -> proto::Route {

@@ -1,12 +1,18 @@
 //! Upstreams: which endpoint gets a request, and how it is spoken to.
 //!
-//! Owns endpoint sets, balancers, the ready TLS client configuration and per-upstream counts. What has to outlive a new
+//! Owns endpoint sets and their health, balancers, the ready TLS client configuration and per-upstream counts. What has to outlive a new
 //! runtime (dynamic endpoints, running requests, counts) is shared between the old and the new `Upstream`. Must not
-//! open connections: that is the engine's work.
+//! open connections but for health checks: that is the engine's work.
 
 pub mod balance;
 pub mod breaker;
+pub mod care;
 mod endpoint;
+mod health;
+mod lane;
+mod outlier;
+mod rules;
+mod set;
 mod stats;
 pub mod tls;
 
@@ -16,13 +22,21 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use portcullis_shared::table;
 
-pub use balance::Balancer;
+pub use balance::{Balancer, Wish};
 pub use breaker::{Bound, Breakers, Slot};
-pub use endpoint::{Endpoint, Endpoints, Lane, Picked};
+pub use endpoint::{Endpoint, Picked};
+pub use set::Endpoints;
 pub use stats::{Codes, Counter, Gauge, Histogram, Stats};
 pub use tls::Tls;
+
+use lane::Lane;
+use outlier::Judge;
+use rules::Rules;
+use tokio::sync::Notify;
 
 /// A group of endpoints and how to talk to them.
 #[derive(Debug)]
@@ -45,6 +59,11 @@ pub struct Upstream {
     pub breakers: Breakers,
     lane: Arc<Lane>,
     balancer: Balancer,
+    rules: Rules,
+    check: Option<Arc<table::HealthCheck>>,
+    judge: Option<Judge>,
+    /// The health of an endpoint has changed.
+    news: Notify,
 }
 
 impl Upstream {
@@ -52,13 +71,14 @@ impl Upstream {
     /// running counts and statistics live on.
     #[must_use]
     pub fn build(config: &table::Upstream, tls: Option<Arc<Tls>>, previous: Option<&Self>) -> Self {
+        let rules = Rules::of(config);
         let before = previous.map(|upstream| &upstream.lane);
         let lane = match before {
             _ if !config.dynamic_endpoints => {
-                Arc::new(Lane::fixed(&config.endpoints, before.map(|lane| lane.load())))
+                Arc::new(Lane::fixed(&config.endpoints, before.map(|lane| &**lane), rules.clone()))
             }
-            Some(lane) => lane.to_dynamic(),
-            None => Arc::new(Lane::waiting()),
+            Some(lane) => lane.to_dynamic(rules.clone()),
+            None => Arc::new(Lane::waiting(rules.clone())),
         };
         let stats = previous.map(|upstream| Arc::clone(&upstream.stats)).unwrap_or_default();
         Self {
@@ -69,6 +89,10 @@ impl Upstream {
             connect_timeout: config.connect_timeout,
             max_requests_per_connection: config.max_requests_per_connection,
             breakers: Breakers::new(config.circuit_breakers, Arc::clone(&stats)),
+            judge: config.outlier_detection.map(|rules| Judge::new(rules, Arc::clone(&stats))),
+            check: config.health_check.clone().map(Arc::new),
+            news: Notify::new(),
+            rules,
             stats,
             lane,
             balancer: Balancer::next(config.load_balancer, previous.map(|upstream| &upstream.balancer)),
@@ -95,8 +119,40 @@ impl Upstream {
     /// Chooses an endpoint, one that is not in `tried` while there is one. None = there are no endpoints.
     #[must_use]
     pub fn pick(&self, tried: &[std::net::SocketAddr]) -> Option<Picked> {
+        self.pick_for(&Wish { tried, ..Wish::default() })
+    }
+
+    /// As [`Upstream::pick`], for a request that asks for more.
+    #[must_use]
+    pub fn pick_for(&self, wish: &Wish<'_>) -> Option<Picked> {
         let endpoints = self.lane.guard();
-        self.balancer.pick(&endpoints, tried).map(Picked::new)
+        self.balancer.pick(endpoints.choices(wish.labels)?, wish).map(Picked::new)
+    }
+
+    /// An endpoint answered by itself.
+    pub fn answered(&self, endpoint: &Endpoint, status: impl FnOnce() -> StatusCode) {
+        if let Some(judge) = &self.judge {
+            judge.answered(endpoint, status());
+        }
+    }
+
+    /// An endpoint did not answer; `status` is what its client gets for it.
+    pub fn unanswered(&self, endpoint: &Endpoint, status: StatusCode) {
+        if let Some(judge) = &self.judge {
+            judge.unanswered(endpoint, status);
+        }
+    }
+
+    /// Its endpoints have to be looked after: see [`care`].
+    #[must_use]
+    pub fn needs_care(&self) -> bool {
+        self.check.is_some() || self.judge.is_some() || self.rules.slow_start.is_some()
+    }
+
+    /// Changes when connections from before must not be used any more.
+    #[must_use]
+    pub fn connection_epoch(&self) -> u64 {
+        if self.rules.close_connections { self.lane.epoch() } else { 0 }
     }
 
     /// Whether endpoints are known. False only for a dynamic upstream whose first set has not come.

@@ -137,6 +137,40 @@ impl Histogram {
     }
 }
 
+/// Active health checks of one upstream.
+#[derive(Debug, Default)]
+pub struct Checks {
+    /// Begun.
+    pub attempts: Counter,
+    /// Passed.
+    pub successes: Counter,
+    /// Not passed.
+    pub failures: Counter,
+    /// Of these, without an answer.
+    pub network_failures: Counter,
+    /// Of these, by another service.
+    pub verify_failures: Counter,
+}
+
+/// Ejections of endpoints of one upstream.
+#[derive(Debug, Default)]
+pub struct Outliers {
+    /// All.
+    pub enforced: Counter,
+    /// Not made, because too many endpoints were out.
+    pub overflow: Counter,
+    /// For answers of 5xx in a row.
+    pub consecutive_5xx: Counter,
+    /// For answers of 502, 503 and 504 in a row.
+    pub consecutive_gateway: Counter,
+    /// For failed connections in a row.
+    pub consecutive_local: Counter,
+    /// For fewer good answers than the others.
+    pub success_rate: Counter,
+    /// For fewer good connections than the others.
+    pub local_success_rate: Counter,
+}
+
 /// What happened on one upstream.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -164,6 +198,10 @@ pub struct Stats {
     pub(super) connection_waits: Gauge,
     /// A connection or a request ended while some of those waited.
     pub(super) freed: Notify,
+    /// Active health checks.
+    pub health: Checks,
+    /// Outlier detection.
+    pub outliers: Outliers,
     /// Tries after the first of a request.
     pub retries: Counter,
     /// Tries that ran into a time limit.

@@ -10,7 +10,7 @@ fn address(n: u16) -> SocketAddr {
 }
 
 fn endpoint((port, weight): (u16, u32)) -> table::Endpoint {
-    table::Endpoint { address: address(port), weight, hostname: None, sni: None }
+    table::Endpoint { address: address(port), weight, hostname: None, sni: None, labels: Arc::default() }
 }
 
 fn config(load_balancer: LoadBalancer, endpoints: &[(u16, u32)]) -> table::Upstream {
@@ -25,6 +25,15 @@ fn config(load_balancer: LoadBalancer, endpoints: &[(u16, u32)]) -> table::Upstr
         max_requests_per_connection: None,
         load_balancer,
         circuit_breakers: table::CircuitBreakers::default(),
+        health_check: None,
+        outlier_detection: None,
+        healthy_panic_threshold: 50.0,
+        slow_start: None,
+        hash_by_hostname: false,
+        close_connections_on_host_set_change: false,
+        update_merge_window: Duration::ZERO,
+        subsets: None,
+        ignore_health_on_host_removal: false,
     }
 }
 

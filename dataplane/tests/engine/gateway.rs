@@ -9,6 +9,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use portcullis_dataplane::proxy::callout::Caller;
 use portcullis_dataplane::proxy::{AccessLog, Conn, ConnInfo, Engine, Shared, Socket};
 use portcullis_dataplane::runtime::{Held, Http, Runtime};
+use portcullis_dataplane::upstream::care;
 use portcullis_proto::link::v1::upsert::Resource;
 use portcullis_proto::policy::v1 as policy;
 use portcullis_proto::table::v1 as table;
@@ -52,6 +53,7 @@ pub fn destinations(list: &[(&str, u32)]) -> table::route::Action {
             upstream: (*upstream).into(),
             weight: *weight,
             policies: vec![],
+            subset: vec![],
         })
         .collect();
     let target = table::forward::Target::Destinations(table::Destinations { destinations });
@@ -187,6 +189,9 @@ impl Gateway {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let telemetry = Telemetry::init("test", LogFormat::Text).unwrap();
         let runtime = Arc::new(ArcSwap::new(table.runtime()));
+        for upstream in runtime.load().upstreams().filter(|upstream| upstream.needs_care()) {
+            tokio::spawn(care::of(upstream.clone()));
+        }
         let mut registry = Registry::default();
         let log = Sink::default();
         let shared = Shared::new(runtime.clone(), &telemetry, &mut registry)

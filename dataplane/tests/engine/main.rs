@@ -10,6 +10,7 @@
 )]
 
 mod access_logs;
+mod balancing;
 mod bodies;
 mod breakers;
 mod browsers;
@@ -19,6 +20,7 @@ mod ext_auth;
 mod forwarding;
 mod gateway;
 mod grpc;
+mod health;
 mod http2;
 mod policies;
 mod rate_limits;

@@ -49,6 +49,7 @@ async fn a_destination_s_policies_take_the_place_of_the_route_s() {
         upstream: "up".into(),
         weight: 1,
         policies: vec![headers(&[("x-from", "destination")], &[])],
+        subset: vec![],
     };
     let target =
         table::forward::Target::Destinations(table::Destinations { destinations: vec![destination] });

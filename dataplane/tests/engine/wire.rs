@@ -48,6 +48,19 @@ impl Wire {
         }
     }
 
+    /// As [`Wire::head`], or nothing at the end of the connection. Waits for as long as it takes.
+    pub async fn next_head(&mut self) -> Option<String> {
+        while !self.buf.windows(4).any(|window| window == b"\r\n\r\n") {
+            let mut piece = [0; 65536];
+            let got = self.tcp.read(&mut piece).await.unwrap_or(0);
+            if got == 0 {
+                return None;
+            }
+            self.buf.extend_from_slice(&piece[..got]);
+        }
+        Some(self.head().await)
+    }
+
     pub async fn take(&mut self, count: usize) -> Vec<u8> {
         while self.buf.len() < count {
             assert!(self.more().await, "the connection ended after {} of {count} bytes", self.buf.len());

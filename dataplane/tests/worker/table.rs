@@ -158,7 +158,8 @@ pub fn answering(name: &str, domain: &str, body: &str) -> Resource {
 
 /// A virtual host that forwards to `upstream`.
 pub fn forwarding(name: &str, domain: &str, upstream: &str) -> Resource {
-    let destination = wire::Destination { upstream: upstream.into(), weight: 1, policies: Vec::new() };
+    let destination =
+        wire::Destination { upstream: upstream.into(), weight: 1, policies: Vec::new(), subset: Vec::new() };
     let target = wire::forward::Target::Destinations(wire::Destinations { destinations: vec![destination] });
     let action = wire::route::Action::Forward(wire::Forward { target: Some(target) });
     Resource::VirtualHost(host(name, domain, action))

@@ -47,7 +47,7 @@ fn upstream(name: &str, addresses: &[SocketAddr]) -> Resource {
 }
 
 fn to(upstream: &str) -> wire::TcpProxy {
-    let destination = wire::Destination { upstream: upstream.into(), weight: 1, policies: Vec::new() };
+    let destination = wire::Destination { upstream: upstream.into(), weight: 1, ..Default::default() };
     let list = wire::Destinations { destinations: vec![destination] };
     wire::TcpProxy {
         name: format!("to-{upstream}"),

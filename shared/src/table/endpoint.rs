@@ -7,7 +7,9 @@ use std::{
 
 use portcullis_proto::table::v1 as wire;
 
+use super::Labels;
 use super::field::{each, optional, port, required};
+use super::label::labels;
 use crate::Invalid;
 
 /// One address of an upstream.
@@ -21,6 +23,8 @@ pub struct Endpoint {
     pub hostname: Option<Arc<str>>,
     /// Server name of this endpoint for TLS; wins over the upstream's.
     pub sni: Option<Arc<str>>,
+    /// What subsets are made by.
+    pub labels: Labels,
 }
 
 /// All endpoints of one upstream at one moment; the latest sequence wins.
@@ -47,6 +51,7 @@ impl TryFrom<wire::Endpoint> for Endpoint {
             weight: wire.weight.max(1),
             hostname: optional(wire.hostname),
             sni: optional(wire.sni),
+            labels: labels("labels", wire.labels)?,
         })
     }
 }

@@ -4,14 +4,18 @@
 //! A value of these types is valid; nobody checks again. Users, their field names and defaults are not known here.
 
 mod access_log;
+mod balancing;
 mod certificate;
 mod circuit_breakers;
 mod digest;
 mod endpoint;
 mod field;
+mod health_check;
 mod http;
+mod label;
 mod listener;
 mod origin;
+mod outlier_detection;
 mod redirect;
 mod resource;
 mod route;
@@ -22,21 +26,25 @@ mod upstream;
 mod virtual_host;
 
 pub use access_log::{AccessLog, Compare, JsonFormat, LogFilter, LogFormat, LogSink};
+pub use balancing::{LoadBalancer, SlowStart, SubsetFallback, SubsetRules, SubsetSelector};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
 pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet};
+pub use health_check::{CheckHeader, Checker, GrpcCheck, HealthCheck, HttpCheck, TcpCheck};
 pub use http::{
     ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,
     HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
 };
+pub use label::{Label, Labels};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion};
 pub use origin::Origin;
+pub use outlier_detection::OutlierDetection;
 pub use redirect::{Redirect, RedirectPath, rewrite_prefix};
 pub use resource::{Kind, Resource, identity};
 pub use route::{Action, Destination, DirectResponse, Route, Target};
 pub use split::Split;
 pub use substitution::RegexSubstitution;
 pub use tcp::{TcpProxy, TcpTarget};
-pub use upstream::{LoadBalancer, Upstream, UpstreamTls};
+pub use upstream::{Upstream, UpstreamTls};
 pub use virtual_host::VirtualHost;

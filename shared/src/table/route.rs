@@ -6,7 +6,7 @@ use bytes::Bytes;
 use portcullis_proto::table::v1 as wire;
 use prost_types::Any;
 
-use super::{Origin, Redirect, field::required};
+use super::{Labels, Origin, Redirect, field::required, label::labels};
 use crate::{Invalid, routing::Matcher};
 
 /// One route. The first that matches wins.
@@ -59,6 +59,8 @@ pub struct Destination {
     pub weight: u32,
     /// Replace the route's policies of the same type.
     pub policies: Vec<Any>,
+    /// Endpoints with these labels; empty = any.
+    pub subset: Labels,
 }
 
 /// An answer without an upstream.
@@ -139,6 +141,7 @@ impl TryFrom<wire::Destination> for Destination {
             upstream: required("upstream", wire.upstream)?,
             weight: wire.weight,
             policies: policies(wire.policies)?,
+            subset: labels("subset", wire.subset)?,
         })
     }
 }

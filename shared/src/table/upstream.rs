@@ -5,17 +5,19 @@ use std::{sync::Arc, time::Duration};
 use portcullis_proto::table::v1 as wire;
 
 use super::{
-    CircuitBreakers, Endpoint, Origin, TlsVersion,
+    CircuitBreakers, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart, SubsetRules,
+    TlsVersion,
     field::{alpn, each, millis, optional, required, texts},
     listener::versions,
 };
 use crate::Invalid;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const DEFAULT_CHOICES: u32 = 2;
+const DEFAULT_PANIC_THRESHOLD: f64 = 50.0;
+const DEFAULT_MERGE_WINDOW: Duration = Duration::from_secs(1);
 
 /// A group of endpoints and how to talk to them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// `<name>_<namespace>`; the name in metrics and in a cluster header.
     pub name: Arc<str>,
@@ -37,21 +39,24 @@ pub struct Upstream {
     pub load_balancer: LoadBalancer,
     /// How much of it is used at one time.
     pub circuit_breakers: CircuitBreakers,
-}
-
-/// How an endpoint is chosen. All of them respect the endpoints' weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LoadBalancer {
-    /// One after the other.
-    #[default]
-    RoundRobin,
-    /// The one with the fewest running requests of `choice_count` random ones.
-    LeastRequest {
-        /// At least 1.
-        choice_count: u32,
-    },
-    /// At random.
-    Random,
+    /// Active checks.
+    pub health_check: Option<HealthCheck>,
+    /// Passive checks.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// With a smaller share of healthy endpoints, in percent, health is not looked at; 0 to 100.
+    pub healthy_panic_threshold: f64,
+    /// New endpoints get less than their share.
+    pub slow_start: Option<SlowStart>,
+    /// Rings and tables are made of names, not of addresses.
+    pub hash_by_hostname: bool,
+    /// No connection is used longer than its endpoint set.
+    pub close_connections_on_host_set_change: bool,
+    /// Changes of health within this time are put in force together.
+    pub update_merge_window: Duration,
+    /// Groups that requests can ask for.
+    pub subsets: Option<SubsetRules>,
+    /// An endpoint that discovery no longer has is gone at once, healthy or not.
+    pub ignore_health_on_host_removal: bool,
 }
 
 /// TLS towards the endpoints.
@@ -93,21 +98,32 @@ impl TryFrom<wire::Upstream> for Upstream {
             http2: wire.http2,
             connect_timeout: millis(wire.connect_timeout_ms).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
             max_requests_per_connection: Some(wire.max_requests_per_connection).filter(|n| *n != 0),
-            load_balancer: wire.load_balancer.map(LoadBalancer::from).unwrap_or_default(),
+            load_balancer: wire.load_balancer.map(LoadBalancer::try_from).transpose()?.unwrap_or_default(),
             circuit_breakers: wire.circuit_breakers.unwrap_or_default().into(),
+            health_check: message("health_check", wire.health_check)?,
+            outlier_detection: message("outlier_detection", wire.outlier_detection)?,
+            healthy_panic_threshold: panic_threshold(wire.healthy_panic_threshold)?,
+            slow_start: message("slow_start", wire.slow_start)?,
+            hash_by_hostname: wire.hash_by_hostname,
+            close_connections_on_host_set_change: wire.close_connections_on_host_set_change,
+            update_merge_window: wire
+                .update_merge_window_ms
+                .map_or(DEFAULT_MERGE_WINDOW, Duration::from_millis),
+            subsets: message("subsets", wire.subsets)?,
+            ignore_health_on_host_removal: wire.ignore_health_on_host_removal,
         })
     }
 }
 
-impl From<wire::upstream::LoadBalancer> for LoadBalancer {
-    fn from(wire: wire::upstream::LoadBalancer) -> Self {
-        match wire {
-            wire::upstream::LoadBalancer::RoundRobin(_) => Self::RoundRobin,
-            wire::upstream::LoadBalancer::Random(_) => Self::Random,
-            wire::upstream::LoadBalancer::LeastRequest(least) => Self::LeastRequest {
-                choice_count: Some(least.choice_count).filter(|n| *n != 0).unwrap_or(DEFAULT_CHOICES),
-            },
-        }
+fn message<W, T: TryFrom<W, Error = Invalid>>(field: &str, wire: Option<W>) -> Result<Option<T>, Invalid> {
+    wire.map(T::try_from).transpose().map_err(|e| e.under(field))
+}
+
+fn panic_threshold(wire: Option<f64>) -> Result<f64, Invalid> {
+    let percent = wire.unwrap_or(DEFAULT_PANIC_THRESHOLD);
+    match (0.0..=100.0).contains(&percent) {
+        true => Ok(percent),
+        false => Err(Invalid::new("healthy_panic_threshold", format!("{percent} is not a percentage"))),
     }
 }
 

@@ -162,6 +162,9 @@ pub struct Effect {
     pub resolved_at_run_time: bool,
     /// `http/1.1` or `http/2`, with `over TLS`.
     pub protocol: String,
+    /// How endpoints are chosen and looked after, where that is not the default.
+    #[serde(default)]
+    pub care: Vec<String>,
     /// The request that it gets.
     pub request: Sent,
     /// Changes to the answer's headers, in order.

@@ -15,6 +15,7 @@ const SHOWN: &[Show] = &[
     |any| shown(any, cors),
     |any| shown(any, |regular: policy::Transformation| transformation("regular", regular.stage)),
     |any| shown(any, csrf),
+    |any| shown(any, hash),
     |any| shown(any, ext_auth),
     |any| shown(any, local),
     |any| shown(any, early),
@@ -41,6 +42,16 @@ fn fault(fault: policy::Fault) -> String {
         .then(|| format!("{} answered {}", percent(fault.abort_per_million), fault.abort_status));
     let parts: Vec<String> = delay.into_iter().chain(abort).collect();
     format!("faults: {}", parts.join(", "))
+}
+
+fn hash(hash: policy::Hash) -> String {
+    use policy::hash_key::Key;
+    let key = |key: policy::HashKey| match key.key {
+        Some(Key::Header(name)) => format!("header {name}"),
+        Some(Key::Cookie(cookie)) => format!("cookie {}", cookie.name),
+        Some(Key::SourceIp(_)) | None => "the client's address".to_owned(),
+    };
+    format!("endpoint by {}", hash.keys.into_iter().map(key).collect::<Vec<_>>().join(", "))
 }
 
 fn cors(cors: policy::Cors) -> String {

@@ -5,6 +5,7 @@
 
 use super::answer::{Answered, Effect, Outcome, Passed, Sent};
 use super::behaviour;
+use super::care;
 use super::request::Request;
 use crate::compile::Decoded;
 use portcullis_proto::policy::v1 as policy;
@@ -56,7 +57,12 @@ fn forward(table: &Decoded, route: &Route, target: &Target, request: &Request) -
         Target::Dynamic => unavailable("the host is looked up when the request comes".to_owned()),
         Target::ClusterHeader(header) => match request.headers.get(header).map(|value| value.to_str()) {
             Some(Ok(name)) => {
-                let destination = Destination { upstream: name.into(), weight: 1, policies: Vec::new() };
+                let destination = Destination {
+                    upstream: name.into(),
+                    weight: 1,
+                    policies: Vec::new(),
+                    subset: Default::default(),
+                };
                 weighted(&[destination], None)
             }
             _ => unavailable(format!(
@@ -105,7 +111,12 @@ pub(super) fn pass_on(table: &Decoded, proxy: &TcpProxy, request: &Request) -> O
         },
         TcpTarget::Sni => match request.sni.as_deref() {
             Some(name) => {
-                let destination = Destination { upstream: name.into(), weight: 1, policies: Vec::new() };
+                let destination = Destination {
+                    upstream: name.into(),
+                    weight: 1,
+                    policies: Vec::new(),
+                    subset: Default::default(),
+                };
                 weighted(&[destination], None)
             }
             None => nowhere("the server name names the upstream, and the client sends none".to_owned()),
@@ -135,6 +146,7 @@ fn effect(table: &Decoded, route: &Route, to: &Destination, percent: f64, reques
             .unwrap_or_default(),
         resolved_at_run_time: upstream.is_some_and(|upstream| upstream.dynamic_endpoints),
         protocol: upstream.map(protocol).unwrap_or_default(),
+        care: upstream.map(|upstream| care::of(upstream, &to.subset)).unwrap_or_default(),
         request: Sent { method: request.method.clone(), path, host, headers: changes },
         response_headers: headers.response.iter().flat_map(header_changes).collect(),
         timeout: timeout(&policies),

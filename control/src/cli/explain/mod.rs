@@ -6,6 +6,7 @@
 
 mod answer;
 mod behaviour;
+mod care;
 mod decide;
 mod effect;
 mod nearest;

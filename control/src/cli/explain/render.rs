@@ -147,6 +147,9 @@ fn forward(destinations: &[Effect], title: &impl Fn(&str) -> String, console: &C
             let word = if index == 0 { "  also" } else { "" };
             let _ = writeln!(out, "{}        {text}", title(word));
         }
+        if !to.care.is_empty() {
+            let _ = writeln!(out, "{}        {}", title("  endpoints"), to.care.join("; "));
+        }
         if !to.other_policies.is_empty() {
             let _ = writeln!(out, "{}        {}", title("  policies"), to.other_policies.join(", "));
         }

@@ -108,6 +108,7 @@ pub(super) fn destinations(list: &[Destination]) -> wire::Destinations {
                 upstream: destination.upstream.to_string(),
                 weight: destination.weight,
                 policies: policies(&destination.policies),
+                subset: super::labels(&destination.subset),
             })
             .collect(),
     }

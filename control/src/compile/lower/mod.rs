@@ -43,6 +43,11 @@ fn policies(list: &[Policy]) -> Vec<prost_types::Any> {
         .collect()
 }
 
+/// Labels as they travel: in order of their keys.
+pub fn labels(labels: &crate::ir::Labels) -> Vec<wire::Label> {
+    labels.iter().map(|(key, value)| wire::Label { key: key.to_string(), value: value.to_string() }).collect()
+}
+
 fn strings(list: &[std::sync::Arc<str>]) -> Vec<String> {
     list.iter().map(|text| text.to_string()).collect()
 }

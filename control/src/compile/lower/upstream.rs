@@ -3,11 +3,15 @@
 use portcullis_proto::table::v1 as wire;
 use portcullis_proto::table::v1::upstream::LoadBalancer;
 
-use super::{millis, origin, strings, text, tls_version};
-use crate::ir::{Balancer, CertificateSource, CircuitBreakers, Endpoint, Endpoints, Upstream, UpstreamTls};
+use super::{labels, millis, origin, strings, text, tls_version};
+use crate::ir::{
+    Balancer, CertificateSource, CheckHeader, Checker, CircuitBreakers, Endpoint, Endpoints, Fallback,
+    HealthCheck, HttpCheck, OutlierDetection, SlowStart, Subsets, Upstream, UpstreamTls,
+};
 
 /// An upstream with its fixed endpoints.
 pub fn upstream(upstream: &Upstream) -> wire::Upstream {
+    let balancing = &upstream.balancing;
     let (endpoints, dynamic_endpoints) = match &upstream.endpoints {
         Endpoints::Fixed(list) => (list.iter().map(endpoint).collect(), false),
         Endpoints::Discovered => (Vec::new(), true),
@@ -21,13 +25,27 @@ pub fn upstream(upstream: &Upstream) -> wire::Upstream {
         http2: upstream.http2,
         connect_timeout_ms: millis(upstream.connect_timeout),
         max_requests_per_connection: upstream.max_requests_per_connection,
-        load_balancer: Some(match upstream.balancer {
+        load_balancer: Some(match balancing.balancer {
             Balancer::RoundRobin => LoadBalancer::RoundRobin(wire::RoundRobin {}),
             Balancer::LeastRequest { choices } => {
                 LoadBalancer::LeastRequest(wire::LeastRequest { choice_count: choices })
             }
             Balancer::Random => LoadBalancer::Random(wire::Random {}),
+            Balancer::RingHash { minimum, maximum } => LoadBalancer::RingHash(wire::RingHash {
+                minimum_ring_size: minimum,
+                maximum_ring_size: maximum,
+            }),
+            Balancer::Maglev => LoadBalancer::Maglev(wire::Maglev {}),
         }),
+        health_check: upstream.health_check.as_ref().map(health_check),
+        outlier_detection: upstream.outlier_detection.as_ref().map(outlier_detection),
+        healthy_panic_threshold: balancing.healthy_panic_threshold,
+        slow_start: balancing.slow_start.as_ref().map(slow_start),
+        hash_by_hostname: balancing.hash_by_hostname,
+        close_connections_on_host_set_change: balancing.close_connections_on_host_set_change,
+        update_merge_window_ms: balancing.update_merge_window.map(|window| millis(Some(window))),
+        subsets: balancing.subsets.as_ref().map(subsets),
+        ignore_health_on_host_removal: upstream.ignore_health_on_host_removal,
         circuit_breakers: upstream.circuit_breakers.as_ref().map(circuit_breakers),
     }
 }
@@ -42,6 +60,105 @@ fn circuit_breakers(breakers: &CircuitBreakers) -> wire::CircuitBreakers {
     }
 }
 
+fn slow_start(slow: &SlowStart) -> wire::SlowStart {
+    wire::SlowStart {
+        window_ms: millis(Some(slow.window)),
+        aggression: slow.aggression,
+        min_weight_percent: Some(slow.min_weight_percent),
+    }
+}
+
+fn subsets(subsets: &Subsets) -> wire::Subsets {
+    let (fallback, default_subset) = match &subsets.fallback {
+        Fallback::Any => (wire::SubsetFallback::AnyEndpoint, Vec::new()),
+        Fallback::None => (wire::SubsetFallback::NoFallback, Vec::new()),
+        Fallback::Default(subset) => (wire::SubsetFallback::DefaultSubset, labels(subset)),
+    };
+    let selector = |(keys, single_host): &(Vec<_>, bool)| wire::SubsetSelector {
+        keys: strings(keys),
+        single_host: *single_host,
+    };
+    wire::Subsets {
+        selectors: subsets.selectors.iter().map(selector).collect(),
+        fallback: fallback as i32,
+        default_subset,
+    }
+}
+
+fn health_check(check: &HealthCheck) -> wire::HealthCheck {
+    use wire::health_check::Checker as Wire;
+    wire::HealthCheck {
+        timeout_ms: millis(Some(check.timeout)),
+        interval_ms: millis(Some(check.interval)),
+        unhealthy_threshold: check.unhealthy_threshold,
+        healthy_threshold: check.healthy_threshold,
+        initial_jitter_ms: millis(Some(check.initial_jitter)),
+        interval_jitter_ms: millis(Some(check.interval_jitter)),
+        interval_jitter_percent: check.interval_jitter_percent,
+        new_connections: !check.reuse_connection,
+        no_traffic_interval_ms: millis(check.no_traffic_interval),
+        unhealthy_interval_ms: millis(check.unhealthy_interval),
+        unhealthy_edge_interval_ms: millis(check.unhealthy_edge_interval),
+        healthy_edge_interval_ms: millis(check.healthy_edge_interval),
+        event_log_path: text(&check.event_log),
+        always_log_failures: check.always_log_failures,
+        checker: Some(match &check.checker {
+            Checker::Http(http) => Wire::Http(http_check(http)),
+            Checker::Tcp { send, receive } => Wire::Tcp(wire::TcpCheck {
+                send: send.clone().into(),
+                receive: receive.iter().map(|piece| piece.clone().into()).collect(),
+            }),
+            Checker::Grpc { service_name, authority, metadata } => Wire::Grpc(wire::GrpcCheck {
+                service_name: service_name.to_string(),
+                authority: authority.to_string(),
+                metadata: metadata.iter().map(check_header).collect(),
+            }),
+        }),
+    }
+}
+
+fn http_check(http: &HttpCheck) -> wire::HttpCheck {
+    let range = |range: &std::ops::Range<u32>| wire::StatusRange { start: range.start, end: range.end };
+    wire::HttpCheck {
+        host: http.host.to_string(),
+        path: http.path.to_string(),
+        method: http.method.to_owned(),
+        add_headers: http.add_headers.iter().map(check_header).collect(),
+        remove_headers: strings(&http.remove_headers),
+        expected: http.expected.iter().map(range).collect(),
+        http2: http.http2,
+        service_name: http.service_name.to_string(),
+    }
+}
+
+fn check_header(header: &CheckHeader) -> wire::CheckHeader {
+    wire::CheckHeader {
+        name: header.name.to_string(),
+        value: header.value.to_string(),
+        append: header.append,
+    }
+}
+
+fn outlier_detection(rules: &OutlierDetection) -> wire::OutlierDetection {
+    wire::OutlierDetection {
+        interval_ms: millis(Some(rules.interval)),
+        consecutive_5xx: rules.consecutive_5xx,
+        enforcing_consecutive_5xx: rules.enforcing_consecutive_5xx,
+        consecutive_gateway_failure: rules.consecutive_gateway_failure,
+        enforcing_consecutive_gateway_failure: rules.enforcing_consecutive_gateway_failure,
+        base_ejection_time_ms: millis(rules.base_ejection_time),
+        max_ejection_percent: rules.max_ejection_percent,
+        enforcing_success_rate: rules.enforcing_success_rate,
+        success_rate_minimum_hosts: rules.success_rate_minimum_hosts,
+        success_rate_request_volume: rules.success_rate_request_volume,
+        success_rate_stdev_factor: rules.success_rate_stdev_factor,
+        split_external_local_origin_errors: rules.split_external_local_origin_errors,
+        consecutive_local_origin_failure: rules.consecutive_local_origin_failure,
+        enforcing_consecutive_local_origin_failure: rules.enforcing_consecutive_local_origin_failure,
+        enforcing_local_origin_success_rate: rules.enforcing_local_origin_success_rate,
+    }
+}
+
 fn endpoint(endpoint: &Endpoint) -> wire::Endpoint {
     wire::Endpoint {
         address: endpoint.address.to_string(),
@@ -49,6 +166,7 @@ fn endpoint(endpoint: &Endpoint) -> wire::Endpoint {
         weight: endpoint.weight,
         hostname: String::new(),
         sni: text(&endpoint.sni),
+        labels: labels(&endpoint.labels),
     }
 }
 

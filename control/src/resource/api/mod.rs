@@ -15,7 +15,10 @@ mod ext_auth;
 mod faults;
 mod gateway;
 mod headers;
+mod health_check;
 mod http_connection;
+mod lb_hash;
+mod load_balancer;
 mod option_objects;
 mod options;
 mod rate_limit;
@@ -55,11 +58,20 @@ pub use gateway::{
 };
 pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
+pub use health_check::{
+    CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, OutlierDetection, Payload,
+    TcpHealthCheck,
+};
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
     ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+};
+pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use load_balancer::{
+    FallbackPolicy, HostMetadata, LeastRequest, LoadBalancer, LoadBalancerConfig, Maglev, MetadataValue,
+    Random, RingHash, RingHashConfig, RoundRobin, Selector, SlowStartConfig, Subset, SubsetSpec,
 };
 pub use option_objects::{RouteOption, VirtualHostOption};
 pub use options::{DelegateOptionsRefs, RouteOptions, VirtualHostOptions, WeightedDestinationOptions};
@@ -94,8 +106,7 @@ pub use transformation::{
     Transformations,
 };
 pub use upstream::{
-    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, LeastRequest, LoadBalancer,
-    LoadBalancerConfig, Random, RoundRobin, StaticHost, StaticUpstream, Upstream, UpstreamGroup,
-    UpstreamType,
+    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
+    UpstreamGroup, UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

@@ -7,6 +7,7 @@ use super::csrf::CsrfPolicy;
 use super::ext_auth::ExtAuthExtension;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
+use super::lb_hash::LbHash;
 use super::rate_limit::{RateLimitRouteExtension, RateLimitVhostExtension};
 use super::reference::Ref;
 use super::retries::RetryPolicy;
@@ -81,6 +82,8 @@ pub struct RouteOptions {
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.
     pub csrf: Option<CsrfPolicy>,
+    /// What makes two requests go to the same endpoint.
+    pub lb_hash: Option<LbHash>,
     /// Faults that are put into requests.
     pub faults: Option<RouteFaults>,
     /// Transformations in stages; those of a route replace those of its virtual host as a whole.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::dynamic_forward_proxy::PerRouteConfig;
+use super::load_balancer::Subset;
 use super::options::{DelegateOptionsRefs, RouteOptions, WeightedDestinationOptions};
 use super::reference::{Empty, Ref};
 use super::rewrite::RegexMatchAndSubstitute;
@@ -210,6 +211,8 @@ impl RouteAction {
 pub struct Destination {
     /// An Upstream.
     pub upstream: Option<Ref>,
+    /// Endpoints with these labels; the upstream must have a `subsetSpec`.
+    pub subset: Option<Subset>,
 }
 
 /// What a destination is.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::reference::Empty;
+use super::health_check::{HealthCheck, OutlierDetection};
+use super::load_balancer::{HostMetadata, LoadBalancerConfig, SubsetSpec};
 use super::route::WeightedDestination;
 use super::scalar::GoDuration;
 use super::ssl::UpstreamSslConfig;
@@ -26,6 +27,12 @@ pub struct Upstream {
     pub use_http2: Option<bool>,
     /// How much of it is used at one time; replaces the one of Settings as a whole.
     pub circuit_breakers: Option<CircuitBreakerConfig>,
+    /// Active checks; one at most.
+    pub health_checks: Vec<HealthCheck>,
+    /// Passive checks.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// Endpoints that discovery no longer has go at once, healthy or not.
+    pub ignore_health_on_host_removal: Option<bool>,
     /// What discovery knew of the Service; information only.
     pub discovery_metadata: Option<DiscoveryMetadata>,
 }
@@ -54,6 +61,8 @@ pub struct StaticUpstream {
     pub use_tls: Option<bool>,
     /// SNI is the host's `sniAddr`, else its `addr`; absent = true.
     pub auto_sni_rewrite: Option<bool>,
+    /// Groups of hosts that destinations can ask for.
+    pub subset_spec: Option<SubsetSpec>,
 }
 
 /// One host of a static upstream.
@@ -68,60 +77,9 @@ pub struct StaticHost {
     pub sni_addr: String,
     /// Share; absent = 1.
     pub load_balancing_weight: Option<u32>,
+    /// Labels for subsets stand under `envoy.lb`.
+    pub metadata: HostMetadata,
 }
-
-/// `loadBalancerConfig`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct LoadBalancerConfig {
-    /// In turn. At most one is set, see [`LoadBalancerConfig::balancer`].
-    pub round_robin: Option<RoundRobin>,
-    /// The least busy of some.
-    pub least_request: Option<LeastRequest>,
-    /// By chance.
-    pub random: Option<Random>,
-}
-
-/// How an endpoint is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each variant is the field of its name")]
-pub enum LoadBalancer {
-    RoundRobin,
-    /// Of `choice_count` endpoints (0 = 2) the one with the fewest active requests.
-    LeastRequest {
-        choice_count: u32,
-    },
-    Random,
-}
-
-impl LoadBalancerConfig {
-    /// How an endpoint is chosen; round robin when nothing is set.
-    pub fn balancer(&self) -> LoadBalancer {
-        if self.random.is_some() {
-            return LoadBalancer::Random;
-        }
-        match &self.least_request {
-            Some(least) => LoadBalancer::LeastRequest { choice_count: least.choice_count },
-            None => LoadBalancer::RoundRobin,
-        }
-    }
-}
-
-/// `roundRobin`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RoundRobin {}
-
-/// `leastRequest`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct LeastRequest {
-    /// How many endpoints are compared; 0 = 2.
-    pub choice_count: u32,
-}
-
-/// `random`.
-pub type Random = Empty;
 
 /// `connectionConfig`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

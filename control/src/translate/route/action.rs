@@ -16,6 +16,7 @@ use crate::resource::{
     self, Action, Destination, DirectResponseAction, Kind, ObjectRef, RedirectAction, RedirectPath, Ref,
     RouteTarget, Spec, WeightedDestination,
 };
+use crate::upstream;
 
 /// The action of a route; `None` when `notes` say why there is none.
 pub(super) fn lower<'s>(
@@ -213,7 +214,14 @@ impl<'a, 's> Destinations<'a, 's> {
         let id = ObjectRef::new(Kind::Upstream, namespace, reference.name.as_str());
         let mut policies = Vec::new();
         let fact = self.cx.upstream(&id);
-        if fact != Some(UpstreamFact::Served) {
+        let served = match fact {
+            Some(UpstreamFact::Served { subsets }) => Some(subsets.as_deref()),
+            _ => None,
+        };
+        let mut subset = ir::Labels::new();
+        if let Some(subsets) = served {
+            subset = self.subset(path, destination, subsets)?;
+        } else {
             let state = if fact.is_some() { "is rejected" } else { "not found" };
             self.notes.warning(
                 self.owner,
@@ -224,10 +232,37 @@ impl<'a, 's> Destinations<'a, 's> {
             policies.extend(self.globals.replacement.as_ref().map(policy::answer));
         }
         let name = wire_name(&id);
-        if fact != Some(UpstreamFact::Served) {
+        if served.is_none() {
             self.missing_ids.push(id);
         }
-        Some(ir::Destination { upstream: name, weight, policies })
+        Some(ir::Destination { upstream: name, weight, policies, subset })
+    }
+
+    /// The labels that a destination asks for, of an upstream with subsets by these keys.
+    fn subset(
+        &mut self,
+        path: &str,
+        destination: &Destination,
+        subsets: Option<&[Vec<Arc<str>>]>,
+    ) -> Option<ir::Labels> {
+        let Some(wanted) = destination.subset.as_ref().filter(|subset| !subset.values.is_empty()) else {
+            return Some(ir::Labels::new());
+        };
+        let path = format!("{path}.subset");
+        let Some(selectors) = subsets else {
+            self.notes.warning(self.owner, path, "the upstream has no subsetSpec: the subset is ignored");
+            return Some(ir::Labels::new());
+        };
+        let labels = upstream::labels(wanted);
+        if !selectors.iter().any(|keys| keys.iter().eq(labels.keys())) {
+            let list = |keys: &Vec<Arc<str>>| format!("[{}]", keys.join(", "));
+            let known = selectors.iter().map(list).collect::<Vec<_>>().join(", ");
+            let keys = wanted.values.keys().cloned().collect::<Vec<_>>().join(", ");
+            let problem = format!("the upstream has no selector with the keys [{keys}]; it has {known}");
+            self.notes.error(self.owner, path, problem);
+            return None;
+        }
+        Some(labels)
     }
 }
 

@@ -92,7 +92,12 @@ fn lower_one<'s>(
         true => action::lower(flat, &levels, context, &mut notes),
         false => None,
     };
-    let kind = action.as_ref().map_or(ActionKind::DirectResponse, action_kind);
+    // What is wrong about a destination says nothing about the options beside it.
+    let meant = match flat.route.action() {
+        Some(resource::Action::Route(_)) => ActionKind::Forward,
+        _ => ActionKind::DirectResponse,
+    };
+    let kind = action.as_ref().map_or(meant, action_kind);
     let mut policies = policy::of_route(&levels, kind, &mut notes);
     if let Some(resource::Action::Route(resource::RouteAction {
         dynamic_forward_proxy: Some(host), ..
@@ -101,7 +106,7 @@ fn lower_one<'s>(
         policies.push(policy::dynamic_host(host));
     }
     if let Some((found, Some(id))) = policy::shadowing::upstream(&levels)
-        && context.cx.upstream(&id) != Some(UpstreamFact::Served)
+        && !context.cx.upstream(&id).is_some_and(UpstreamFact::is_served)
     {
         let text = format!("shadowing: upstream {}.{} not found or rejected", id.namespace, id.name);
         found.error(&mut notes, ".upstream", text);

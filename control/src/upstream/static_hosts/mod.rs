@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Found, Type};
 use crate::ir;
-use crate::resource::{ObjectRef, StaticHost, StaticUpstream, Upstream, UpstreamType};
+use crate::resource::{MetadataValue, ObjectRef, StaticHost, StaticUpstream, Upstream, UpstreamType};
 use crate::translate::{DnsHost, Notes};
 
 /// The type.
@@ -36,9 +36,15 @@ impl Type for StaticHosts {
         let names = checked.iter().any(|(_, checked)| checked.address.is_none());
         for (host, Checked { address, port, weight }) in checked {
             let sni = if tls { server_name(spec, host, address) } else { None };
+            let labels = labels(host);
             match address {
-                Some(address) if !names => found.fixed.push(ir::Endpoint { address, port, weight, sni }),
-                _ => found.dynamic.push(DnsHost { host: host.addr.as_str().into(), port, weight, sni }),
+                Some(address) if !names => {
+                    found.fixed.push(ir::Endpoint { address, port, weight, sni, labels });
+                }
+                _ => {
+                    let host = host.addr.as_str().into();
+                    found.dynamic.push(DnsHost { host, port, weight, sni, labels });
+                }
             }
         }
         Some(found)
@@ -77,6 +83,18 @@ fn check(host: &StaticHost, path: &str, owner: &ObjectRef, notes: &mut Notes) ->
         refuse(notes, "loadBalancingWeight", "must be at least 1".to_owned());
     }
     fine.then_some(Checked { address, port, weight })
+}
+
+/// The key of metadata under which labels for balancing stand.
+const LABELS: &str = "envoy.lb";
+
+/// What subsets are made by. Only texts can be asked for.
+fn labels(host: &StaticHost) -> ir::Labels {
+    let text = |(key, value): (&String, &MetadataValue)| match value {
+        MetadataValue::Text(text) => Some((key.as_str().into(), text.as_str().into())),
+        _ => None,
+    };
+    host.metadata.get(LABELS).into_iter().flatten().filter_map(text).collect()
 }
 
 /// RFC 1123 labels, with the underscores that people use.

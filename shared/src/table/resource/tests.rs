@@ -2,7 +2,8 @@ use super::*;
 use crate::table::{encode_upsert, upsert};
 
 fn split() -> Wire {
-    let destination = wire::Destination { upstream: "web_ns".into(), weight: 1, policies: vec![] };
+    let destination =
+        wire::Destination { upstream: "web_ns".into(), weight: 1, policies: vec![], subset: vec![] };
     Wire::Split(wire::Split {
         name: "group_ns".into(),
         origin: None,

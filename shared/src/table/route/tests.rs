@@ -7,7 +7,8 @@ fn any() -> Any {
 }
 
 fn destinations() -> wire::Destinations {
-    let destination = wire::Destination { upstream: "web_ns".into(), weight: 1, policies: vec![any()] };
+    let destination =
+        wire::Destination { upstream: "web_ns".into(), weight: 1, policies: vec![any()], subset: vec![] };
     wire::Destinations { destinations: vec![destination] }
 }
 

@@ -1,8 +1,12 @@
 use super::*;
 
 fn wire(weights: &[u32]) -> wire::Split {
-    let destination =
-        |weight: &u32| wire::Destination { upstream: "web_ns".into(), weight: *weight, policies: vec![] };
+    let destination = |weight: &u32| wire::Destination {
+        upstream: "web_ns".into(),
+        weight: *weight,
+        policies: vec![],
+        subset: vec![],
+    };
     wire::Split {
         name: "group_ns".into(),
         origin: None,

@@ -40,7 +40,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("idleTimeout"),
             reject("maxStreamDuration"),
             reject("upgrades"),
-            reject("lbHash"),
             warn("tracing"),
             warn("envoyMetadata"),
             reject("bufferPerRoute"),

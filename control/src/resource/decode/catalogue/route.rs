@@ -70,7 +70,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("kube").note("send to an Upstream instead"),
             reject("consul").note("send to an Upstream instead"),
             reject("destinationSpec"),
-            reject("subset"),
         ],
         deeper: &[("name", "upstream"), ("namespace", "upstream")],
         ..PLAIN

@@ -2,8 +2,6 @@
 
 use super::{Entry, PLAIN, enterprise, reject, warn, warn_enterprise};
 
-const NO_HEALTH_CHECKS: &str = "endpoints have no health yet";
-
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "Upstream",
@@ -17,8 +15,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("azure"),
             enterprise("gcp"),
             enterprise("ai"),
-            reject("healthChecks"),
-            reject("outlierDetection"),
             reject("protocolSelection"),
             warn("initialStreamWindowSize"),
             warn("initialConnectionWindowSize"),
@@ -28,7 +24,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("httpProxyHostname"),
             reject("httpConnectHeaders"),
             reject("httpConnectSslConfig"),
-            warn("ignoreHealthOnHostRemoval").note(NO_HEALTH_CHECKS),
             warn("respectDnsTtl").note("names are resolved again when their TTL ends"),
             warn("dnsRefreshRate").note("names are resolved again when their TTL ends"),
             warn("preconnectPolicy"),
@@ -44,23 +39,22 @@ pub(super) const ENTRIES: &[Entry] = &[
         deeper: &[("addr", "hosts"), ("port", "hosts")],
         ..PLAIN
     },
-    Entry { name: "StaticHost", later: &[warn_enterprise("healthCheckConfig"), warn("metadata")], ..PLAIN },
+    Entry { name: "StaticHost", later: &[warn_enterprise("healthCheckConfig")], ..PLAIN },
+    Entry {
+        name: "HealthCheck",
+        oneofs: &[&["httpHealthCheck", "tcpHealthCheck", "grpcHealthCheck", "customHealthCheck"]],
+        later: &[reject("customHealthCheck").note("workers know HTTP, TCP and gRPC checks")],
+        deeper: &[("path", "httpHealthCheck"), ("host", "httpHealthCheck")],
+        ..PLAIN
+    },
+    Entry { name: "HttpHealthCheck", later: &[enterprise("responseAssertions")], ..PLAIN },
+    Entry { name: "HashPolicy", oneofs: &[&["header", "cookie", "sourceIp"]], ..PLAIN },
     Entry {
         name: "LoadBalancerConfig",
         oneofs: &[&["roundRobin", "leastRequest", "random", "ringHash", "maglev"]],
-        later: &[
-            reject("ringHash"),
-            reject("maglev"),
-            warn("healthyPanicThreshold").note(NO_HEALTH_CHECKS),
-            warn("updateMergeWindow"),
-            warn("useHostnameForHashing"),
-            reject("closeConnectionsOnHostSetChange"),
-            enterprise("localityWeightedLbConfig"),
-        ],
+        later: &[enterprise("localityWeightedLbConfig")],
         ..PLAIN
     },
-    Entry { name: "RoundRobin", later: &[reject("slowStartConfig")], ..PLAIN },
-    Entry { name: "LeastRequest", later: &[reject("slowStartConfig")], ..PLAIN },
     Entry {
         name: "ConnectionConfig",
         later: &[
