@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod root;
 pub mod runtime;
 pub mod settings;
+pub mod tcp;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -20,6 +20,7 @@ mod routing;
 mod servers;
 mod strictness;
 mod survival;
+mod tcp;
 mod tls;
 mod traces;
 

@@ -116,7 +116,8 @@ fn certificates_come_and_go_with_their_facts() {
         name: "c".into(),
         server_names: Vec::new(),
         tls: Some(tls),
-        route_config: "r".into(),
+        source_prefixes: Vec::new(),
+        serve: ir::Serve::Http("r".into()),
         http: Default::default(),
         policies: Vec::new(),
     };

@@ -15,7 +15,7 @@ mod upstream;
 pub use balancing::{Balancer, Balancing, Fallback, Labels, SlowStart, Subsets};
 pub use certificate::{CertificateSource, KeySource};
 pub use health::{CheckHeader, Checker, HealthCheck, HttpCheck, OutlierDetection};
-pub use listener::{FilterChain, Listener};
+pub use listener::{FilterChain, Listener, Serve, TcpProxy, TcpTarget};
 pub use route::{
     Action, Destination, DirectResponse, HeaderMatch, Matcher, PathMatch, PathRedirect, Policy, QueryMatch,
     Redirect, RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualHost,

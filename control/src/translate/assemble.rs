@@ -8,7 +8,7 @@ use portcullis_shared::version::Digest;
 use super::gateway::Gateway;
 use super::place::{Candidate, Target};
 use super::route::origin;
-use crate::ir::{DownstreamTls, FilterChain, Listener, Placement, Proxy};
+use crate::ir::{DownstreamTls, FilterChain, Listener, Placement, Proxy, Serve};
 
 /// The proxies with their listeners and virtual hosts. `selected` says which gateways some VirtualService was selected
 /// for, served or not.
@@ -20,7 +20,9 @@ pub fn proxies(
     let chains = Chains::of(gateways, candidates);
     let mut proxies: BTreeMap<Arc<str>, Proxy> = BTreeMap::new();
     for (at, gateway) in gateways.iter().enumerate() {
-        let chains = if gateway.ssl {
+        let chains = if !gateway.tcp.chains.is_empty() {
+            gateway.tcp.chains.clone()
+        } else if gateway.ssl {
             chains.tls(at, gateway)
         } else if selected.contains(&at) {
             vec![plain(gateway)]
@@ -105,8 +107,9 @@ fn plain(gateway: &Gateway) -> FilterChain {
     FilterChain {
         name: "plain".into(),
         server_names: Vec::new(),
+        source_prefixes: Vec::new(),
         tls: None,
-        route_config: route_config(gateway, None),
+        serve: Serve::Http(route_config(gateway, None)),
         http: gateway.settings.http.clone(),
         policies: gateway.policies.clone(),
     }
@@ -167,8 +170,9 @@ impl Chains {
             .map(|(tls, names)| FilterChain {
                 name: format!("tls-{}", group_name(tls)).into(),
                 server_names: if names.all { Vec::new() } else { names.names.iter().cloned().collect() },
+                source_prefixes: Vec::new(),
                 tls: Some(DownstreamTls::clone(tls)),
-                route_config: route_config(gateway, Some(tls)),
+                serve: Serve::Http(route_config(gateway, Some(tls))),
                 http: gateway.settings.http.clone(),
                 policies: gateway.policies.clone(),
             })

@@ -10,6 +10,7 @@ use super::globals::Globals;
 use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
+use super::tcp::{self, TcpChains};
 use crate::policy::listener;
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
 use crate::{ir, policy};
@@ -22,7 +23,7 @@ const DEFAULT_PROXY: &str = "gateway-proxy";
 /// A VirtualService is isolated with the others of its sslConfig on a Gateway with this annotation.
 const ISOLATE: &str = "gateway.solo.io/isolate_vhost";
 
-/// A Gateway that can be bound.
+/// A Gateway that can be bound, or one part of it: what serves some of its connections.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gateway {
     pub id: ObjectRef,
@@ -42,6 +43,8 @@ pub struct Gateway {
     /// For every request of its listener.
     pub policies: Vec<ir::Policy>,
     pub selection: Selection,
+    /// Filter chains beside those of VirtualServices.
+    pub tcp: TcpChains,
     /// Stands in its last accepted form.
     pub substituted: bool,
 }
@@ -49,6 +52,7 @@ pub struct Gateway {
 /// How a Gateway chooses VirtualServices. Those with the other TLS-ness are left out afterwards.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Selection {
+    None,
     All,
     Listed(BTreeSet<ObjectRef>),
     Labelled {
@@ -68,6 +72,7 @@ impl Gateway {
             return false;
         }
         match &self.selection {
+            Selection::None => false,
             Selection::All => true,
             Selection::Listed(list) => list.contains(&service.id),
             Selection::Labelled { labels, namespaces } => {
@@ -146,14 +151,30 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             format!("Listener Error: ProcessingError. Reason: bindPort {} is not a port", spec.bind_port);
         notes.error(id, "spec.bindPort", text);
     }
-    let Some(http) = &spec.http_gateway else {
-        notes.error(id, "spec", "gateway must contain gatewayType");
-        return None;
+    let mut tcp = TcpChains::default();
+    let mut own = Vec::new();
+    let mut servers = Arc::<policy::Servers>::default();
+    let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
+        (Some(gateway), _) => {
+            if spec.ssl {
+                let text = "ssl chooses VirtualServices: it has no effect on a tcpGateway, whose hosts have sslConfig";
+                notes.warning(id, "spec.ssl", text);
+            }
+            let place = tcp::Place { owner: id, path: "spec.tcpGateway".to_owned() };
+            tcp = tcp::chains(cx, globals, &place, gateway, notes);
+            Selection::None
+        }
+        (None, Some(http)) => {
+            own = policies(id, http, globals, notes);
+            servers = self::servers(id, http, globals, notes);
+            servers.check(cx, notes);
+            selection(cx, id, http, notes)
+        }
+        (None, None) => {
+            notes.error(id, "spec", "gateway must contain gatewayType");
+            return None;
+        }
     };
-    let selection = selection(cx, id, http, notes);
-    let policies = policies(id, http, globals, notes);
-    let servers = servers(id, http, globals, notes);
-    servers.check(cx, notes);
     let options = spec.route_options.as_ref();
     let proxies: BTreeSet<Arc<str>> = spec.proxy_names.iter().map(|name| kebab(name).into()).collect();
     let settings = listener::lower(spec, id, notes);
@@ -176,8 +197,9 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             .and_then(|options| options.most_specific_header_mutations_wins)
             .unwrap_or(false),
         servers,
-        policies,
+        policies: own,
         selection,
+        tcp,
         substituted,
     })
 }
@@ -275,6 +297,7 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             policies: policies(&id, &resource::HttpGateway::default(), globals, &mut Notes::default()),
             id,
             selection: Selection::All,
+            tcp: TcpChains::default(),
             substituted: false,
         }
     };

@@ -20,6 +20,7 @@ mod route;
 mod secret;
 mod service;
 mod ssl;
+mod tcp;
 pub(crate) mod tls;
 mod upstreams;
 

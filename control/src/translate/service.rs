@@ -150,7 +150,7 @@ fn ssl(
     notes: &mut Notes,
 ) -> Option<ServiceTls> {
     let config = service.ssl_config.as_ref()?;
-    Some(lower_ssl(config, &object.id, globals, cx, notes))
+    Some(lower_ssl(config, &object.id, "spec.sslConfig", globals, cx, notes))
 }
 
 /// The layers of the virtual host level: inline options, then the shared ones in their order.

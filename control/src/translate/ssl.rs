@@ -1,4 +1,4 @@
-//! `sslConfig` of a VirtualService: the filter chain that its server names get.
+//! `sslConfig` towards clients: the filter chain that its server names get.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::tls;
 use crate::ir::{CertificateSource, DownstreamTls, OcspPolicy};
 use crate::resource::{ObjectRef, OcspStaplePolicy, SslConfig};
 
-/// TLS of one VirtualService.
+/// TLS of one VirtualService, or of one TCP host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceTls {
     /// The key material, found or not.
@@ -22,23 +22,22 @@ pub struct ServiceTls {
     pub server_names: Vec<Arc<str>>,
 }
 
-const PATH: &str = "spec.sslConfig";
-
-/// Checks an `sslConfig`.
+/// Checks the `sslConfig` at `path` of `owner`.
 pub fn lower_ssl(
     config: &SslConfig,
     owner: &ObjectRef,
+    path: &str,
     globals: &Globals,
     cx: &mut Cx<'_>,
     notes: &mut Notes,
 ) -> ServiceTls {
-    let server_names = server_names(config, owner, notes);
-    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{PATH}.parameters"), notes);
+    let server_names = server_names(config, owner, path, notes);
+    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{path}.parameters"), notes);
     let Some(source) = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref()) else {
-        notes.error(owner, PATH, "no certificate information found: secretRef or sslFiles is needed");
+        notes.error(owner, path, "no certificate information found: secretRef or sslFiles is needed");
         return ServiceTls { source: None, tls: None, server_names };
     };
-    let field = format!("{PATH}.{}", tls::source_field(&source));
+    let field = format!("{path}.{}", tls::source_field(&source));
     let name = tls::describe(&source);
     let one_way = config.one_way_tls.or(globals.one_way_tls).unwrap_or(false);
     let mut result = ServiceTls { source: Some(source.clone()), tls: None, server_names };
@@ -66,7 +65,7 @@ pub fn lower_ssl(
     }
     let verify = facts.has_ca && !one_way;
     if !config.verify_subject_alt_name.is_empty() && !verify {
-        let path = format!("{PATH}.verifySubjectAltName");
+        let path = format!("{path}.verifySubjectAltName");
         let why = if one_way { "oneWayTls is on" } else { "there is no root CA" };
         notes.error(
             owner,
@@ -75,7 +74,7 @@ pub fn lower_ssl(
         );
     }
     let handshake_timeout = config.transport_socket_connect_timeout.and_then(|timeout| {
-        let path = format!("{PATH}.transportSocketConnectTimeout");
+        let path = format!("{path}.transportSocketConnectTimeout");
         let duration = timeout.to_std();
         if duration.is_none() {
             notes.error(owner, path, format!("{timeout} is negative"));
@@ -109,14 +108,15 @@ fn alpn(config: &SslConfig) -> Vec<Arc<str>> {
     }
 }
 
-fn server_names(config: &SslConfig, owner: &ObjectRef, notes: &mut Notes) -> Vec<Arc<str>> {
+/// The server names of the `sslConfig` at `path`, checked and sorted.
+pub fn server_names(config: &SslConfig, owner: &ObjectRef, path: &str, notes: &mut Notes) -> Vec<Arc<str>> {
     let mut names = BTreeSet::new();
     for (at, name) in config.sni_domains.iter().enumerate() {
         let text = lower(name);
         let rest = text.strip_prefix("*.").unwrap_or(&text);
         if rest.is_empty() || rest.contains('*') {
             let message = format!("[{name}] is neither a name nor `*.` and a name");
-            notes.error(owner, format!("{PATH}.sniDomains[{at}]"), message);
+            notes.error(owner, format!("{path}.sniDomains[{at}]"), message);
         } else {
             names.insert(text);
         }

@@ -86,13 +86,16 @@ fn listener(it: &wire::Listener) -> Value {
             })
         });
         let policies: Vec<_> = chain.policies.iter().map(any).collect();
+        let (route_config, tcp) = match chain.serve.as_ref().unwrap() {
+            wire::filter_chain::Serve::RouteConfig(name) => (Some(name), None),
+            wire::filter_chain::Serve::Tcp(proxy) => (None, Some(tcp(proxy))),
+        };
         json!({
             "name": chain.name,
             "serverNames": chain.server_names,
-            "routeConfig": chain.route_config,
-            "tls": tls,
-            "http": chain.http.as_ref().map(|it| format!("{it:?}")),
-            "policies": chain.policies.iter().map(any).collect::<Vec<_>>(),
+            "sourcePrefixes": chain.source_prefixes,
+            "routeConfig": route_config,
+            "tcp": tcp,
             "policies": policies,
             "tls": tls,
             "http": chain.http.as_ref().map(|it| format!("{it:?}")),
@@ -106,6 +109,21 @@ fn listener(it: &wire::Listener) -> Value {
         "connectionLogs": it.connection_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
     }))
+}
+
+fn tcp(it: &wire::TcpProxy) -> Value {
+    use wire::tcp_proxy::Target;
+    let to = match it.target.as_ref().unwrap() {
+        Target::Destinations(it) => destinations(Some(it)),
+        Target::Split(name) => json!(format!("split {name}")),
+        Target::SniUpstream(_) => json!("server name"),
+    };
+    json!({
+        "host": it.name,
+        "to": to,
+        "maxConnectAttempts": it.max_connect_attempts,
+        "idleTimeoutMs": it.idle_timeout_ms,
+    })
 }
 
 fn versions(min: i32, max: i32) -> String {

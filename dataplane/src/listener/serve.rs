@@ -1,4 +1,4 @@
-//! One connection, from accept to the engine.
+//! One connection, from accept to who serves it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
 use crate::proxy::{Conn, ConnInfo, Connection, Engine, Socket};
-use crate::runtime::{Chain, Listener};
+use crate::runtime::{Chain, Listener, Serve};
+use crate::tcp::{self, peek};
 use crate::telemetry::Metrics;
 
 /// Time for a PROXY header. The balancer sends it at once.
@@ -19,7 +20,7 @@ const PROXY_HEADER: Duration = Duration::from_secs(5);
 
 /// Serves a connection to its end. `drain` becomes true when it shall end.
 pub async fn serve(
-    mut tcp: TcpStream,
+    mut socket: TcpStream,
     peer: SocketAddr,
     listener: &Listener,
     engine: &Arc<Engine>,
@@ -27,12 +28,12 @@ pub async fn serve(
     drain: &watch::Receiver<bool>,
 ) {
     // A client that is gone already answers by an error on the first read.
-    let _ = tcp.set_nodelay(true);
+    let _ = socket.set_nodelay(true);
     let direct = canonical(peer);
-    let local = tcp.local_addr().map_or(listener.address, canonical);
+    let local = socket.local_addr().map_or(listener.address, canonical);
     let (mut client, mut put_back) = (direct, Vec::new());
     if listener.proxy_protocol {
-        match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut tcp))).await {
+        match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut socket))).await {
             Ok(Ok((proxied, rest))) => {
                 if let Proxied::Inet { source, .. } = proxied {
                     client = canonical(source);
@@ -51,7 +52,7 @@ pub async fn serve(
     }
     let info = |chain: Option<&Chain>, sni| ConnInfo {
         listener: Arc::clone(&listener.name),
-        route_config: chain.map_or_else(|| "".into(), |chain| Arc::clone(&chain.route_config)),
+        route_config: chain.map(Chain::route_config).unwrap_or_default(),
         http: chain.map(|chain| Arc::clone(&chain.http)).unwrap_or_default(),
         id: ConnInfo::next_id(),
         client,
@@ -68,24 +69,67 @@ pub async fn serve(
             engine.log_connection(logs, &Connection { info, started, took, failure });
         }
     };
-    let conn = if listener.tls {
-        // What a handshake takes is not kept for the life of the connection.
-        match Box::pin(tls::handshake(Socket::new(tcp, put_back), listener)).await {
-            Ok(accepted) => Conn::tls(accepted.stream, info(Some(&accepted.chain), accepted.sni)),
+    let (mut chain, mut sni) = (None, None);
+    if !listener.tls {
+        if listener.inspects {
+            match Box::pin(peek::server_name(&mut socket, &mut put_back)).await {
+                Ok(name) => sni = name.map(Arc::from),
+                Err(error) => {
+                    tracing::debug!(listener = %listener.name, %client, %error, "connection refused");
+                    over(&info(None, None), Some(&error.to_string()));
+                    return metrics.refused(&listener.name, error.reason());
+                }
+            }
+        }
+        chain = listener.select(sni.as_deref(), client.ip());
+        if chain.is_none() {
+            tracing::debug!(listener = %listener.name, %client, ?sni, "no filter chain");
+            over(&info(None, sni), Some("no filter chain"));
+            return metrics.refused(&listener.name, "no_filter_chain");
+        }
+    }
+    if let Some(plain) = chain.filter(|chain| chain.tls.is_none()) {
+        let info = match &plain.serve {
+            Serve::Http(_) => {
+                let conn = Conn::plain(socket, put_back, info(Some(plain), None));
+                let info = conn.info();
+                engine.serve(conn, drain).await;
+                info
+            }
+            Serve::Tcp(route) => {
+                let info = Arc::new(info(Some(plain), sni));
+                let stream = Socket::new(socket, put_back);
+                tcp::serve(engine.shared(), stream, Arc::clone(&info), route).await;
+                info
+            }
+        };
+        return over(&info, None);
+    }
+    // What a handshake takes is not kept for the life of the connection.
+    let accepted =
+        match Box::pin(tls::handshake(Socket::new(socket, put_back), listener, client.ip(), chain)).await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
                 over(&info(None, None), Some(&error.to_string()));
                 return metrics.tls_failed(&listener.name, error.reason());
             }
+        };
+    let mut info = info(Some(&accepted.chain), accepted.sni);
+    let info = match &accepted.chain.serve {
+        Serve::Http(_) => {
+            let conn = Conn::tls(accepted.stream, info);
+            let info = conn.info();
+            engine.serve(conn, drain).await;
+            info
         }
-    } else {
-        match listener.plain() {
-            Some(chain) => Conn::plain(tcp, put_back, info(Some(chain), None)),
-            None => return metrics.refused(&listener.name, "no_filter_chain"),
+        Serve::Tcp(route) => {
+            info.tls = Some(crate::tls::server::facts(accepted.stream.get_ref().1));
+            let info = Arc::new(info);
+            tcp::serve(engine.shared(), accepted.stream, Arc::clone(&info), route).await;
+            info
         }
     };
-    let info = conn.info();
-    engine.serve(conn, drain).await;
     over(&info, None);
 }
 

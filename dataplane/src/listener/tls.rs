@@ -1,6 +1,7 @@
 //! The TLS side of a new connection: the client's hello is read, the filter chain chosen by its server name, the
 //! handshake done with that chain's settings. Private keys are never seen here, nor anything of them logged.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,17 +72,23 @@ pub struct Accepted {
     pub sni: Option<Arc<str>>,
 }
 
-/// Does the handshake on `socket`.
+/// Does the handshake on `socket`. `known` is the chain that the connection belongs to, where that is known already;
+/// else the server name of `client` decides.
 ///
 /// # Errors
 /// There is no connection. The client was told why as far as TLS has a word for it.
-pub async fn handshake(socket: Socket, listener: &Listener) -> Result<Accepted, Error> {
+pub async fn handshake(
+    socket: Socket,
+    listener: &Listener,
+    client: IpAddr,
+    known: Option<&Arc<Chain>>,
+) -> Result<Accepted, Error> {
     let begun = Instant::now();
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket);
     let mut start =
         timeout_at(begun + HANDSHAKE, hello).await.map_err(|_| Error::Timeout)?.map_err(Error::of)?;
     let sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
-    let Some(chain) = listener.select(sni.as_deref()) else {
+    let Some(chain) = known.or_else(|| listener.select(sni.as_deref(), client)) else {
         let _ = timeout_at(begun + HANDSHAKE, start.io.write_all(&UNRECOGNIZED_NAME)).await;
         let _ = timeout_at(begun + HANDSHAKE, start.io.shutdown()).await;
         return Err(Error::NoChain(sni));

@@ -55,7 +55,7 @@ fn listener(name: &str, port: u32) -> Upsert {
         port,
         filter_chains: vec![wire::FilterChain {
             name: "all".into(),
-            route_config: "main".into(),
+            serve: Some(wire::filter_chain::Serve::RouteConfig("main".into())),
             ..Default::default()
         }],
         ..Default::default()

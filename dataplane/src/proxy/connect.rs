@@ -10,12 +10,15 @@ use std::time::Duration;
 use portcullis_shared::version::Digest;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::attempt::target;
 use super::failure::{Failure, Kind};
 use super::h1::ClientIo as Io;
-use crate::upstream::Breakers;
+use super::reply::Reason;
+use crate::upstream::{Bound, Breakers, Endpoint, Upstream};
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
 #[derive(Debug, Clone)]
@@ -67,6 +70,20 @@ impl Target {
 pub(super) struct Dialed {
     pub(super) io: Io,
     pub(super) fd: i32,
+}
+
+/// A connection whose bytes are no matter of this module, and what counts it.
+pub(crate) async fn dial_raw(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+) -> Result<(impl AsyncRead + AsyncWrite + Unpin + use<>, impl Send + use<>), (Reason, Box<str>)> {
+    let slot = upstream
+        .breakers
+        .take(Bound::Connections)
+        .ok_or_else(|| (Reason::Overflow, "the circuit breaker allows no more connections".into()))?;
+    let dialed = dial(&target(upstream, endpoint)).await;
+    let Dialed { io, .. } = dialed.map_err(|failure| (failure.reason(), failure.detail))?;
+    Ok((io, slot))
 }
 
 /// Connects.

@@ -60,12 +60,14 @@ use tokio::sync::watch;
 pub use access_log::{AccessLog, Connection, ListenerLogs};
 pub(crate) use authority::is_valid as is_authority;
 pub use conn::{Conn, ConnInfo};
+pub(crate) use connect::dial_raw;
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 
 pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
+use crate::tcp;
 use downstream::Downstream;
 use exchange::Exchange;
 use h1::{Server, spare};
@@ -79,6 +81,7 @@ pub struct Shared {
     tracer: Option<SdkTracer>,
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
+    tcp: tcp::Metrics,
 }
 
 impl Shared {
@@ -88,7 +91,25 @@ impl Shared {
         let metrics = Arc::new(Metrics::default());
         let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
         registry.register_collector(Box::new(exposition));
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None }
+        let tcp = tcp::Metrics::new(registry);
+        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
+    }
+
+    /// What is served now.
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
+    }
+
+    /// Counts of connections that are passed on.
+    pub(crate) fn tcp(&self) -> &tcp::Metrics {
+        &self.tcp
+    }
+
+    /// Writes a line to the access log, if there is one.
+    pub(crate) fn log(&self, line: &access_log::ConnectionLine<'_>) {
+        if let Some(log) = &self.access_log {
+            log.push_connection(line, &self.metrics.log_dropped);
+        }
     }
 
     /// Writes a line per request to `log`.
@@ -127,6 +148,11 @@ impl Engine {
     /// An engine without connections yet.
     pub fn new(shared: Arc<Shared>) -> Self {
         Engine { shared, pool: Arc::default() }
+    }
+
+    /// What it shares with the worker's other engines.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Callouts over this engine's connections to upstreams.

@@ -13,7 +13,7 @@ use portcullis_shared::table::{self, Kind, Resource};
 use portcullis_shared::version::Digest;
 
 use super::names::Names;
-use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Split, VirtualHost};
+use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Serve, Split, VirtualHost};
 use crate::held::shards::{Part, Shards, part_of};
 use crate::held::{Claim, Content, Entry, Held};
 use crate::policy::registry;
@@ -39,7 +39,12 @@ pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rej
     let chains = listeners.iter().flat_map(|listener| listener.chains());
     let listener_policies = chains
         .filter(|chain| !chain.policies.is_empty())
-        .map(|chain| (Arc::clone(&chain.route_config), registry::with_default(&chain.policies)))
+        .filter_map(|chain| match &chain.serve {
+            Serve::Http(route_config) => {
+                Some((Arc::clone(route_config), registry::with_default(&chain.policies)))
+            }
+            Serve::Tcp(_) => None,
+        })
         .collect();
     let runtime = Runtime {
         held,

@@ -1,15 +1,17 @@
 //! Listeners and their filter chains: which certificate and which virtual hosts a connection gets.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_shared::invalid::Invalid;
-use portcullis_shared::table::{self, Origin, ServerName};
+use portcullis_shared::routing::ChainIndex;
+use portcullis_shared::table::{self, Origin, TcpTarget};
 use portcullis_shared::version::Digest;
 
 use super::Http;
+use super::tcp::TcpRoute;
 use crate::held::Held;
 use crate::policy::{self, PlanBuilder};
 use crate::proxy::ListenerLogs;
@@ -26,30 +28,29 @@ pub struct Listener {
     pub address: SocketAddr,
     /// A PROXY v1 or v2 header is required before anything else.
     pub proxy_protocol: bool,
-    /// Connections begin with a TLS handshake.
+    /// Every connection begins with a TLS handshake that ends here.
     pub tls: bool,
     /// What is written about each connection.
     pub connection_logs: Option<ListenerLogs>,
-    exact: HashMap<Arc<str>, Slot>,
-    /// Keyed by what follows the star: `.example.com`.
-    suffix: HashMap<Arc<str>, Slot>,
-    any: Option<Slot>,
+    /// Not every one does, and the server name has to be known before it is decided what a connection gets.
+    pub inspects: bool,
+    chains: ChainIndex<Slot>,
     config: Arc<table::Listener>,
 }
 
 /// None = the chain could not be built: its names are known, and their connections are closed.
 type Slot = Option<Arc<Chain>>;
 
-/// How the connections of some server names are served.
+/// How some connections are served.
 #[derive(Debug)]
 pub struct Chain {
     /// Its name in the listener.
     pub name: Arc<str>,
-    /// The route configuration that its requests are looked up in.
-    pub route_config: Arc<str>,
+    /// What is done with them.
+    pub serve: Serve,
     /// For every request that comes this way.
     pub policies: policy::Chain,
-    /// Ready for the handshake; none = plain text.
+    /// Ready for the handshake; none = plain text, or TLS that is passed on.
     pub tls: Option<server::Settings>,
     /// Limit of the handshake; none = the worker's default.
     pub handshake_timeout: Option<Duration>,
@@ -57,6 +58,15 @@ pub struct Chain {
     pub http: Arc<Http>,
     config: table::FilterChain,
     certificate: Option<Digest>,
+}
+
+/// What a chain does with its connections.
+#[derive(Debug, Clone)]
+pub enum Serve {
+    /// Requests are looked up in the route configuration of this name.
+    Http(Arc<str>),
+    /// Bytes are passed on.
+    Tcp(Arc<TcpRoute>),
 }
 
 impl Listener {
@@ -82,7 +92,7 @@ impl Listener {
                 }
             };
             same &= slot.as_ref().zip(before).is_some_and(|(slot, before)| Arc::ptr_eq(slot, before));
-            slots.push((&chain.server_names, slot));
+            slots.push((chain.matching(), slot));
         }
         if let Some(prev) = prev.filter(|prev| same && prev.config == *config) {
             return (Arc::clone(prev), rejected);
@@ -97,64 +107,44 @@ impl Listener {
             origin: config.origin.clone(),
             address: SocketAddr::new(config.address, config.port),
             proxy_protocol: config.proxy_protocol,
-            tls: config.filter_chains.iter().any(|chain| chain.tls.is_some()),
-            exact: HashMap::new(),
-            suffix: HashMap::new(),
-            any: None,
+            tls: !config.filter_chains.is_empty()
+                && config.filter_chains.iter().all(|chain| chain.tls.is_some()),
+            inspects: false,
+            chains: ChainIndex::default(),
             config: Arc::clone(config),
         };
-        for (names, slot) in slots {
-            listener.insert(names, slot);
+        for (matching, slot) in slots {
+            // Two for the same connections are no valid listener.
+            let _ = listener.chains.insert(matching, slot);
         }
+        let by_name = |chain: &table::FilterChain| matches!(&chain.serve, table::Serve::Tcp(tcp) if tcp.target == TcpTarget::Sni);
+        listener.inspects =
+            !listener.tls && (listener.chains.by_name() || config.filter_chains.iter().any(by_name));
         (Arc::new(listener), rejected)
     }
 
-    fn insert(&mut self, names: &[ServerName], slot: Slot) {
-        if names.is_empty() {
-            self.any = Some(slot.clone());
-        }
-        for name in names {
-            let (map, key) = match name {
-                ServerName::Exact(name) => (&mut self.exact, name),
-                ServerName::Suffix(suffix) => (&mut self.suffix, suffix),
-            };
-            map.insert(Arc::clone(key), slot.clone());
-        }
-    }
-
-    /// The chain for a server name: exact, then the longest wildcard, then the chain for all. None = close.
+    /// The chain for a server name and a client. None = close.
     #[must_use]
-    pub fn select(&self, sni: Option<&str>) -> Option<&Arc<Chain>> {
-        let lowered;
-        let sni = match sni {
-            Some(name) if name.bytes().any(|b| b.is_ascii_uppercase()) => {
-                lowered = name.to_ascii_lowercase();
-                Some(&*lowered)
-            }
-            sni => sni,
-        };
-        let named = sni.and_then(|name| {
-            // The star stands for at least one character, so the search begins behind the first one.
-            let suffixes =
-                name.match_indices('.').filter(|(at, _)| *at > 0).filter_map(|(at, _)| name.get(at..));
-            self.exact.get(name).or_else(|| suffixes.filter_map(|suffix| self.suffix.get(suffix)).next())
-        });
-        named.or(self.any.as_ref())?.as_ref()
-    }
-
-    /// The chain of a listener without TLS.
-    #[must_use]
-    pub fn plain(&self) -> Option<&Arc<Chain>> {
-        if self.tls { None } else { self.select(None) }
+    pub fn select(&self, sni: Option<&str>, client: IpAddr) -> Option<&Arc<Chain>> {
+        self.chains.find(sni, client)?.as_ref()
     }
 
     /// All chains that can serve; one with several names comes once for each.
     pub(super) fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
-        self.exact.values().chain(self.suffix.values()).chain(&self.any).flatten()
+        self.chains.iter().flatten()
     }
 }
 
 impl Chain {
+    /// The route configuration of its requests; empty where bytes are passed on.
+    #[must_use]
+    pub fn route_config(&self) -> Arc<str> {
+        match &self.serve {
+            Serve::Http(name) => Arc::clone(name),
+            Serve::Tcp(_) => Arc::default(),
+        }
+    }
+
     fn build(
         config: &table::FilterChain,
         held: &Held,
@@ -191,7 +181,12 @@ impl Chain {
         Ok(Arc::new(Self {
             http,
             name: Arc::clone(&config.name),
-            route_config: Arc::clone(&config.route_config),
+            serve: match &config.serve {
+                table::Serve::Http(name) => Serve::Http(Arc::clone(name)),
+                table::Serve::Tcp(tcp) => {
+                    Serve::Tcp(Arc::new(TcpRoute::build(tcp).map_err(|e| e.under("tcp"))?))
+                }
+            },
             policies: PlanBuilder::decode(&config.policies)?.plan().policies,
             tls,
             handshake_timeout: config.tls.as_ref().and_then(|tls| tls.handshake_timeout),

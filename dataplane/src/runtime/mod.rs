@@ -12,6 +12,7 @@ mod listener;
 mod names;
 mod protocol;
 mod route_config;
+mod tcp;
 mod virtual_host;
 
 #[cfg(test)]
@@ -30,10 +31,11 @@ use crate::upstream::Upstream;
 
 pub use crate::held::Held;
 pub use destinations::{Destination, Destinations, Split};
-pub use listener::{Chain, Listener};
+pub use listener::{Chain, Listener, Serve};
 pub use portcullis_shared::table::{DirectResponse, Redirect};
 pub use protocol::Http;
 pub use route_config::RouteConfig;
+pub use tcp::{TcpRoute, TcpTarget};
 pub use virtual_host::{Action, Route, Target, VirtualHost};
 
 /// Something made from a table resource, and the digest of what it was made from.

@@ -69,10 +69,16 @@ fn tls_chain(certificate: &str, names: &[&str]) -> proto::FilterChain {
         name: format!("chain-{certificate}"),
         server_names: names.iter().map(|name| (*name).into()).collect(),
         tls: Some(proto::DownstreamTls { certificate: certificate.into(), ..Default::default() }),
-        route_config: "rc".into(),
+        serve: serve("rc"),
         ..Default::default()
     }
 }
+
+fn serve(route_config: &str) -> Option<proto::filter_chain::Serve> {
+    Some(proto::filter_chain::Serve::RouteConfig(route_config.into()))
+}
+
+const CLIENT: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn listener(name: &str, chains: Vec<proto::FilterChain>) -> proto::Listener {
     proto::Listener {
@@ -194,8 +200,9 @@ fn what_did_not_change_is_taken_over() {
     assert!(Arc::ptr_eq(first.upstream("u").expect("there"), second.upstream("u").expect("there")));
     let (old, new) = (first.upstream("v").expect("there"), second.upstream("v").expect("there"));
     assert!(!Arc::ptr_eq(old, new) && Arc::ptr_eq(&old.stats, &new.stats));
-    let chain =
-        |runtime: &Runtime, sni| Arc::clone(runtime.listener("l").expect("l").select(Some(sni)).expect(sni));
+    let chain = |runtime: &Runtime, sni| {
+        Arc::clone(runtime.listener("l").expect("l").select(Some(sni), CLIENT).expect(sni))
+    };
     assert!(Arc::ptr_eq(&chain(&first, "one.io"), &chain(&second, "one.io")));
     assert!(!Arc::ptr_eq(&chain(&first, "a.two.io"), &chain(&second, "a.two.io")), "its certificate is new");
     assert!(Arc::ptr_eq(first.listener("plain").expect("there"), second.listener("plain").expect("there")));
@@ -204,11 +211,11 @@ fn what_did_not_change_is_taken_over() {
 
     // Only a route configuration changed: the handshake, and so the tickets of clients, stay.
     let mut moved = tls_chain("one", &["one.io"]);
-    moved.route_config = "other".into();
+    moved.serve = serve("other");
     put(&mut table, Wire::Listener(listener("l", vec![moved, tls_chain("two", &["*.two.io"])])));
     let third = build(&table, Some(&second));
     let (before, after) = (chain(&second, "one.io"), chain(&third, "one.io"));
-    assert_eq!(&*after.route_config, "other");
+    assert!(matches!(&after.serve, Serve::Http(name) if **name == *"other"));
     let usual = |chain: &Chain| chain.tls.as_ref().expect("tls").usual();
     assert!(Arc::ptr_eq(&usual(&before), &usual(&after)));
 }
@@ -278,7 +285,7 @@ fn a_broken_chain_leaves_the_others_alone_and_its_names_closed() {
         ["listener l filter_chains[1].tls.certificate: certificate \"gone\" is missing"]
     );
     let chosen = |runtime: &Runtime, sni| {
-        runtime.listener("l").expect("l").select(sni).map(|chain| chain.name.to_string())
+        runtime.listener("l").expect("l").select(sni, CLIENT).map(|chain| chain.name.to_string())
     };
     assert_eq!(chosen(&first, Some("good.io")).as_deref(), Some("chain-good"));
     assert_eq!(chosen(&first, Some("gone.io")), None, "not served with another certificate");
@@ -310,7 +317,7 @@ fn server_names_choose_the_chain() {
         runtime
             .listener(listener)
             .expect("there")
-            .select(sni)
+            .select(sni, CLIENT)
             .map(|chain| chain.name.to_string())
             .unwrap_or_default()
     };
@@ -328,7 +335,7 @@ fn server_names_choose_the_chain() {
     ] {
         assert_eq!((chosen("named", sni), chosen("open", sni)), (named.into(), open.into()), "{sni:?}");
     }
-    assert!(runtime.listener("named").expect("there").plain().is_none());
+    assert!(runtime.listener("named").expect("there").tls);
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod process;
 mod proxy_protocol;
 mod table;
 mod tables;
+mod tcp;
 mod tls;
 
 use std::future::Future;

@@ -67,7 +67,7 @@ fn chain(name: &str, tls: Option<wire::DownstreamTls>, server_names: &[&str]) ->
         name: name.into(),
         server_names: server_names.iter().map(|name| (*name).to_owned()).collect(),
         tls,
-        route_config: "main".into(),
+        serve: Some(wire::filter_chain::Serve::RouteConfig("main".into())),
         ..Default::default()
     }
 }

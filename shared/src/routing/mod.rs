@@ -1,4 +1,4 @@
-//! The executable routing model: virtual host by domain, route by matcher, destination by weight.
+//! The executable routing model: filter chain by server name and address, virtual host by domain, route by matcher, destination by weight.
 //!
 //! The data plane routes with it, and `check` and `explain` call the same code, so they cannot drift. It knows nothing
 //! of actions, policies or I/O. The indexes answer exactly what a scan in order would.
@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod arbitrary;
 mod bucket;
+mod chains;
 mod cover;
 mod domain;
 mod header;
@@ -19,6 +20,7 @@ mod request;
 mod routes;
 pub mod split;
 
+pub use chains::{ChainIndex, ChainMatch, Taken};
 pub use cover::unreachable;
 pub use domain::{Domain, DomainIndex};
 pub use header::{FieldName, HeaderMatcher};

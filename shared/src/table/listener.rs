@@ -1,19 +1,21 @@
 //! A bound address and the filter chains that serve its connections.
 
-use std::{collections::HashSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use portcullis_proto::table::v1 as wire;
 use prost_types::Any;
 
 use super::{
-    AccessLog, HttpSettings, Origin,
+    AccessLog, HttpSettings, Origin, TcpProxy,
     field::{alpn, each, millis, port, required, texts},
     route::policies,
 };
 use crate::Invalid;
+use crate::routing::{ChainIndex, ChainMatch, Taken};
 
 /// A bound address and the filter chains that serve its connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// `listener-<address>-<port>`.
     pub name: Arc<str>,
@@ -25,27 +27,45 @@ pub struct Listener {
     pub port: u16,
     /// A PROXY v1 or v2 header is required before anything else.
     pub proxy_protocol: bool,
-    /// Chosen by SNI; either all with TLS, or a single plain one without server names. Empty = nothing is served.
+    /// Chosen by SNI and client address; no two take the same. Empty = nothing is served.
     pub filter_chains: Vec<FilterChain>,
     /// A line for each connection.
     pub connection_logs: Vec<AccessLog>,
 }
 
-/// How the connections of some server names are served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How some connections are served.
+#[derive(Debug, Clone, PartialEq)]
 pub struct FilterChain {
     /// For people.
     pub name: Arc<str>,
-    /// No name stands in two chains. Empty = any SNI and none.
+    /// Empty = any SNI and none.
     pub server_names: Vec<ServerName>,
-    /// `None` = plain text.
+    /// Networks of clients, without host bits; empty = any address.
+    pub source_prefixes: Vec<IpNet>,
+    /// `None` = plain text, or TLS that is passed on.
     pub tls: Option<DownstreamTls>,
-    /// The virtual hosts with this name in `route_configs` are served.
-    pub route_config: Arc<str>,
+    /// What is done with them.
+    pub serve: Serve,
     /// How HTTP is spoken.
     pub http: Arc<HttpSettings>,
     /// For every request that comes this way.
     pub policies: Vec<Any>,
+}
+
+/// What a filter chain does with its connections.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Serve {
+    /// Requests are routed by the virtual hosts with this name in `route_configs`.
+    Http(Arc<str>),
+    /// Bytes are passed on.
+    Tcp(TcpProxy),
+}
+
+impl FilterChain {
+    /// Which connections it takes.
+    pub fn matching(&self) -> ChainMatch<'_> {
+        ChainMatch { server_names: &self.server_names, source_prefixes: &self.source_prefixes }
+    }
 }
 
 /// A server name of a filter chain, lower case.
@@ -58,6 +78,11 @@ pub enum ServerName {
 }
 
 impl ServerName {
+    /// Reads `name` or `*.name`; the error says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        server_name(text)
+    }
+
     /// Whether the lower-case name `sni` is meant.
     pub fn matches(&self, sni: &str) -> bool {
         match self {
@@ -146,26 +171,18 @@ impl TryFrom<wire::Listener> for Listener {
     }
 }
 
-/// Each SNI has at most one chain, and plain text does not share an address with TLS.
+/// A connection has at most one chain.
 fn chains_are_distinct(chains: &[FilterChain]) -> Result<(), Invalid> {
-    let mut names = HashSet::new();
-    let mut any = false;
-    let plain = chains.first().is_some_and(|chain| chain.tls.is_none());
+    let mut index = ChainIndex::default();
     for (i, chain) in chains.iter().enumerate() {
-        let at = |field: &str| format!("filter_chains[{i}].{field}");
-        if chain.tls.is_none() != plain {
-            return Err(Invalid::new(at("tls"), "plain text and TLS cannot share a listener"));
-        }
-        if chain.server_names.is_empty() && std::mem::replace(&mut any, true) {
-            return Err(Invalid::new(at("server_names"), "another filter chain already serves every name"));
-        }
-        for (j, name) in chain.server_names.iter().enumerate() {
-            if !names.insert(name) {
-                return Err(Invalid::new(
-                    at(&format!("server_names[{j}]")),
-                    format!("\"{name}\" stands there twice"),
-                ));
-            }
+        if let Err(Taken { name, prefix, .. }) = index.insert(chain.matching(), i) {
+            let field = match name {
+                Some(j) => format!("filter_chains[{i}].server_names[{j}]"),
+                None => format!("filter_chains[{i}].server_names"),
+            };
+            let among = prefix.map(|prefix| format!(" from {prefix}")).unwrap_or_default();
+            let taken = format!("another filter chain already serves these connections{among}");
+            return Err(Invalid::new(field, taken));
         }
     }
     Ok(())
@@ -175,11 +192,21 @@ impl TryFrom<wire::FilterChain> for FilterChain {
     type Error = Invalid;
 
     fn try_from(wire: wire::FilterChain) -> Result<Self, Invalid> {
-        if wire.tls.is_none() && !wire.server_names.is_empty() {
-            return Err(Invalid::new("server_names", "a plain connection has no server name"));
+        let serve = match wire.serve.ok_or_else(|| Invalid::new("serve", "missing"))? {
+            wire::filter_chain::Serve::RouteConfig(name) => Serve::Http(required("route_config", name)?),
+            wire::filter_chain::Serve::Tcp(tcp) => {
+                Serve::Tcp(TcpProxy::try_from(tcp).map_err(|e| e.under("tcp"))?)
+            }
+        };
+        if wire.tls.is_none() && !wire.server_names.is_empty() && matches!(serve, Serve::Http(_)) {
+            return Err(Invalid::new("server_names", "a plain HTTP connection has no server name"));
         }
         let server_name = |(i, text): (usize, String)| {
             server_name(&text).map_err(|reason| Invalid::new(format!("server_names[{i}]"), reason))
+        };
+        let prefix = |(i, text): (usize, String)| {
+            let not = || Invalid::new(format!("source_prefixes[{i}]"), format!("\"{text}\" is no network"));
+            text.parse().ok().filter(|net: &IpNet| net.trunc() == *net).ok_or_else(not)
         };
         Ok(Self {
             name: wire.name.into(),
@@ -189,8 +216,14 @@ impl TryFrom<wire::FilterChain> for FilterChain {
                 .enumerate()
                 .map(server_name)
                 .collect::<Result<_, _>>()?,
+            source_prefixes: wire
+                .source_prefixes
+                .into_iter()
+                .enumerate()
+                .map(prefix)
+                .collect::<Result<_, _>>()?,
             tls: wire.tls.map(DownstreamTls::try_from).transpose().map_err(|e| e.under("tls"))?,
-            route_config: required("route_config", wire.route_config)?,
+            serve,
             http: Arc::new(
                 wire.http
                     .map(HttpSettings::try_from)

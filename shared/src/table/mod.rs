@@ -21,6 +21,7 @@ mod resource;
 mod route;
 mod split;
 mod substitution;
+mod tcp;
 mod upstream;
 mod virtual_host;
 
@@ -36,7 +37,7 @@ pub use http::{
     HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
 };
 pub use label::{Label, Labels};
-pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, ServerName, TlsVersion};
+pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion};
 pub use origin::Origin;
 pub use outlier_detection::OutlierDetection;
 pub use redirect::{Redirect, RedirectPath, rewrite_prefix};
@@ -44,5 +45,6 @@ pub use resource::{Kind, Resource, identity};
 pub use route::{Action, Destination, DirectResponse, Route, Target};
 pub use split::Split;
 pub use substitution::RegexSubstitution;
+pub use tcp::{TcpProxy, TcpTarget};
 pub use upstream::{Upstream, UpstreamTls};
 pub use virtual_host::VirtualHost;

@@ -104,6 +104,19 @@ pub enum Outcome {
         /// In order.
         destinations: Vec<Effect>,
     },
+    /// The connection is not understood here: its bytes go to one of these.
+    PassOn {
+        /// The TCP host's name.
+        tcp_host: String,
+        /// The UpstreamGroup that holds the weights.
+        split: Option<String>,
+        /// In order.
+        destinations: Vec<Passed>,
+        /// Tries to connect.
+        connect_attempts: u32,
+        /// Silence after which it is closed; none = never.
+        idle_timeout: Option<String>,
+    },
     /// The client is sent elsewhere.
     Redirect {
         /// Status.
@@ -168,6 +181,26 @@ pub struct Effect {
     pub behaviour: Vec<String>,
     /// Policies that are not shown in another field.
     pub other_policies: Vec<String>,
+}
+
+/// One destination of a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Passed {
+    /// Name of the upstream.
+    pub upstream: String,
+    /// The user's resource; none when there is no such upstream: the connection is closed.
+    pub from: Option<String>,
+    /// Weight as configured.
+    pub weight: u32,
+    /// Share of the connections.
+    pub percent: f64,
+    /// Addresses known from the resource itself.
+    pub endpoints: Vec<String>,
+    /// Addresses are resolved at run time.
+    pub resolved_at_run_time: bool,
+    /// The gateway begins TLS with it.
+    pub over_tls: bool,
 }
 
 /// What the gateway answers in place of a destination.

@@ -4,8 +4,8 @@ use super::answer::{Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, 
 use super::request::Request;
 use super::{effect, nearest};
 use crate::compile::Decoded;
-use portcullis_shared::routing::{Domain, DomainIndex, Matcher, PathMatcher};
-use portcullis_shared::table::{FilterChain, Listener, Redirect, Route, ServerName, VirtualHost};
+use portcullis_shared::routing::{ChainIndex, Domain, DomainIndex, Matcher, PathMatcher};
+use portcullis_shared::table::{FilterChain, Listener, Redirect, Route, Serve, ServerName, VirtualHost};
 use std::net::SocketAddr;
 
 /// Says what a worker with this table does with `request`.
@@ -27,16 +27,18 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         Ok(listener) => listener,
         Err(outcome) => return outcome,
     };
-    let chain = chain(listener, request.sni.as_deref());
+    let chain = chain(listener, request);
     seen.listener = Some(ListenerFacts {
         name: listener.name.to_string(),
         address: address(listener),
         from: listener.origin.to_string(),
-        tls: speaks_tls(listener),
+        tls: chain.map_or_else(|| speaks(listener, "https"), |chain| chain.tls.is_some()),
         filter_chain: chain.map(|chain| chain.name.to_string()),
         certificate: chain.and_then(|chain| chain.tls.as_ref()).map(|tls| tls.certificate.to_string()),
     });
-    if speaks_tls(listener) && request.scheme == "http" {
+    if chain.map_or_else(|| !speaks(listener, "http"), |chain| chain.tls.is_some())
+        && request.scheme == "http"
+    {
         let why = format!("{} speaks TLS, a plain request is not understood", address(listener));
         return not_served(None, "no_listener", why, vec![format!("https on port {}", listener.port)]);
     }
@@ -52,11 +54,19 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         };
         return not_served(None, "no_filter_chain", why, served.collect());
     };
+    let config = match &chain.serve {
+        Serve::Http(config) => config,
+        Serve::Tcp(proxy) => return effect::pass_on(table, proxy, request),
+    };
+    if chain.tls.is_none() && request.scheme == "https" {
+        let why = format!("{} speaks no TLS for this server name", address(listener));
+        return not_served(None, "no_listener", why, Vec::new());
+    }
     if let Some(error) = request.bad_path {
         return not_served(Some(400), "bad_request", error.to_string(), Vec::new());
     }
-    let Some((host, domain)) = virtual_host(table, &chain.route_config, &request.authority) else {
-        let (why, nearest) = nearest::domains(table, &chain.route_config, &request.authority);
+    let Some((host, domain)) = virtual_host(table, config, &request.authority) else {
+        let (why, nearest) = nearest::domains(table, config, &request.authority);
         return not_served(Some(404), "no_virtual_host", why, nearest);
     };
     seen.virtual_host = Some(HostFacts {
@@ -91,24 +101,24 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
 /// balancer.
 fn listener<'t>(table: &'t Decoded, request: &Request) -> Result<&'t Listener, Outcome> {
     let by_port = || table.listeners.iter().filter(|listener| listener.port == request.port);
-    if let Some(found) = by_port().find(|listener| speaks_tls(listener) == (request.scheme == "https")) {
+    if let Some(found) = by_port().find(|listener| speaks(listener, &request.scheme)) {
         return Ok(found);
     }
     let mut sorted: Vec<&Listener> = table.listeners.iter().collect();
     sorted.sort_by_key(|listener| (listener.port, listener.address));
-    let there = sorted.iter().map(|listener| {
-        let scheme = if speaks_tls(listener) { "https" } else { "http" };
-        format!("{scheme} on {}", address(listener))
+    let there = sorted.iter().flat_map(|listener| {
+        let schemes = ["http", "https"].into_iter().filter(|scheme| speaks(listener, scheme));
+        schemes.map(|scheme| format!("{scheme} on {}", address(listener)))
     });
     if request.port_given {
         let nothing = || format!("nothing listens on port {}", request.port);
         return by_port().next().ok_or_else(|| not_served(None, "no_listener", nothing(), there.collect()));
     }
-    let same_scheme = |listener: &&&Listener| speaks_tls(listener) == (request.scheme == "https");
+    let same_scheme = |listener: &&&Listener| speaks(listener, &request.scheme);
     let fitting: Vec<&Listener> = sorted.iter().filter(same_scheme).copied().collect();
-    let knows_host = |listener: &&&Listener| {
-        chain(listener, request.sni.as_deref())
-            .is_some_and(|chain| virtual_host(table, &chain.route_config, &request.authority).is_some())
+    let knows_host = |listener: &&&Listener| match chain(listener, request).map(|chain| &chain.serve) {
+        Some(Serve::Http(config)) => virtual_host(table, config, &request.authority).is_some(),
+        Some(Serve::Tcp(_)) | None => false,
     };
     if let Some(found) = fitting.iter().find(knows_host).or(fitting.first()) {
         return Ok(found);
@@ -116,27 +126,27 @@ fn listener<'t>(table: &'t Decoded, request: &Request) -> Result<&'t Listener, O
     Err(not_served(None, "no_listener", format!("no listener serves {}", request.scheme), there.collect()))
 }
 
-fn speaks_tls(listener: &Listener) -> bool {
-    listener.filter_chains.first().is_some_and(|chain| chain.tls.is_some())
+/// Whether some chain may understand a client of that scheme. One that passes bytes on understands everybody.
+fn speaks(listener: &Listener, scheme: &str) -> bool {
+    listener.filter_chains.iter().any(|chain| match (&chain.serve, scheme) {
+        (_, "https") if chain.tls.is_some() => true,
+        (Serve::Http(_), scheme) => scheme == "http" && chain.tls.is_none(),
+        (Serve::Tcp(_), _) => chain.tls.is_none(),
+    })
 }
 
 fn address(listener: &Listener) -> String {
     SocketAddr::new(listener.address, listener.port).to_string()
 }
 
-/// Exact name, then the longest suffix, then the chain without names.
-fn chain<'t>(listener: &'t Listener, sni: Option<&str>) -> Option<&'t FilterChain> {
-    let rank = |name: &ServerName, sni: &str| match name {
-        ServerName::Exact(_) if name.matches(sni) => Some(usize::MAX),
-        ServerName::Suffix(suffix) if name.matches(sni) => Some(suffix.len()),
-        _ => None,
-    };
-    let named = sni.and_then(|sni| {
-        let best = |chain: &FilterChain| chain.server_names.iter().filter_map(|name| rank(name, sni)).max();
-        let ranked = listener.filter_chains.iter().filter_map(|chain| Some((best(chain)?, chain)));
-        ranked.max_by_key(|(rank, _)| *rank).map(|(_, chain)| chain)
-    });
-    named.or_else(|| listener.filter_chains.iter().find(|chain| chain.server_names.is_empty()))
+/// As workers choose it.
+fn chain<'t>(listener: &'t Listener, request: &Request) -> Option<&'t FilterChain> {
+    let mut index = ChainIndex::default();
+    for chain in &listener.filter_chains {
+        // A table in which two take the same connections does not decode.
+        let _ = index.insert(chain.matching(), chain);
+    }
+    index.find(request.sni.as_deref(), request.client).copied()
 }
 
 fn virtual_host<'t>(table: &'t Decoded, config: &str, host: &str) -> Option<(&'t VirtualHost, &'t Domain)> {

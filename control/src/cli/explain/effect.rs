@@ -3,7 +3,7 @@
 //! Reads the policies as they are on the wire. A policy that has no field in the answer is listed by its type, so that
 //! nothing is left out in silence.
 
-use super::answer::{Answered, Effect, Outcome, Sent};
+use super::answer::{Answered, Effect, Outcome, Passed, Sent};
 use super::behaviour;
 use super::care;
 use super::request::Request;
@@ -11,7 +11,8 @@ use crate::compile::Decoded;
 use portcullis_proto::policy::v1 as policy;
 use portcullis_shared::routing::PathMatcher;
 use portcullis_shared::table::{
-    Action, Destination, Endpoint, Redirect, RegexSubstitution, Route, Target, Upstream, rewrite_prefix,
+    Action, Destination, Endpoint, Redirect, RegexSubstitution, Route, Target, TcpProxy, TcpTarget, Upstream,
+    rewrite_prefix,
 };
 use prost::{Message, Name};
 use prost_types::Any;
@@ -67,6 +68,58 @@ fn forward(table: &Decoded, route: &Route, target: &Target, request: &Request) -
             _ => unavailable(format!(
                 "the header {header} names the upstream, and the request does not carry it"
             )),
+        },
+    }
+}
+
+/// What becomes of a connection whose bytes are passed on.
+pub(super) fn pass_on(table: &Decoded, proxy: &TcpProxy, request: &Request) -> Outcome {
+    let weighted = |list: &[Destination], split: Option<String>| {
+        let total: u64 = list.iter().map(|destination| u64::from(destination.weight)).sum();
+        let one = |destination: &Destination| {
+            let percent = if total == 0 { 0.0 } else { f64::from(destination.weight) * 100.0 / total as f64 };
+            let upstream = table.upstreams.iter().find(|upstream| upstream.name == destination.upstream);
+            Passed {
+                upstream: destination.upstream.to_string(),
+                from: upstream.map(|upstream| upstream.origin.to_string()),
+                weight: destination.weight,
+                percent: (percent * 100.0).round() / 100.0,
+                endpoints: upstream.map(|it| it.endpoints.iter().map(endpoint).collect()).unwrap_or_default(),
+                resolved_at_run_time: upstream.is_some_and(|upstream| upstream.dynamic_endpoints),
+                over_tls: upstream.is_some_and(|upstream| upstream.tls.is_some()),
+            }
+        };
+        Outcome::PassOn {
+            tcp_host: proxy.name.to_string(),
+            split,
+            destinations: list.iter().map(one).collect(),
+            connect_attempts: proxy.max_connect_attempts,
+            idle_timeout: proxy.idle_timeout.map(|idle| humantime::format_duration(idle).to_string()),
+        }
+    };
+    let nowhere = |why: String| match unavailable(why) {
+        Outcome::NotServed { reason, why, nearest, .. } => {
+            Outcome::NotServed { status: None, reason, why, nearest }
+        }
+        other => other,
+    };
+    match &proxy.target {
+        TcpTarget::Destinations(list) => weighted(list, None),
+        TcpTarget::Split(name) => match table.splits.iter().find(|split| split.name == *name) {
+            Some(split) => weighted(&split.destinations, Some(split.origin.to_string())),
+            None => nowhere(format!("there is no upstream group {name}")),
+        },
+        TcpTarget::Sni => match request.sni.as_deref() {
+            Some(name) => {
+                let destination = Destination {
+                    upstream: name.into(),
+                    weight: 1,
+                    policies: Vec::new(),
+                    subset: Default::default(),
+                };
+                weighted(&[destination], None)
+            }
+            None => nowhere("the server name names the upstream, and the client sends none".to_owned()),
         },
     }
 }

@@ -16,8 +16,8 @@ mod request;
 mod tests;
 
 pub use answer::{
-    Answered, Effect, Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, RequestFacts, RouteFacts,
-    Sent,
+    Answered, Effect, Explanation, HostFacts, ListenerFacts, Outcome, Passed, PassedOver, RequestFacts,
+    RouteFacts, Sent,
 };
 pub use decide::explain;
 pub use request::Request;

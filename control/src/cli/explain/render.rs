@@ -1,6 +1,6 @@
 //! An explanation for people.
 
-use super::answer::{Effect, Explanation, Outcome};
+use super::answer::{Effect, Explanation, Outcome, Passed};
 use crate::cli::console::{Console, Paint};
 use std::fmt::Write;
 
@@ -60,6 +60,18 @@ fn outcome(outcome: &Outcome, title: &impl Fn(&str) -> String, console: &Console
             }
             forward(destinations, title, console, out);
         }
+        Outcome::PassOn { tcp_host, split, destinations, connect_attempts, idle_timeout } => {
+            let name = if tcp_host.is_empty() { String::new() } else { format!(" of TCP host {tcp_host}") };
+            let _ = writeln!(out, "{} bytes as they are{name}", title("passes on"));
+            if let Some(split) = split {
+                let _ = writeln!(out, "{} weights of {split}", title("split"));
+            }
+            for to in destinations {
+                pass_on(to, title, console, out);
+            }
+            let idle = idle_timeout.as_deref().unwrap_or("none");
+            let _ = writeln!(out, "{} idle timeout {idle}, tries {connect_attempts}", title("limits"));
+        }
         Outcome::Redirect { status, location } => {
             let _ = writeln!(out, "{} {status} to {location}", title("redirect"));
         }
@@ -80,6 +92,17 @@ fn outcome(outcome: &Outcome, title: &impl Fn(&str) -> String, console: &Console
             }
         }
     }
+}
+
+fn pass_on(to: &Passed, title: &impl Fn(&str) -> String, console: &Console, out: &mut String) {
+    let share = console.paint(Paint::Bold, &format!("{:>6}", format!("{}%", to.percent)));
+    let tls = if to.over_tls { "over TLS, " } else { "" };
+    let place = match (&to.from, to.resolved_at_run_time) {
+        (None, _) => console.paint(Paint::Bad, "there is no such upstream: closed, no_cluster"),
+        (Some(_), true) => format!("{tls}addresses are resolved at run time"),
+        (Some(_), false) => format!("{tls}{}", to.endpoints.join(", ")),
+    };
+    let _ = writeln!(out, "{} {share} {} ({place})", title("destination"), to.upstream);
 }
 
 fn forward(destinations: &[Effect], title: &impl Fn(&str) -> String, console: &Console, out: &mut String) {

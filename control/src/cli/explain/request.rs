@@ -1,5 +1,7 @@
 //! The request that is asked about, from what a person types.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_shared::routing::{BadPath, RequestView, normalize};
 
@@ -18,6 +20,8 @@ pub struct Request {
     pub port_given: bool,
     /// Server name in the TLS handshake, lower case.
     pub sni: Option<String>,
+    /// The client's address; unspecified = one that no network of a Gateway names.
+    pub client: IpAddr,
     /// Path without query, normalised as the gateway does it; as typed when the gateway refuses it.
     pub path: String,
     /// Why the gateway refuses the path.
@@ -57,6 +61,7 @@ impl Request {
             method: method.to_owned(),
             authority: if port == default_port { host.to_owned() } else { format!("{host}:{port}") },
             sni: (scheme == "https").then(|| sni(host)).flatten(),
+            client: Ipv4Addr::UNSPECIFIED.into(),
             scheme,
             port,
             port_given: authority.port().is_some(),

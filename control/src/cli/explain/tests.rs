@@ -67,7 +67,7 @@ fn chain(names: &[&str], certificate: Option<&str>, config: &str) -> wire::Filte
         name: certificate.unwrap_or("plain").into(),
         server_names: names.iter().map(|name| (*name).to_owned()).collect(),
         tls: certificate.map(|name| wire::DownstreamTls { certificate: name.into(), ..Default::default() }),
-        route_config: config.into(),
+        serve: Some(wire::filter_chain::Serve::RouteConfig(config.into())),
         ..Default::default()
     }
 }

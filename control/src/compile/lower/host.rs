@@ -100,7 +100,7 @@ fn action(action: &Action) -> route::Action {
     }
 }
 
-fn destinations(list: &[Destination]) -> wire::Destinations {
+pub(super) fn destinations(list: &[Destination]) -> wire::Destinations {
     wire::Destinations {
         destinations: list
             .iter()

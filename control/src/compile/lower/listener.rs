@@ -2,8 +2,9 @@
 
 use portcullis_proto::table::v1 as wire;
 
+use super::host::destinations;
 use super::{millis, origin, policies, strings, tls_version};
-use crate::ir::{DownstreamTls, Listener, OcspPolicy};
+use crate::ir::{DownstreamTls, Listener, OcspPolicy, Serve, TcpProxy, TcpTarget};
 
 /// A listener with its filter chains.
 pub fn listener(listener: &Listener) -> wire::Listener {
@@ -20,13 +21,31 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                 name: chain.name.to_string(),
                 server_names: strings(&chain.server_names),
                 tls: chain.tls.as_ref().map(tls),
-                route_config: chain.route_config.to_string(),
+                source_prefixes: chain.source_prefixes.iter().map(ToString::to_string).collect(),
+                serve: Some(match &chain.serve {
+                    Serve::Http(name) => wire::filter_chain::Serve::RouteConfig(name.to_string()),
+                    Serve::Tcp(proxy) => wire::filter_chain::Serve::Tcp(tcp(proxy)),
+                }),
                 // Encoded by us, so that it decodes.
                 http: (!chain.http.is_empty()).then(|| decoded(&chain.http)),
                 policies: policies(&chain.policies),
             })
             .collect(),
         connection_logs: listener.connection_logs.iter().map(|log| decoded(log)).collect(),
+    }
+}
+
+fn tcp(proxy: &TcpProxy) -> wire::TcpProxy {
+    use wire::tcp_proxy::Target;
+    wire::TcpProxy {
+        name: proxy.name.to_string(),
+        target: Some(match &proxy.target {
+            TcpTarget::Destinations(list) => Target::Destinations(destinations(list)),
+            TcpTarget::Split(name) => Target::Split(name.to_string()),
+            TcpTarget::Sni => Target::SniUpstream(true),
+        }),
+        max_connect_attempts: proxy.max_connect_attempts,
+        idle_timeout_ms: millis(proxy.idle_timeout),
     }
 }
 

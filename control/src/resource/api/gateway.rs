@@ -13,6 +13,7 @@ use super::listener_policies::{Buffer, GrpcWeb, Gzip, ListenerHealthCheck};
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
 use super::reference::{Empty, Ref};
 use super::selector::Expression;
+use super::tcp::TcpGateway;
 
 /// The `spec` of a Gateway.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -28,6 +29,8 @@ pub struct Gateway {
     pub proxy_names: Vec<String>,
     /// HTTP routing.
     pub http_gateway: Option<HttpGateway>,
+    /// Passing connections on. At most one of the gateways is set.
+    pub tcp_gateway: Option<TcpGateway>,
     /// Listener options.
     pub options: Option<ListenerOptions>,
     /// Options of the listener's route configuration.

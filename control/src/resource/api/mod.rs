@@ -33,6 +33,7 @@ mod selector;
 mod settings;
 mod shadowing;
 mod ssl;
+mod tcp;
 mod transformation;
 mod upgrades;
 mod upstream;
@@ -104,6 +105,7 @@ pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
 };
+pub use tcp::{TcpAction, TcpGateway, TcpHost, TcpListenerOptions, TcpProxySettings, TcpTarget};
 pub use transformation::{
     DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
     MergeJsonKeys, OverridableTemplate, RequestBodyParse, RequestMatch, RequestResponseTransformations,

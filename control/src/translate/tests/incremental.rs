@@ -93,6 +93,17 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
         },
         Kind::RouteOption => format!("{{options: {{timeout: {}s, prefixRewrite: /a{}b}}}}", form, if form.is_multiple_of(3) { "//" } else { "/" }),
         Kind::VirtualHostOption => format!("{{options: {{retries: {{retryOn: 'w{}', numRetries: {form}}}}}}}", form % 3),
+        Kind::Gateway if form.is_multiple_of(5) => format!(
+            "{{bindAddress: '::', bindPort: {}, tcpGateway: {{tcpHosts: [{{name: a, \
+             sslConfig: {{secretRef: {{name: s{}, namespace: gloo-system}}, sniDomains: [n{other}]}}, \
+             destination: {{single: {{upstream: {{name: n{other}, namespace: gloo-system}}}}}}}}, \
+             {{name: b, sslConfig: {{sniDomains: [n{}]}}, \
+             destination: {{upstreamGroup: {{name: n{other}, namespace: gloo-system}}}}}}, \
+             {{destination: {{forwardSniClusterName: {{}}}}}}]}}}}",
+            8000 + u32::from(form % 3),
+            form / 8 % 2,
+            form / 64,
+        ),
         Kind::Gateway => format!(
             "{{bindAddress: '::', bindPort: {}, ssl: {}, httpGateway: {{{}}}, \
              routeOptions: {{mostSpecificHeaderMutationsWins: {}}}}}",

@@ -5,6 +5,7 @@
 //! one piece, so that a busy log costs neither a wake-up nor a write for each line. A full buffer loses lines and counts
 //! them: a slow disk must never be felt by a request. Must not hold on to anything of a request.
 
+mod connection;
 mod file;
 mod filter;
 mod grpc;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+pub(crate) use connection::ConnectionLine;
 pub use file::{finish_all, reopen_on_signals};
 pub(super) use line::Line;
 pub use listener::{Connection, ListenerLogs};
@@ -110,9 +112,18 @@ impl AccessLog {
 
     /// Queues a line, or counts it in `dropped`. Never waits for the sink.
     pub(super) fn push(&self, line: &Line<'_>, dropped: &Counter) {
+        self.push_written(|scratch| line.write(scratch), dropped);
+    }
+
+    /// Queues a line about a connection, or counts it in `dropped`. Never waits for the sink.
+    pub(super) fn push_connection(&self, line: &ConnectionLine<'_>, dropped: &Counter) {
+        self.push_written(|scratch| line.write(scratch), dropped);
+    }
+
+    fn push_written(&self, write: impl FnOnce(&mut Vec<u8>), dropped: &Counter) {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            line.write(scratch);
+            write(scratch);
             scratch.push(b'\n');
             if !self.queue(scratch) {
                 dropped.inc();

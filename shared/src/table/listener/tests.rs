@@ -9,8 +9,7 @@ fn chain(server_names: &[&str]) -> wire::FilterChain {
         name: "chain".into(),
         server_names: server_names.iter().map(ToString::to_string).collect(),
         tls: Some(tls()),
-        route_config: "routes".into(),
-        http: None,
+        serve: Some(wire::filter_chain::Serve::RouteConfig("routes".into())),
         ..Default::default()
     }
 }
@@ -38,7 +37,7 @@ fn every_field_is_converted() {
     assert_eq!(listener.address, "::".parse::<IpAddr>().unwrap());
     assert_eq!((listener.port, listener.proxy_protocol), (8443, true));
     let first = &listener.filter_chains[0];
-    assert_eq!((&*first.name, &*first.route_config), ("chain", "routes"));
+    assert_eq!((&*first.name, &first.serve), ("chain", &Serve::Http("routes".into())));
     assert_eq!(
         first.server_names,
         [ServerName::Exact("a.example".into()), ServerName::Suffix(".b.example".into())]
@@ -90,9 +89,18 @@ fn errors_name_the_field() {
         assert_eq!(with(&[chain(&["ok", bad])]), "filter_chains[0].server_names[1]", "{bad}");
     }
     assert_eq!(
-        with(&[wire::FilterChain { route_config: String::new(), ..chain(&[]) }]),
+        with(&[wire::FilterChain {
+            serve: Some(wire::filter_chain::Serve::RouteConfig(String::new())),
+            ..chain(&[])
+        }]),
         "filter_chains[0].route_config"
     );
+    assert_eq!(with(&[wire::FilterChain { serve: None, ..chain(&[]) }]), "filter_chains[0].serve");
+    for bad in ["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "x"] {
+        let source_prefixes = vec!["10.0.0.0/8".into(), bad.into()];
+        let chain = wire::FilterChain { source_prefixes, ..chain(&[]) };
+        assert_eq!(with(&[chain]), "filter_chains[0].source_prefixes[1]", "{bad}");
+    }
     let tls_with = |change: fn(&mut wire::DownstreamTls)| {
         let mut tls = tls();
         change(&mut tls);
@@ -117,12 +125,20 @@ fn a_server_name_has_one_chain() {
 }
 
 #[test]
-fn plain_text_stands_alone() {
-    let with =
-        |chains: &[wire::FilterChain]| refused(wire::Listener { filter_chains: chains.to_vec(), ..wire() });
-    let plain = wire::FilterChain { tls: None, ..chain(&[]) };
-    assert_eq!(with(&[plain.clone(), chain(&["a"])]), "filter_chains[1].tls");
-    assert_eq!(with(&[wire::FilterChain { tls: None, ..chain(&["a"]) }]), "filter_chains[0].server_names");
+fn a_plain_http_chain_has_no_server_name_and_a_tcp_chain_may() {
+    let plain = wire::FilterChain { tls: None, ..chain(&["a"]) };
+    let refused = refused(wire::Listener { filter_chains: vec![plain.clone()], ..wire() });
+    assert_eq!(refused, "filter_chains[0].server_names");
+    let tcp = wire::TcpProxy {
+        target: Some(wire::tcp_proxy::Target::Split("s".into())),
+        idle_timeout_ms: 7,
+        ..Default::default()
+    };
+    let passed = wire::FilterChain { serve: Some(wire::filter_chain::Serve::Tcp(tcp)), ..plain };
+    let mixed = wire::Listener { filter_chains: vec![chain(&["b"]), passed], ..wire() };
+    let Serve::Tcp(tcp) = &Listener::try_from(mixed).unwrap().filter_chains[1].serve else { unreachable!() };
+    assert_eq!((tcp.max_connect_attempts, tcp.idle_timeout), (1, Some(Duration::from_millis(7))));
+    assert_eq!(tcp.target, super::super::TcpTarget::Split("s".into()));
 }
 
 #[test]

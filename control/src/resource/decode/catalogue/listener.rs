@@ -10,12 +10,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "Gateway",
         oneofs: &[&["httpGateway", "tcpGateway", "hybridGateway"]],
-        later: &[reject("tcpGateway"), reject("hybridGateway")],
+        later: &[reject("hybridGateway")],
         deeper: &[
             ("virtualServices", "httpGateway"),
             ("virtualServiceSelector", "httpGateway"),
             ("virtualServiceExpressions", "httpGateway"),
             ("virtualServiceNamespaces", "httpGateway"),
+            ("tcpHosts", "tcpGateway"),
             ("accessLoggingService", TO_OPTIONS),
             ("proxyProtocol", TO_OPTIONS),
         ],

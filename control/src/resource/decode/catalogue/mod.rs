@@ -7,6 +7,7 @@ mod options;
 mod route;
 mod servers;
 mod settings;
+mod tcp;
 mod tls;
 mod upstream;
 
@@ -113,6 +114,7 @@ const ENTRIES: &[&[Entry]] = &[
     route::ENTRIES,
     servers::ENTRIES,
     settings::ENTRIES,
+    tcp::ENTRIES,
     tls::ENTRIES,
     upstream::ENTRIES,
 ];
