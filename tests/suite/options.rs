@@ -5,8 +5,7 @@ use portcullis_tests::gateway::Gateway;
 
 use crate::{two_versions, virtual_service};
 
-const ROUTES: &str = "\
-    - matchers: [{prefix: /order, headers: [{name: ce-type, value: order.created}]}]
+const ROUTES: &str = "    - matchers: [{prefix: /order, headers: [{name: ce-type, value: order.created}]}]
       directResponseAction: {status: 200, body: created}
     - matchers: [{prefix: /order, headers: [{name: ce-type, value: 'order\\..*', regex: true}]}]
       directResponseAction: {status: 200, body: other}
