@@ -228,6 +228,9 @@ impl Host<'_, '_> {
             self.error(field, "the destination must specify an upstream");
             return None;
         };
+        if destination.subset.is_some() {
+            self.error(&format!("{field}.subset"), "subset is not supported yet for connections");
+        }
         let id = object_ref(Kind::Upstream, reference);
         let fact = self.cx.upstream(&id);
         if !matches!(fact, Some(UpstreamFact::Served { .. })) {

@@ -179,8 +179,12 @@ impl Peer {
         address
     }
 
-    /// An address on which nothing listens.
+    /// An address on which nothing listens, and nothing else will: it stays bound as long as the tests run.
     pub async fn nowhere() -> SocketAddr {
-        Peer::bind().await.address
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        std::mem::forget(socket);
+        address
     }
 }
