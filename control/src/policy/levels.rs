@@ -129,6 +129,21 @@ impl<'s> Levels<'_, 's> {
         layers.find_map(|layer| Some((layer.depth, found(layer, field, get(layer.options)?, false))))
     }
 
+    /// A field of which the most specific level replaces the others: the destination's alone where there is one, as it
+    /// stands in for the route's policy, else the route's, else the virtual host's.
+    pub fn most_specific<T>(
+        &self,
+        field: &str,
+        destination: impl Fn(&'s WeightedDestinationOptions) -> Option<&'s T>,
+        route: impl Fn(&'s RouteOptions) -> Option<&'s T>,
+        host: impl Fn(&'s VirtualHostOptions) -> Option<&'s T>,
+    ) -> Option<Found<'s, T>> {
+        match self.destination {
+            Some(_) => self.in_destination(field, destination),
+            None => self.in_route(field, route).or_else(|| self.in_host(field, host)),
+        }
+    }
+
     /// A field of the destination level.
     pub fn in_destination<T>(
         &self,

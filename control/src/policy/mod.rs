@@ -97,7 +97,10 @@ pub trait Policy: Sync {
 
     /// The effective options of all levels as one message; `None` where none of them says anything.
     /// With a destination in `levels` the result stands in for the route's on requests to that destination.
-    fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy>;
+    /// Nothing for what only listeners have.
+    fn lower(&self, _levels: &Levels<'_, '_>, _notes: &mut Notes) -> Option<ir::Policy> {
+        None
+    }
 
     /// What the options of a listener ask for, for every request that comes this way. A route's message of the same
     /// type stands in for it.

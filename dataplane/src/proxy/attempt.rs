@@ -257,7 +257,7 @@ impl Serving<'_> {
         let ended = match follows {
             Follows::Tunnel => pump.tunnel().await,
             Follows::Body => pump.until_end(false).await,
-            Follows::Filtered(mut filters) => pump.until_end_through(&mut filters).await,
+            Follows::Filtered(filters) => pump.until_end_through(filters).await,
             Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
             Follows::Nothing => pump.until_end(true).await,
         };

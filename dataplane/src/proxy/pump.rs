@@ -69,6 +69,8 @@ pub(super) struct Pump<'a> {
     download: Download,
     /// The upstream stopped taking the request; its answer may come all the same.
     refused: Option<Failure>,
+    /// What the answer's body passes.
+    filters: Filters,
     tunnel: bool,
     /// The upstream says 100 to the client.
     pub(super) continues: bool,
@@ -93,6 +95,7 @@ impl<'a> Pump<'a> {
             body,
             clock,
             refused: None,
+            filters: Filters::default(),
             tunnel: false,
             continues: false,
             closing: Closing::No,
@@ -133,15 +136,9 @@ impl<'a> Pump<'a> {
     }
 
     /// As [`Pump::until_end`], with the body passing through `filters`.
-    pub(super) async fn until_end_through(&mut self, filters: &mut Filters) -> Result<(), Stop> {
-        std::future::poll_fn(|cx| {
-            let _ = self.poll_upload(cx)?;
-            if self.poll_download_through(filters, cx)?.is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            self.poll_others(cx)
-        })
-        .await
+    pub(super) async fn until_end_through(&mut self, filters: Filters) -> Result<(), Stop> {
+        self.filters = filters;
+        self.until_end(false).await
     }
 
     /// As [`Pump::until_end`], with this in the place of what the upstream sent.
@@ -319,45 +316,17 @@ impl<'a> Pump<'a> {
         self.upload = Upload::Done;
     }
 
-    fn poll_download_through(
-        &mut self,
-        filters: &mut Filters,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Stop>> {
-        loop {
-            if self.download == Download::Done {
-                return Poll::Ready(Ok(()));
-            }
-            if self.download == Download::Flush || !self.down.has_room() {
-                ready!(self.down.poll_drain(cx)).map_err(Stop::Client)?;
-                self.clock.touch();
-            }
-            match self.download {
-                Download::Body => {
-                    let piece = ready!(self.up.poll_piece(cx)).map_err(Stop::Upstream)?;
-                    self.clock.touch();
-                    if piece.is_none() || self.up.body_is_done() {
-                        self.download = Download::Trailers;
-                    }
-                    if let Some(piece) = piece {
-                        filters
-                            .data(piece)
-                            .map_err(refused)?
-                            .into_iter()
-                            .for_each(|piece| self.down.push(piece));
-                    }
-                }
-                Download::Trailers => {
-                    let trailers = ready!(self.up.poll_trailers(cx)).map_err(Stop::Upstream)?;
-                    let (last, trailers) = filters.end(trailers).map_err(refused)?;
-                    last.into_iter().for_each(|piece| self.down.push(piece));
-                    self.down.finish(trailers);
-                    self.download = Download::Flush;
-                }
-                Download::Flush => self.download = Download::Done,
-                Download::Done => {}
-            }
+    /// Moves one piece of the answer to the client; `false` at the end of the body.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Stop>> {
+        if self.filters.is_empty() {
+            return self.up.poll_body_into(self.down, cx).map_err(Stop::Upstream);
         }
+        let Some(piece) = ready!(self.up.poll_piece(cx)).map_err(Stop::Upstream)? else {
+            return Poll::Ready(Ok(false));
+        };
+        let passed = self.filters.data(piece).map_err(refused)?;
+        passed.into_iter().for_each(|piece| self.down.push(piece));
+        Poll::Ready(Ok(true))
     }
 
     fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
@@ -370,17 +339,17 @@ impl<'a> Pump<'a> {
                 self.clock.touch();
             }
             match self.download {
-                Download::Body => match self.up.poll_body_into(self.down, cx) {
-                    Poll::Ready(more) => {
-                        self.clock.touch();
-                        if !more.map_err(Stop::Upstream)? || (!self.tunnel && self.up.body_is_done()) {
-                            self.download = Download::Trailers;
-                        }
+                Download::Body => {
+                    let more = ready!(self.poll_piece(cx))?;
+                    self.clock.touch();
+                    if !more || (!self.tunnel && self.up.body_is_done()) {
+                        self.download = Download::Trailers;
                     }
-                    Poll::Pending => return Poll::Pending,
-                },
+                }
                 Download::Trailers => {
                     let trailers = ready!(self.up.poll_trailers(cx)).map_err(Stop::Upstream)?;
+                    let (last, trailers) = self.filters.end(trailers).map_err(refused)?;
+                    last.into_iter().for_each(|piece| self.down.push(piece));
                     self.down.finish(trailers);
                     self.download = Download::Flush;
                 }

@@ -48,9 +48,15 @@ impl Head {
     /// Takes over what policies have changed.
     pub(super) fn change(&mut self, line: Line) {
         let Line { method, target, authority } = line;
-        self.method = method.unwrap_or_else(|| std::mem::take(&mut self.method));
-        self.target = target.unwrap_or_else(|| self.target.clone());
-        self.authority = authority.unwrap_or_else(|| std::mem::take(&mut self.authority));
+        if let Some(method) = method {
+            self.method = method;
+        }
+        if let Some(target) = target {
+            self.target = target;
+        }
+        if let Some(authority) = authority {
+            self.authority = authority;
+        }
     }
 
     /// The body has another length now; none = it shows at the end.

@@ -21,12 +21,12 @@ impl Policy for Buffer {
 
     fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy> {
         let field = "bufferPerRoute";
-        let found = match levels.destination {
-            Some(_) => levels.in_destination(field, |options| options.buffer_per_route.as_ref()),
-            None => levels
-                .in_route(field, |options| options.buffer_per_route.as_ref())
-                .or_else(|| levels.in_host(field, |options| options.buffer_per_route.as_ref())),
-        }?;
+        let found = levels.most_specific(
+            field,
+            |options| options.buffer_per_route.as_ref(),
+            |options| options.buffer_per_route.as_ref(),
+            |options| options.buffer_per_route.as_ref(),
+        )?;
         message(&found, notes).map(|message| super::wire(&message))
     }
 

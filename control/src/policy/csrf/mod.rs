@@ -22,12 +22,12 @@ impl Policy for Csrf {
     }
 
     fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy> {
-        let found = match levels.destination {
-            Some(_) => levels.in_destination("csrf", |options| options.csrf.as_ref()),
-            None => levels
-                .in_route("csrf", |options| options.csrf.as_ref())
-                .or_else(|| levels.in_host("csrf", |options| options.csrf.as_ref())),
-        }?;
+        let found = levels.most_specific(
+            "csrf",
+            |options| options.csrf.as_ref(),
+            |options| options.csrf.as_ref(),
+            |options| options.csrf.as_ref(),
+        )?;
         Some(message(&found, notes))
     }
 

@@ -3,7 +3,7 @@
 
 use portcullis_proto::policy::v1 as wire;
 
-use super::{Layer, Levels, Policy};
+use super::{Layer, Policy};
 use crate::ir;
 use crate::resource::{
     DnsCacheConfig, DnsLookupFamily, GoDuration, HttpListenerOptions, PerRouteConfig, SocketAddress,
@@ -16,10 +16,6 @@ pub struct DynamicForwardProxy;
 impl Policy for DynamicForwardProxy {
     fn option(&self) -> &'static str {
         "dynamicForwardProxy"
-    }
-
-    fn lower(&self, _levels: &Levels<'_, '_>, _notes: &mut Notes) -> Option<ir::Policy> {
-        None
     }
 
     fn lower_listener(

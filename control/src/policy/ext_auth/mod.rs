@@ -22,12 +22,12 @@ impl Policy for ExtAuth {
 
     fn lower(&self, levels: &Levels<'_, '_>, notes: &mut Notes) -> Option<ir::Policy> {
         let field = "extauth";
-        let found = match levels.destination {
-            Some(_) => levels.in_destination(field, |options| options.extauth.as_ref()),
-            None => levels
-                .in_route(field, |options| options.extauth.as_ref())
-                .or_else(|| levels.in_host(field, |options| options.extauth.as_ref())),
-        }?;
+        let found = levels.most_specific(
+            field,
+            |options| options.extauth.as_ref(),
+            |options| options.extauth.as_ref(),
+            |options| options.extauth.as_ref(),
+        )?;
         let servers = levels.servers;
         if found.value.disable == Some(true) {
             return Some(super::wire(&AuthServer::disabled(servers.auth.as_deref())));

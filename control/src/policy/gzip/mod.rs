@@ -2,7 +2,7 @@
 
 use portcullis_proto::policy::v1 as wire;
 
-use super::{Found, Layer, Levels, Policy};
+use super::{Found, Layer, Policy};
 use crate::ir;
 use crate::resource::{CompressionLevel, Gzip as GzipOption, HttpListenerOptions};
 use crate::translate::{Globals, Notes};
@@ -16,10 +16,6 @@ pub struct Gzip;
 impl Policy for Gzip {
     fn option(&self) -> &'static str {
         "gzip"
-    }
-
-    fn lower(&self, _levels: &Levels<'_, '_>, _notes: &mut Notes) -> Option<ir::Policy> {
-        None
     }
 
     fn lower_listener(

@@ -2,7 +2,7 @@
 
 use portcullis_proto::policy::v1 as wire;
 
-use super::{Layer, Levels, Policy};
+use super::{Layer, Policy};
 use crate::ir;
 use crate::resource::HttpListenerOptions;
 use crate::translate::{Globals, Notes};
@@ -13,10 +13,6 @@ pub struct HealthCheck;
 impl Policy for HealthCheck {
     fn option(&self) -> &'static str {
         "healthCheck"
-    }
-
-    fn lower(&self, _levels: &Levels<'_, '_>, _notes: &mut Notes) -> Option<ir::Policy> {
-        None
     }
 
     fn lower_listener(

@@ -85,8 +85,7 @@ impl Policy for Proxy {
 
 fn refused(failure: &Failure) -> Verdict {
     let (reason, flag, text): (_, _, &'static str) = match failure {
-        Failure::Name => ("dns_resolution_failure", "DF", "DNS resolution failure"),
-        Failure::Lookup => ("dns_resolution_failure", "DF", "DNS resolution failure"),
+        Failure::Name | Failure::Lookup => ("dns_resolution_failure", "DF", "DNS resolution failure"),
         Failure::Full => ("dns_cache_overflow", "DO", "DNS cache overflow"),
     };
     Verdict::Reply(LocalReply {
