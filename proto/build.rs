@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     tonic_prost_build::configure()
-        .skip_debug([".portcullis.table.v1.Certificate"])
+        .skip_debug([".portcullis.table.v1.Certificate", ".portcullis.table.v1.ConnectHeader"])
         .bytes(".portcullis")
         .btree_map(".envoy")
         .compile_fds_with_config(files, config)?;

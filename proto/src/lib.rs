@@ -1,6 +1,7 @@
 //! The private wire schema: generated types and service stubs, no logic.
 //!
-//! The one hand-written piece is a `Debug` for [`table::v1::Certificate`] that never shows key material.
+//! The hand-written pieces are a `Debug` for [`table::v1::Certificate`] and one for [`table::v1::ConnectHeader`]: neither
+//! shows a secret.
 
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
 // Comments of the schema are plain text.
@@ -14,6 +15,12 @@ pub mod table {
         impl std::fmt::Debug for Certificate {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct("Certificate").field("name", &self.name).finish_non_exhaustive()
+            }
+        }
+
+        impl std::fmt::Debug for ConnectHeader {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct("ConnectHeader").field("name", &self.name).finish_non_exhaustive()
             }
         }
     }

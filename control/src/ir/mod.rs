@@ -6,6 +6,7 @@
 
 mod balancing;
 mod certificate;
+mod connections;
 mod health;
 mod listener;
 mod route;
@@ -14,6 +15,9 @@ mod upstream;
 
 pub use balancing::{Balancer, Balancing, Fallback, Labels, SlowStart, Subsets};
 pub use certificate::{CertificateSource, KeySource};
+pub use connections::{
+    ConnectHeader, Connections, HeaderCase, HttpConnect, Preconnect, ProxyVersion, TcpKeepalive, UpstreamHttp,
+};
 pub use health::{CheckHeader, Checker, HealthCheck, HttpCheck, OutlierDetection};
 pub use listener::{FilterChain, Listener, Serve, TcpProxy, TcpTarget};
 pub use route::{

@@ -1,4 +1,4 @@
-//! `sslConfig` of an upstream. Without authorities the server is not verified, as users are used to; with them it always
+//! `sslConfig` of an upstream, and of the proxy before one. Without authorities the server is not verified, as users are used to; with them it always
 //! is.
 
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use crate::ir::UpstreamTls;
 use crate::resource::{ObjectRef, UpstreamSslConfig};
 use crate::translate::{Notes, SecretReader, tls};
 
-const PATH: &str = "spec.sslConfig";
-
+/// What stands at the path `at`.
 pub(super) fn lower(
     config: &UpstreamSslConfig,
+    at: &str,
     owner: &ObjectRef,
     secrets: &mut dyn SecretReader,
     notes: &mut Notes,
 ) -> UpstreamTls {
     let strings = |list: &[String]| list.iter().map(|it| Arc::from(it.as_str())).collect::<Vec<Arc<str>>>();
-    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{PATH}.parameters"), notes);
+    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{at}.parameters"), notes);
     let mut lowered = UpstreamTls {
         sni: (!config.sni.is_empty()).then(|| config.sni.as_str().into()),
         ca: None,
@@ -26,7 +26,7 @@ pub(super) fn lower(
         alpn: strings(&config.alpn_protocols),
     };
     if let Some(source) = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref()) {
-        let path = format!("{PATH}.{}", tls::source_field(&source));
+        let path = format!("{at}.{}", tls::source_field(&source));
         let name = tls::describe(&source);
         match secrets.secret(&source) {
             None => notes.error(owner, path, format!("SSL secret {name} not found")),
@@ -56,7 +56,7 @@ pub(super) fn lower(
         }
     }
     if !lowered.verify_subject_alt_names.is_empty() && lowered.ca.is_none() {
-        let path = format!("{PATH}.verifySubjectAltName");
+        let path = format!("{at}.verifySubjectAltName");
         notes.error(owner, path, "a root_ca must be provided if verify_subject_alt_name is not empty");
     }
     lowered

@@ -17,7 +17,7 @@ use pingora_http::ResponseHeader;
 
 use super::clock::Clock;
 use super::exchange::Seen;
-use super::h1::{NoBody, NoRequest, Server, spare};
+use super::h1::{Came, NoBody, NoRequest, Server, spare};
 use super::limits;
 use super::outbox::Outbox;
 use super::reply::{LocalReply, Reason};
@@ -214,7 +214,8 @@ impl Downstream {
     pub(super) fn respond(&mut self, parts: Response, end: bool) -> Result<(), Gone> {
         match self {
             Downstream::H1(server) => {
-                server.respond(parts.status, &parts.headers, end);
+                let came = parts.extensions.get::<Came>().map(|came| &came.0[..]);
+                server.respond(parts.status, &parts.headers, came, end);
                 spare::give_back(parts.headers);
             }
             Downstream::H2(stream) => {
@@ -318,7 +319,7 @@ impl Downstream {
         server.close_after();
         let (mut parts, body) = reply.into_response(false);
         super::forward::sign(&mut parts.headers, &http.settings);
-        server.respond(parts.status, &parts.headers, false);
+        server.respond(parts.status, &parts.headers, None, false);
         server.push(&body);
         server.finish();
         server.close().await;

@@ -31,6 +31,7 @@ mod outbox;
 mod phases;
 mod policies;
 mod pool;
+mod preconnect;
 mod pump;
 pub mod reply;
 mod retry;

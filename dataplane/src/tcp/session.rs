@@ -1,8 +1,9 @@
 //! What is known of a passed-on connection while it lasts, and said of it at its end, however that comes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
+
+use portcullis_shared::table::Place;
 
 use super::copy::{End, Moved};
 use crate::proxy::access_log::ConnectionLine;
@@ -14,7 +15,7 @@ pub(super) struct Session {
     pub(super) info: Arc<ConnInfo>,
     host: Arc<str>,
     pub(super) upstream: Option<Arc<str>>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Place>,
     pub(super) attempts: u32,
     moved: Moved,
     reason: Option<Reason>,
@@ -95,7 +96,7 @@ impl Drop for Session {
             detail: self.detail.as_deref(),
             flags: self.flags(),
             upstream: self.upstream.as_deref(),
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref(),
             attempts: self.attempts,
             duration: self.started.elapsed(),
             received: self.moved.received,

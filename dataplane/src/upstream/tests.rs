@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use portcullis_shared::table::{self, EndpointSet, LoadBalancer};
 
 use super::*;
 
-fn address(n: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], n))
+fn address(n: u16) -> table::Place {
+    SocketAddr::from(([10, 0, 0, 1], n)).into()
 }
 
 fn endpoint((port, weight): (u16, u32)) -> table::Endpoint {
@@ -34,6 +35,8 @@ fn config(load_balancer: LoadBalancer, endpoints: &[(u16, u32)]) -> table::Upstr
         update_merge_window: Duration::ZERO,
         subsets: None,
         ignore_health_on_host_removal: false,
+        connections: table::Connections::default(),
+        http: table::UpstreamHttp::default(),
     }
 }
 

@@ -35,6 +35,7 @@ mod timeouts;
 mod tls;
 mod transformations;
 mod upgrades;
+mod upstream_options;
 mod whole;
 mod wire;
 

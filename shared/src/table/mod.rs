@@ -7,6 +7,7 @@ mod access_log;
 mod balancing;
 mod certificate;
 mod circuit_breakers;
+mod connections;
 mod digest;
 mod endpoint;
 mod field;
@@ -23,14 +24,16 @@ mod split;
 mod substitution;
 mod tcp;
 mod upstream;
+mod upstream_http;
 mod virtual_host;
 
 pub use access_log::{AccessLog, Compare, GrpcSink, JsonFormat, LogFilter, LogFormat, LogSink};
 pub use balancing::{LoadBalancer, SlowStart, SubsetFallback, SubsetRules, SubsetSelector};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
+pub use connections::{Connections, HttpConnect, Preconnect, ProxyVersion, TcpKeepalive};
 pub use digest::{digest, encode_upsert, upsert};
-pub use endpoint::{Endpoint, EndpointSet};
+pub use endpoint::{Endpoint, EndpointSet, Place};
 pub use health_check::{CheckHeader, Checker, GrpcCheck, HealthCheck, HttpCheck, TcpCheck};
 pub use http::{
     ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,
@@ -47,4 +50,5 @@ pub use split::Split;
 pub use substitution::RegexSubstitution;
 pub use tcp::{TcpProxy, TcpTarget};
 pub use upstream::{Upstream, UpstreamTls};
+pub use upstream_http::UpstreamHttp;
 pub use virtual_host::VirtualHost;

@@ -8,6 +8,7 @@
 //! served yet; a field that becomes supported moves from there to here.
 
 mod access_log;
+mod connection_config;
 mod cors;
 mod csrf;
 mod dynamic_forward_proxy;
@@ -44,6 +45,10 @@ pub use access_log::{
     Denominator, EnvoyHeaderMatcher, FileSink, FilterList, FractionalPercent, GoogleRe2,
     GrpcAccessLogService, GrpcStatus, GrpcStatusFilter, HeaderFilter, NoFields, RangeMatch,
     ResponseFlagFilter, RuntimeFilter, RuntimeUint32, SafeRegex,
+};
+pub use connection_config::{
+    ClusterProtocolSelection, ConnectionConfig, Http1ProtocolOptions, HttpConnectHeader, HttpProtocolOptions,
+    PreconnectPolicy, TcpKeepAlive, UpstreamUnderscoresAction,
 };
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
@@ -114,7 +119,7 @@ pub use transformation::{
 };
 pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use upstream::{
-    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
+    CircuitBreakerConfig, DiscoveryMetadata, PipeUpstream, StaticHost, StaticUpstream, Upstream,
     UpstreamGroup, UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

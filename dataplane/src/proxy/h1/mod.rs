@@ -21,7 +21,7 @@ pub(super) mod spare;
 #[cfg(test)]
 mod tests;
 
-pub(super) use client::{Broken, Client, Io as ClientIo, Open};
+pub(super) use client::{Among, Broken, Came, Client, Io as ClientIo, Open, header_fields};
 pub(super) use framing::{Framing, content_length, is_bodyless};
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
 
