@@ -105,9 +105,11 @@ pub fn on_pipe(path: &std::path::Path, text: &'static str, pair: Option<&Pair>) 
     let listener = UnixListener::bind(path).unwrap();
     let acceptor = pair.map(acceptor);
     tokio::spawn(async move {
+        // They end with it.
+        let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut unix, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 match acceptor {
                     None => answer(&mut unix, text).await,
                     Some(acceptor) => {

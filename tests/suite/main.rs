@@ -17,6 +17,7 @@ mod options;
 mod protocols;
 mod reload;
 mod routing;
+mod sds;
 mod servers;
 mod strictness;
 mod survival;

@@ -14,7 +14,7 @@ mod tls;
 mod upstream;
 
 pub use balancing::{Balancer, Balancing, Fallback, Labels, SlowStart, Subsets};
-pub use certificate::{CertificateSource, KeySource};
+pub use certificate::{CertificateSource, KeySource, Sds, SdsToken};
 pub use connections::{
     ConnectHeader, Connections, HeaderCase, HttpConnect, Preconnect, ProxyVersion, TcpKeepalive, UpstreamHttp,
 };

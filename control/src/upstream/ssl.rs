@@ -25,7 +25,10 @@ pub(super) fn lower(
         parameters,
         alpn: strings(&config.alpn_protocols),
     };
-    if let Some(source) = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref()) {
+    let sds = config.sds.as_ref();
+    let fine = sds.is_none_or(|sds| tls::check_sds(sds, owner, &format!("{at}.sds"), notes));
+    let source = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref(), sds);
+    if let Some(source) = source.filter(|_| fine) {
         let path = format!("{at}.{}", tls::source_field(&source));
         let name = tls::describe(&source);
         match secrets.secret(&source) {

@@ -30,13 +30,14 @@ pub async fn serve(
     // A client that is gone already answers by an error on the first read.
     let _ = socket.set_nodelay(true);
     let direct = canonical(peer);
-    let local = socket.local_addr().map_or(listener.address, canonical);
+    let mut local = socket.local_addr().map_or(listener.address, canonical);
     let (mut client, mut put_back) = (direct, Vec::new());
     if listener.proxy_protocol {
         match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut socket))).await {
             Ok(Ok((proxied, rest))) => {
-                if let Proxied::Inet { source, .. } = proxied {
-                    client = canonical(source);
+                if let Proxied::Inet { source, destination } = proxied {
+                    // Both ends as the client knows them, as in Envoy.
+                    (client, local) = (canonical(source), canonical(destination));
                 }
                 put_back = rest.to_vec();
             }

@@ -279,7 +279,7 @@ async fn a_unix_socket_is_an_endpoint() {
 /// The frames of a side's beginning: settings by their numbers, and the window of the connection.
 async fn beginning(wire: &mut Wire) -> (Vec<(u16, u32)>, u32) {
     assert_eq!(wire.take(24).await, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    let (mut settings, mut window) = (Vec::new(), 65_535);
+    let mut settings = Vec::new();
     loop {
         let frame = wire.take(9).await;
         let length = usize::from(frame[1]) << 8 | usize::from(frame[2]);
@@ -290,9 +290,8 @@ async fn beginning(wire: &mut Wire) -> (Vec<(u16, u32)>, u32) {
                 settings =
                     payload.chunks(6).map(|one| (number(&one[..2]) as u16, number(&one[2..]))).collect()
             }
-            8 => window += number(&payload),
-            // The request.
-            _ => return (settings, window),
+            8 => return (settings, 65_535 + number(&payload)),
+            _ => {}
         }
     }
 }
@@ -301,7 +300,7 @@ async fn beginning(wire: &mut Wire) -> (Vec<(u16, u32)>, u32) {
 async fn windows_of_http2_are_what_the_upstream_says() {
     let peer = Peer::bind().await;
     let windows =
-        proto::UpstreamHttp { stream_window: 70_000, connection_window: 90_000, ..Default::default() };
+        proto::UpstreamHttp { stream_window: 70_000, connection_window: 200_000, ..Default::default() };
     let gateway = gateway(&peer, proto::Upstream { http2: true, ..http(windows) }).await;
     let mut client = Wire::connect(gateway.address).await;
     client.send(GET).await;
@@ -310,5 +309,5 @@ async fn windows_of_http2_are_what_the_upstream_says() {
     upstream.send([0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
     let (settings, window) = beginning(&mut upstream).await;
     assert!(settings.contains(&(4, 70_000)), "{settings:?}");
-    assert_eq!(window, 90_000);
+    assert_eq!(window, 200_000);
 }

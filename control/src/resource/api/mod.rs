@@ -29,6 +29,7 @@ mod retries;
 mod rewrite;
 mod route;
 mod scalar;
+mod sds;
 mod secret;
 mod selector;
 mod settings;
@@ -102,6 +103,7 @@ pub use route::{
     Route, RouteAction, RouteTarget, WeightedDestination,
 };
 pub use scalar::GoDuration;
+pub use sds::{CallCredentials, FileCredentialSource, SdsConfig};
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};

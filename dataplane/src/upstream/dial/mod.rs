@@ -23,6 +23,17 @@ pub use tunnel::{Refused, Tunnel};
 use super::Tls;
 use stream::Through;
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No socket.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// No tunnel.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
 /// How the connections of an upstream are made.
 #[derive(Debug, Default)]
 pub struct Dialing {
@@ -71,7 +82,7 @@ impl Dialing {
     ///
     /// # Errors
     /// There is no connection; the text is for the log.
-    pub async fn open(&self, place: &Place, proxied: Option<Proxied>) -> Result<Stream, Refused> {
+    pub async fn open(&self, place: &Place, proxied: Option<Proxied>) -> Result<Stream, Error> {
         let mut stream = match place {
             Place::Address(address) => {
                 let tcp = TcpStream::connect(address).await?;
@@ -95,7 +106,7 @@ impl Dialing {
 }
 
 impl Proxy {
-    async fn through(&self, stream: Stream, place: &Place) -> Result<Stream, Refused> {
+    async fn through(&self, stream: Stream, place: &Place) -> Result<Stream, Error> {
         let (fd, local) = (stream.fd(), stream.local_addr());
         let mut io: Box<dyn stream::Io> = match &self.tls {
             None => Box::new(stream),
