@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 
 use super::downstream::{Downstream, Gone};
 use super::limits;
@@ -32,6 +33,8 @@ pub(super) struct Body {
     recorded: usize,
     /// Pieces of the record that the current try has had.
     position: usize,
+    /// What came after it.
+    trailers: Option<HeaderMap>,
 }
 
 /// Why a whole body cannot be had.
@@ -53,6 +56,7 @@ impl Body {
             record: None,
             recorded: 0,
             position: 0,
+            trailers: None,
         }
     }
 
@@ -61,6 +65,11 @@ impl Body {
         if self.expected && !self.begun && self.record.is_none() {
             self.record = Some(Vec::new());
         }
+    }
+
+    /// The fields that follow it, once it is complete.
+    pub(super) fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
     }
 
     /// The last byte is here.
@@ -155,6 +164,9 @@ impl Body {
             }
             let piece = ready!(down.poll_body(cx))?;
             self.complete = piece.is_none() || down.body_is_done();
+            if self.complete {
+                self.trailers = down.take_request_trailers()?;
+            }
             self.begun |= piece.as_ref().is_some_and(|piece| !piece.is_empty());
             if self.filters.is_some() {
                 self.pass(piece)?;
@@ -172,7 +184,9 @@ impl Body {
             self.passed.extend(filters.data(piece).map_err(refused)?);
         }
         if self.complete {
-            self.passed.extend(filters.end(None).map_err(refused)?.0);
+            let (last, trailers) = filters.end(self.trailers.take()).map_err(refused)?;
+            self.passed.extend(last);
+            self.trailers = trailers;
             self.filters = None;
         }
         Ok(())

@@ -166,6 +166,13 @@ impl Serving<'_> {
         let mut ran: Option<(Chain, usize)> = None;
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
+            if head.connect.is_some() {
+                let listener = || self.exchange.info.http.allows_connect();
+                let forwards = matches!(route.action, Action::Forward(_) | Action::Closed(_));
+                if !forwards || !plan.upgrade.connect.unwrap_or_else(listener) {
+                    return Err(Reason::ConnectNotAllowed.into());
+                }
+            }
             if head.upgrade
                 && !strict::upgrades(head).all(|protocol| {
                     let listener = || self.exchange.info.http.allows_upgrade(&protocol);
@@ -220,7 +227,8 @@ impl Serving<'_> {
     /// Answers; says whether the client has it all.
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
         self.exchange.replied(&reply);
-        if reply.reason.closes() || *self.drain.borrow() {
+        let connect = head.is_some_and(|head| head.connect.is_some());
+        if reply.reason.closes() || connect || *self.drain.borrow() {
             self.down.close_after();
         } else {
             let rest = head.and_then(certain_length);

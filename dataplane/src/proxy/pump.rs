@@ -181,7 +181,7 @@ impl<'a> Pump<'a> {
         .await
     }
 
-    /// After a 101: bytes both ways until either side ends.
+    /// After a 101, or what grants a CONNECT: bytes both ways until either side ends.
     pub(super) async fn tunnel(&mut self) -> Result<(), Stop> {
         self.tunnel = true;
         self.clock.lift();
@@ -305,7 +305,7 @@ impl<'a> Pump<'a> {
         }
         self.clock.request_complete();
         self.upload = Upload::Flush;
-        if let Err(failure) = self.up.finish() {
+        if let Err(failure) = self.up.finish(self.body.trailers()) {
             self.stop_upload(failure);
         }
     }

@@ -98,7 +98,7 @@ impl Serving<'_> {
     /// Sends a copy of the request, if its route wants one of this one. `header` is what the first try sends.
     pub(super) fn shadow(&mut self, head: &Head, plan: &Plan, header: &Sealed<'_>, body: &mut Body) {
         let Some(shadow) = plan.shadow.as_deref() else { return };
-        if head.upgrade || fastrand::u32(..1_000_000) >= shadow.per_million {
+        if head.upgrade || head.connect.is_some() || fastrand::u32(..1_000_000) >= shadow.per_million {
             return;
         }
         let Some(upstream) = self.exchange.runtime.upstream(&shadow.upstream).cloned() else { return };
@@ -127,6 +127,7 @@ impl Serving<'_> {
 /// The request as it is sent, with the host of a copy.
 fn copied(header: &Sealed<'_>, shadow: &Shadow) -> Option<Call> {
     let (method, target, host, headers): (Method, PathAndQuery, String, HeaderMap) = match header {
+        Sealed::Nothing => return None,
         Sealed::H1(outgoing) => {
             let (method, target, host) = outgoing.line();
             let mut headers = HeaderMap::new();

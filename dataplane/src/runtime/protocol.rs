@@ -74,6 +74,13 @@ impl Http {
         Ok(Arc::new(Self::of(config.clone(), logs, early)))
     }
 
+    /// Whether CONNECT makes tunnels, where a route says nothing. The name is one that no protocol has: those are lower
+    /// case.
+    #[must_use]
+    pub fn allows_connect(&self) -> bool {
+        self.settings.upgrades.iter().any(|(name, enabled)| **name == *"CONNECT" && *enabled)
+    }
+
     /// Whether a connection may change to `protocol`, which is lower case. Envoy's default: WebSocket alone.
     #[must_use]
     pub fn allows_upgrade(&self, protocol: &str) -> bool {

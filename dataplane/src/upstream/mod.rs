@@ -49,6 +49,8 @@ pub struct Upstream {
     pub tls: Option<Arc<Tls>>,
     /// HTTP/2: prior knowledge, or ALPN with TLS.
     pub http2: bool,
+    /// Trailers pass over HTTP/1.
+    pub http1_trailers: bool,
     /// Limit of connecting, handshake included.
     pub connect_timeout: Duration,
     /// A connection is closed after so many requests; none = no limit.
@@ -86,6 +88,7 @@ impl Upstream {
             origin: config.origin.clone(),
             tls,
             http2: config.http2,
+            http1_trailers: config.http.trailers,
             connect_timeout: config.connect_timeout,
             max_requests_per_connection: config.max_requests_per_connection,
             breakers: Breakers::new(config.circuit_breakers, Arc::clone(&stats)),

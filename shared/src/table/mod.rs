@@ -23,6 +23,7 @@ mod split;
 mod substitution;
 mod tcp;
 mod upstream;
+mod upstream_http;
 mod virtual_host;
 
 pub use access_log::{AccessLog, Compare, GrpcSink, JsonFormat, LogFilter, LogFormat, LogSink};
@@ -47,4 +48,5 @@ pub use split::Split;
 pub use substitution::RegexSubstitution;
 pub use tcp::{TcpProxy, TcpTarget};
 pub use upstream::{Upstream, UpstreamTls};
+pub use upstream_http::UpstreamHttp;
 pub use virtual_host::VirtualHost;

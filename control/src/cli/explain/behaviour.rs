@@ -86,7 +86,7 @@ fn buffer(buffer: policy::BufferPerRoute) -> String {
 }
 
 fn upgrade(upgrade: policy::Upgrade) -> String {
-    let allowed = upgrade.websocket.map(|allowed| if allowed { "allowed" } else { "refused" });
+    let allowed = |allowed: bool| if allowed { "allowed" } else { "refused" };
     allowed.map_or_else(String::new, |allowed| format!("websocket {allowed}"))
 }
 

@@ -9,7 +9,7 @@ use portcullis_shared::table::Network;
 use super::About;
 use crate::resource::{
     CodecType, EarlyHeaderManipulation, ForwardClientCertDetails, GoDuration, HeadersWithUnderscoresAction,
-    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ServerHeaderTransformation,
+    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ProtocolUpgradeConfig, ServerHeaderTransformation,
     TracePercentages,
 };
 
@@ -71,12 +71,6 @@ pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSetti
         HeadersWithUnderscoresAction::RejectClientRequest => wire::UnderscoreAction::Reject,
         HeadersWithUnderscoresAction::DropHeader => wire::UnderscoreAction::Drop,
     } as i32;
-    if it.enable_trailers == Some(true) {
-        about.warning(
-            format!("{PATH}.enableTrailers"),
-            "trailers over HTTP/1 are not supported yet and are dropped",
-        );
-    }
     if it.uuid_request_id_config.is_some() {
         let text = "the request id has no part in tracing here: W3C trace context and the percentages decide";
         about.warning(format!("{PATH}.uuidRequestIdConfig"), text);
@@ -220,18 +214,30 @@ fn client_certificate(it: &HttpConnectionManagerSettings, about: &mut About<'_>)
 }
 
 fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wire::Upgrade> {
-    let mut upgrades = Vec::new();
+    let mut upgrades: Vec<wire::Upgrade> = Vec::new();
     for (at, upgrade) in it.upgrades.iter().enumerate() {
-        match &upgrade.websocket {
-            Some(spec) if upgrades.is_empty() => upgrades.push(wire::Upgrade {
-                protocol: "websocket".to_owned(),
-                enabled: spec.enabled != Some(false),
-            }),
-            Some(_) => error(about, format!("upgrades[{at}]"), "upgrade config websocket is not unique"),
-            None => {
-                error(about, format!("upgrades[{at}]"), "an upgrade needs a type, such as `websocket: {}`")
+        let field = format!("upgrades[{at}]");
+        let (protocol, spec) = match upgrade {
+            ProtocolUpgradeConfig { websocket: Some(spec), .. } => ("websocket", spec),
+            // Other than a protocol's, the name of a method is written in capitals.
+            ProtocolUpgradeConfig { connect: Some(spec), .. } => ("CONNECT", spec),
+            ProtocolUpgradeConfig { connect_terminate: Some(_), .. } => {
+                error(about, field, "connectTerminate is a matter of routes");
+                continue;
             }
+            _ => {
+                error(about, field, "an upgrade needs a type, such as `websocket: {}`");
+                continue;
+            }
+        };
+        if upgrades.iter().any(|other| other.protocol == protocol) {
+            error(about, field, format!("upgrade config {protocol} is not unique"));
+            continue;
         }
+        upgrades.push(wire::Upgrade {
+            protocol: protocol.to_owned(),
+            enabled: spec.enabled != Some(false),
+        });
     }
     upgrades
 }

@@ -67,7 +67,7 @@ pub use health_check::{
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
-    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
+    ListenerTracing, LiteralTag, PathWithEscapedSlashesAction,
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};

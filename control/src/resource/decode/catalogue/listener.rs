@@ -141,12 +141,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..PLAIN
     },
     Entry {
-        name: "ListenerUpgrade",
-        oneofs: &[&["websocket", "connect"]],
-        later: &[reject("connect")],
-        ..PLAIN
-    },
-    Entry {
         name: "ListenerRouter",
         later: &[warn("dynamicStats"), warn("startChildSpan").note("each try has a span of its own")],
         ..PLAIN
