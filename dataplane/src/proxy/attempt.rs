@@ -373,6 +373,11 @@ impl Serving<'_> {
             let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("101 to what was not asked for");
             return Err(wrong.into());
         }
+        if head.upgrade && head.version == Version::HTTP_2 && parts.status.is_success() {
+            // The client would take it for the tunnel (RFC 8441 5).
+            let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("an upgrade answered by something else");
+            return Err(wrong.into());
+        }
         let waited = self.exchange.upstream_time.unwrap_or_default();
         let http1 = &self.exchange.info.http.settings.http1;
         let trailers = session.passes_trailers() && (head.version == Version::HTTP_2 || http1.trailers);
