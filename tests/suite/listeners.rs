@@ -99,7 +99,7 @@ async fn connections_beyond_a_limit_or_without_a_token_are_closed() {
     assert!(!once(at(9400)).await);
     assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
     assert!(lives(&mut first).await);
-    metric(&gateway, "envoy_connection_limit_limited_connections_total{envoy_connection_limit_prefix=\"gloo-system.limited\"} 1").await;
+    metric(&gateway, "envoy_connection_limit_limited_connections{envoy_connection_limit_prefix=\"gloo-system.limited\"} 1").await;
     metric(&gateway, "envoy_connection_limit_active_connections{envoy_connection_limit_prefix=\"gloo-system.limited\"} 1").await;
     drop(first);
     until("the place to be free", async || once(at(9400)).await.then_some(())).await;
@@ -107,7 +107,7 @@ async fn connections_beyond_a_limit_or_without_a_token_are_closed() {
     // Readiness does not connect to it: both tokens are there.
     assert!(once(at(9401)).await && once(at(9401)).await);
     assert!(!once(at(9401)).await);
-    metric(&gateway, "envoy_local_rate_limit_rate_limited_total{envoy_local_network_ratelimit_prefix=\"gloo-system.rated\"} 1").await;
+    metric(&gateway, "envoy_local_rate_limit_rate_limited{envoy_local_network_ratelimit_prefix=\"gloo-system.rated\"} 1").await;
 
     // A kept connection is one, however many requests it carries.
     until("a request", async || client::get(gateway.http(), "/").await.ok()).await;
@@ -230,7 +230,7 @@ async fn connections_are_logged_with_what_their_proxy_header_said() {
     gateway
         .write("upstreams.yaml", &(upstream("echo", up, "") + &upstream("logs", server, "  useHttp2: true\n")));
     let log = gateway.data.path().join("tcp.log");
-    let format = "%DOWNSTREAM_REMOTE_ADDRESS% %DYNAMIC_METADATA(balancer:zone)% %BYTES_RECEIVED% %BYTES_SENT% \
+    let format = "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DYNAMIC_METADATA(balancer:zone)% %BYTES_RECEIVED% %BYTES_SENT% \
          %UPSTREAM_CLUSTER% %RESPONSE_FLAGS% %REQ(:PATH)% %PROTOCOL%";
     let options = format!(
         "  options:\n    proxyProtocol:\n      rules: [{{tlvType: 234, onTlvPresent: {{metadataNamespace: balancer, key: zone}}}}]\n    \
@@ -256,7 +256,7 @@ async fn connections_are_logged_with_what_their_proxy_header_said() {
         .await
     };
     // While it lasts.
-    let line = "198.51.100.7:4097 west 1 1 echo_gloo-system - - -";
+    let line = "198.51.100.7:4097 192.0.2.1:80 west 1 1 echo_gloo-system - - -";
     assert_eq!(lines(2).await.lines().next(), Some(line));
     drop(stream);
     let mut entries = Vec::new();
@@ -309,12 +309,12 @@ async fn what_a_proxy_header_says_is_there_for_requests_and_a_buffer_has_its_bou
     let gateway = gateway.start().await;
     let ask = async |body: &str| {
         let mut stream = TcpStream::connect(gateway.http()).await.unwrap();
+        let kept_alive = is_kept_alive(stream.peer_addr().unwrap(), stream.local_addr().unwrap());
         let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x13".to_vec();
         bytes.extend([198, 51, 100, 7, 192, 0, 2, 1, 0x10, 0x01, 0, 80]);
         bytes.extend(b"\xea\x00\x04west");
         bytes.extend(format!("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()).bytes());
         stream.write_all(&bytes).await.unwrap();
-        let kept_alive = is_kept_alive(stream.peer_addr().unwrap(), stream.local_addr().unwrap());
         let mut answer = String::new();
         tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("no end").unwrap();
         (answer, kept_alive)
@@ -324,6 +324,15 @@ async fn what_a_proxy_header_says_is_there_for_requests_and_a_buffer_has_its_bou
     assert!(kept_alive, "the socket option is not in force");
     let (answer, _) = ask(&"x".repeat(1001)).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+
+    // Without the options there is another socket, and nobody notices.
+    gateway.write("gateways.yaml", &listeners.replace(&format!("    socketOptions: [{keep_alive}]\n"), ""));
+    until("a connection without the option", async || {
+        let (answer, kept_alive) = ask("x").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        (!kept_alive).then_some(())
+    })
+    .await;
 }
 
 /// Whether the system has a timer for keeping the connection alive at the end of the gateway.

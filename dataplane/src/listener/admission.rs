@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use portcullis_shared::table;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use crate::policy::bucket::{Bucket, Rule};
@@ -35,6 +35,8 @@ pub struct Admitted(Arc<Counts>);
 pub struct Refusal {
     /// A word for metrics.
     pub reason: &'static str,
+    /// Envoy's response flags in the log of a connection that would have been passed on.
+    pub flags: &'static str,
     /// How long it stays open all the same.
     pub delay: Duration,
 }
@@ -53,8 +55,33 @@ impl Refusal {
 struct Counts {
     active: AtomicU64,
     shown: Gauge,
-    limited: Counter,
-    rate_limited: Counter,
+    limited: Count,
+    rate_limited: Count,
+}
+
+/// A count whose name does not end as OpenMetrics wants it, because Envoy's does not.
+#[derive(Debug, Clone, Default)]
+struct Count(Arc<AtomicU64>);
+
+impl Count {
+    fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl TypedMetric for Count {
+    const TYPE: MetricType = MetricType::Unknown;
+}
+
+impl EncodeMetric for Count {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let count = i64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        ConstGauge::new(count).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
 }
 
 impl Drop for Admitted {
@@ -78,8 +105,8 @@ struct OfRate {
 #[derive(Debug, Default)]
 struct Metrics {
     active: Family<OfLimit, Gauge>,
-    limited: Family<OfLimit, Counter>,
-    rate_limited: Family<OfRate, Counter>,
+    limited: Family<OfLimit, Count>,
+    rate_limited: Family<OfRate, Count>,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
@@ -140,13 +167,13 @@ impl Admission {
         if self.counts.active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
             self.counts.limited.inc();
             let delay = self.connections.map(|limit| limit.delay).unwrap_or_default();
-            return Err(Refusal { reason: "listener_connection_limit", delay });
+            return Err(Refusal { reason: "listener_connection_limit", flags: "-", delay });
         }
         self.counts.shown.inc();
         let admitted = Admitted(Arc::clone(&self.counts));
         if self.bucket.as_ref().is_some_and(|bucket| !bucket.take()) {
             self.counts.rate_limited.inc();
-            return Err(Refusal { reason: "listener_rate_limit", delay: Duration::ZERO });
+            return Err(Refusal { reason: "listener_rate_limit", flags: "URX", delay: Duration::ZERO });
         }
         Ok(admitted)
     }
@@ -174,7 +201,7 @@ mod tests {
         let first = one.admit().unwrap();
         let two = Admission::build(&config("limit", Some(1), None));
         let refused = two.admit().unwrap_err();
-        assert_eq!(refused, Refusal { reason: "listener_connection_limit", delay: Duration::from_secs(1) });
+        assert_eq!((refused.reason, refused.delay), ("listener_connection_limit", Duration::from_secs(1)));
         let _second = one.admit().unwrap();
         assert!(one.admit().is_err());
         drop(first);

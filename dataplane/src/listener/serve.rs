@@ -9,10 +9,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::admission::Refusal;
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
 use crate::policy::metadata::DynamicMetadata;
-use crate::proxy::{Conn, ConnInfo, Connection, Engine, Socket};
+use crate::proxy::{Conn, ConnInfo, Connection, Engine, Passed, Socket};
 use crate::runtime::{Chain, Listener, Serve};
 use crate::tcp::{self, peek};
 use crate::telemetry::Metrics;
@@ -32,13 +33,13 @@ pub async fn serve(
     // A client that is gone already answers by an error on the first read.
     let _ = socket.set_nodelay(true);
     let direct = canonical(peer);
-    let local = socket.local_addr().map_or(listener.address, canonical);
+    let mut local = socket.local_addr().map_or(listener.address, canonical);
     let (mut client, mut put_back, mut metadata) = (direct, Vec::new(), None);
     if listener.proxy_protocol {
         match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut socket))).await {
             Ok(Ok(read)) => {
-                if let Proxied::Inet { source, .. } = read.proxied {
-                    client = canonical(source);
+                if let Proxied::Inet { source, destination } = read.proxied {
+                    (client, local) = (canonical(source), canonical(destination));
                 }
                 metadata = self::metadata(&listener.tlvs, &read.header);
                 put_back = read.rest.to_vec();
@@ -98,7 +99,9 @@ pub async fn serve(
             Err(refusal) => {
                 refusal.wait().await;
                 tracing::debug!(listener = %listener.name, %client, reason = refusal.reason, "connection refused");
-                over(&info(Some(plain), sni), Some(refusal.reason));
+                let info = info(Some(plain), sni);
+                refused(engine, plain, &refusal, &info, started);
+                over(&info, None);
                 return metrics.refused(&listener.name, refusal.reason);
             }
         };
@@ -124,11 +127,14 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
+                if let tls::Error::Refused(refusal, chain) = &error {
+                    let info = info(Some(chain), None);
+                    refused(engine, chain, refusal, &info, started);
+                    over(&info, None);
+                    return metrics.refused(&listener.name, refusal.reason);
+                }
                 over(&info(None, None), Some(&error.to_string()));
-                return match error {
-                    tls::Error::Refused(reason) => metrics.refused(&listener.name, reason),
-                    error => metrics.tls_failed(&listener.name, error.reason()),
-                };
+                return metrics.tls_failed(&listener.name, error.reason());
             }
         };
     let _admitted = accepted.admitted;
@@ -148,6 +154,21 @@ pub async fn serve(
         }
     };
     over(&info, None);
+}
+
+/// A connection that was not let in is in the log of those that are passed on, as in Envoy.
+fn refused(
+    engine: &Engine,
+    chain: &Chain,
+    refusal: &Refusal,
+    info: &ConnInfo,
+    (begun, started): (Instant, SystemTime),
+) {
+    let Serve::Tcp(route) = &chain.serve else { return };
+    if let Some(logs) = &route.access_logs {
+        let passed = Some(Passed { flags: refusal.flags, ..Passed::default() });
+        engine.log_connection(logs, &Connection { info, started, took: begun.elapsed(), failure: None, passed });
+    }
 }
 
 /// What is kept of the extensions of a PROXY header; of several of one type the last.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::admission::Admitted;
+use super::admission::{Admitted, Refusal};
 use crate::proxy::Socket;
 use crate::runtime::{Chain, Listener};
 
@@ -39,8 +39,8 @@ pub enum Error {
     #[error("the client went away: {0}")]
     Gone(std::io::Error),
     /// The chain lets no more connections in.
-    #[error("one connection too many: {0}")]
-    Refused(&'static str),
+    #[error("one connection too many: {}", .0.reason)]
+    Refused(Refusal, Arc<Chain>),
 }
 
 impl Error {
@@ -53,7 +53,7 @@ impl Error {
             Self::Broken(_) => "chain_broken",
             Self::Handshake(_) => "handshake",
             Self::Gone(_) => "client_gone",
-            Self::Refused(reason) => reason,
+            Self::Refused(refusal, _) => refusal.reason,
         }
     }
 
@@ -104,7 +104,7 @@ pub async fn handshake(
         Ok(admitted) => admitted,
         Err(refusal) => {
             refusal.wait().await;
-            return Err(Error::Refused(refusal.reason));
+            return Err(Error::Refused(refusal, Arc::clone(chain)));
         }
     };
     let Some(settings) = &chain.tls else {

@@ -360,8 +360,9 @@ impl Serving<'_> {
             return Err(wrong.into());
         }
         let waited = self.exchange.upstream_time.unwrap_or_default();
-        // HTTP/1 drops trailers on either side.
-        let trailers = session.is_http2() && head.version == Version::HTTP_2;
+        // Those of HTTP/1 upstreams are dropped, and to HTTP/1 clients they go where the listener says so.
+        let taken = head.version == Version::HTTP_2 || self.exchange.info.http.settings.http1.trailers;
+        let trailers = session.is_http2() && taken;
         forward::sanitize_response(&mut parts, waited, trailers, &self.exchange.info.http.settings);
         self.tell_attempts(&mut parts.headers);
         for cookie in self.exchange.cookies.drain(..) {

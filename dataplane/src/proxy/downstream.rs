@@ -259,10 +259,10 @@ impl Downstream {
         }
     }
 
-    /// No more response body. HTTP/1 clients are not sent the trailers.
+    /// No more response body. HTTP/1 clients are sent the trailers where their listener says so.
     pub(super) fn finish(&mut self, trailers: Option<HeaderMap>) {
         match self {
-            Downstream::H1(server) => server.finish(),
+            Downstream::H1(server) => server.finish(trailers.as_ref()),
             Downstream::H2(stream) => {
                 if stream.keep_trailers {
                     stream.trailers.clone_from(&trailers);
@@ -320,7 +320,7 @@ impl Downstream {
         super::forward::sign(&mut parts.headers, &http.settings);
         server.respond(parts.status, &parts.headers, false);
         server.push(&body);
-        server.finish();
+        server.finish(None);
         server.close().await;
     }
 

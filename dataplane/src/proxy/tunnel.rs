@@ -101,7 +101,8 @@ fn poll_answer(session: &mut Session, cx: &mut Context<'_>) -> Poll<Result<(), F
             return Poll::Ready(Ok(()));
         }
         if !header.status.is_informational() {
-            let detail = format!("CONNECT was answered by {}", header.status.as_u16());
+            // As Envoy says it.
+            let detail = format!("tunnel_response:{}", header.status.as_u16());
             return Poll::Ready(Err(Failure::new(Kind::Connect, detail)));
         }
     }

@@ -73,7 +73,7 @@ pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSetti
     if it.enable_trailers == Some(true) {
         about.warning(
             format!("{PATH}.enableTrailers"),
-            "trailers over HTTP/1 are not supported yet and are dropped",
+            "trailers of requests over HTTP/1 are not supported yet and are dropped; those of answers pass",
         );
     }
     if it.uuid_request_id_config.is_some() {

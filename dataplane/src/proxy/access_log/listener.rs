@@ -227,6 +227,22 @@ pub struct Passed<'a> {
     pub lasts: bool,
 }
 
+impl Default for Passed<'_> {
+    fn default() -> Self {
+        Passed {
+            upstream: None,
+            endpoint: None,
+            local: None,
+            attempts: 0,
+            flags: "-",
+            no_connection: None,
+            termination: None,
+            bytes: (0, 0),
+            lasts: false,
+        }
+    }
+}
+
 /// A request that is over, or a connection.
 pub(in crate::proxy) struct Finished<'a> {
     /// Of a request that was refused, what could be read of it.
@@ -379,6 +395,11 @@ fn filled(text: Option<&str>) -> Option<Cow<'_, str>> {
     text.filter(|text| !text.is_empty()).map(Cow::Borrowed)
 }
 
+/// Without spaces, as Envoy writes reasons: lines are read by columns.
+fn one_word(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains(' ') { Cow::Owned(text.replace(' ', "_")) } else { text }
+}
+
 impl Values for Finished<'_> {
     fn fact(&self, fact: Fact) -> Option<Cow<'_, str>> {
         match fact {
@@ -394,7 +415,7 @@ impl Values for Finished<'_> {
             Fact::UpstreamLocalAddress => self.upstream_local.and_then(shown),
             Fact::UpstreamLocalAddressWithoutPort => self.upstream_local.and_then(|it| shown(it.ip())),
             Fact::UpstreamLocalPort => self.upstream_local.and_then(|it| shown(it.port())),
-            Fact::UpstreamTransportFailureReason => filled(self.upstream_failure),
+            Fact::UpstreamTransportFailureReason => filled(self.upstream_failure).map(one_word),
             Fact::ConnectionId => shown(self.connection),
             Fact::TraceId => filled(self.trace_id),
             // An empty text, not an absent one, where somebody else answered.
@@ -402,7 +423,9 @@ impl Values for Finished<'_> {
                 Some(self.local_body.map_or(Cow::Borrowed(""), |body| String::from_utf8_lossy(body)))
             }
             Fact::Protocol if self.of_connection.is_some() => None,
-            Fact::DownstreamTransportFailureReason => filled(self.of_connection.and_then(|it| it.failure)),
+            Fact::DownstreamTransportFailureReason => {
+                filled(self.of_connection.and_then(|it| it.failure)).map(one_word)
+            }
             Fact::ConnectionTerminationDetails => filled(self.of_connection.and_then(|it| it.termination)),
             Fact::RouteName => filled(Some(self.facts.route_name)),
             fact => values::fact(&self.facts, fact),

@@ -132,8 +132,7 @@ impl Decoder {
         })
     }
 
-    /// Trailers are checked and dropped: passing them on is to be asked for by a setting, and there is none. This is the
-    /// place to keep them.
+    /// Trailers are checked and dropped.
     fn trailer(&mut self, byte: u8) -> Result<State, Invalid> {
         let (bytes, fields) = &mut self.trailers;
         *bytes += 1;

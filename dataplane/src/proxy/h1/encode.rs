@@ -169,9 +169,19 @@ impl Encoder {
 
     /// No piece follows; false when one should have.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> bool {
+        self.finish_with(out, None)
+    }
+
+    /// As [`Encoder::finish`], with trailers where there is a place for them.
+    pub(super) fn finish_with(&mut self, out: &mut Vec<u8>, trailers: Option<&HeaderMap>) -> bool {
         let left = std::mem::replace(&mut self.left, Left::Nothing);
         if left == Left::Chunks {
-            out.extend_from_slice(b"0\r\n\r\n");
+            out.extend_from_slice(b"0\r\n");
+            // What frames a message has no meaning behind it (RFC 9110 section 6.5.1).
+            let framing = [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING];
+            let fields = trailers.into_iter().flatten().filter(|(name, _)| !framing.contains(name));
+            fields.for_each(|(name, value)| field(out, name, value));
+            out.extend_from_slice(b"\r\n");
         }
         !matches!(left, Left::Length(1..))
     }

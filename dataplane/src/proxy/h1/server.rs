@@ -408,10 +408,11 @@ impl Server {
         self.sent += self.response.piece(self.link.queue.tail(), piece);
     }
 
-    /// No more of it.
-    pub(in crate::proxy) fn finish(&mut self) {
+    /// No more of it; what comes behind it is written where the listener says so.
+    pub(in crate::proxy) fn finish(&mut self, trailers: Option<&HeaderMap>) {
+        let trailers = trailers.filter(|_| self.http.settings.http1.trailers);
         // A client that misses something must not take the next answer for it.
-        self.keep_alive &= self.response.finish(self.link.queue.tail());
+        self.keep_alive &= self.response.finish_with(self.link.queue.tail(), trailers);
     }
 
     /// Bytes of bodies, in and out.
@@ -502,7 +503,7 @@ mod tests {
             poll_fn(|cx| server.poll_request(cx)).await.unwrap();
             assert_eq!(std::mem::take(&mut server.head).target, "/");
             server.respond(StatusCode::OK, &HeaderMap::new(), true);
-            server.finish();
+            server.finish(None);
             poll_fn(|cx| server.poll_drain(cx)).await.unwrap();
             assert!(server.next());
             tokio::select! {

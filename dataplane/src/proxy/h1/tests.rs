@@ -364,6 +364,14 @@ fn a_body_is_never_longer_than_it_was_announced() {
     assert!(body.finish(&mut out));
     assert_eq!(out, b"abcde");
     assert!(!Encoder::new(Framing::Length(1)).finish(&mut out), "too short is told");
+    let trailers = http::HeaderMap::from_iter([
+        (http::header::CONTENT_LENGTH, http::HeaderValue::from_static("7")),
+        (http::HeaderName::from_static("grpc-status"), http::HeaderValue::from_static("0")),
+    ]);
+    out.clear();
+    assert!(Encoder::new(Framing::Chunked).finish_with(&mut out, Some(&trailers)));
+    assert!(Encoder::new(Framing::Length(0)).finish_with(&mut out, Some(&trailers)));
+    assert_eq!(out, b"0\r\ngrpc-status: 0\r\n\r\n");
     assert_eq!(Encoder::new(Framing::None).piece(&mut out, b"x"), 0);
 }
 
