@@ -59,7 +59,7 @@ fn http_connect(
 ) -> Option<HttpConnect> {
     let path = "spec.httpConnectSslConfig";
     let tls = upstream.http_connect_ssl_config.as_ref();
-    let tls = tls.map(|config| ssl::lower(config, path, owner, secrets, notes));
+    let tls = tls.map(|config| ssl::lower(config, owner, path, secrets, notes));
     let mut spec = Field::new(owner, "spec", notes);
     let headers = upstream
         .http_connect_headers

@@ -145,8 +145,7 @@ impl Reason {
             | Reason::VersionNotSupported
             | Reason::LowVersion
             | Reason::HeaderTimeout
-            | Reason::UnsupportedCoding
-            | Reason::ConnectNotAllowed => "DPE",
+            | Reason::UnsupportedCoding => "DPE",
             Reason::MaxDuration => "DT",
             Reason::UpstreamMaxDuration => "UMSDR",
             Reason::Overload => "OM",
@@ -157,6 +156,7 @@ impl Reason {
             | Reason::DirectResponse
             | Reason::RequestTimeout
             | Reason::UpgradeFailed
+            | Reason::ConnectNotAllowed
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
@@ -182,6 +182,7 @@ impl Reason {
             Reason::RequestTimeout => "request_overall_timeout",
             Reason::MaxDuration => "max_duration_timeout",
             Reason::UpstreamMaxDuration => "upstream_max_stream_duration_reached",
+            Reason::ConnectNotAllowed => "upgrade_failed",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
             other => other.as_str(),
@@ -254,7 +255,7 @@ impl Reason {
             }
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
-            Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reason::ConnectNotAllowed => (StatusCode::FORBIDDEN, ""),
             Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),

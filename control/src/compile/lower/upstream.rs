@@ -246,5 +246,6 @@ fn tls(tls: &UpstreamTls) -> wire::UpstreamTls {
         max_version: tls_version(tls.parameters.max),
         cipher_suites: strings(&tls.parameters.cipher_suites),
         curves: strings(&tls.parameters.curves),
+        verify_server_name: tls.verify_server_name,
     }
 }
