@@ -13,10 +13,12 @@ use crate::policy::{Own, TlsFacts};
 use crate::runtime::Http;
 
 /// What is known about a connection before its first request; shared by all its requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConnInfo {
     /// Name of the listener that accepted it.
     pub listener: Arc<str>,
+    /// Name of the filter chain that was chosen for it.
+    pub chain: Arc<str>,
     /// Route configuration of the filter chain that was chosen for it.
     pub route_config: Arc<str>,
     /// The client: from the PROXY protocol where it is spoken, else the socket's peer.
@@ -29,6 +31,8 @@ pub struct ConnInfo {
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
+    /// URI names of the certificate that the client was shown, joined by commas.
+    pub own_uris: Option<Arc<str>>,
     /// Its rate limits, where each connection has its own.
     pub buckets: Arc<Own>,
     /// How HTTP is spoken on it.

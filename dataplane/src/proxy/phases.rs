@@ -131,6 +131,9 @@ impl Serving<'_> {
         if let Some(invalid) = &host.rejected {
             return Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into());
         }
+        if host.client_chain.as_ref().is_some_and(|chain| *chain != self.exchange.info.chain) {
+            return Err(Reason::Misdirected.into());
+        }
         let view = RequestView {
             method: head.method.as_str(),
             scheme: head.scheme,
