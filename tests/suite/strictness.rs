@@ -147,8 +147,10 @@ async fn what_is_routed_is_what_is_forwarded() {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         client::raw(gateway.http(), request.as_bytes()).await.unwrap()
     };
-    portcullis_tests::wait::until("the route", async || ask("/").await.starts_with("HTTP/1.1 200").then_some(()))
-        .await;
+    portcullis_tests::wait::until("the route", async || {
+        ask("/").await.starts_with("HTTP/1.1 200").then_some(())
+    })
+    .await;
     for path in DISGUISES {
         for target in [(*path).to_owned(), format!("http://a{}", path.strip_prefix('\\').unwrap_or(path))] {
             let answer = ask(&target).await;
@@ -168,6 +170,9 @@ async fn what_is_routed_is_what_is_forwarded() {
             }
         }
         let merged = path.starts_with("//");
-        assert!(merged || !segments.first().is_some_and(|first| first.starts_with("admin")), "{path} got through");
+        assert!(
+            merged || !segments.first().is_some_and(|first| first.starts_with("admin")),
+            "{path} got through"
+        );
     }
 }

@@ -229,8 +229,7 @@ impl Serving<'_> {
         }
         let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
         pump.continues = forwards;
-        let answered =
-            if terminates { Ok(forward::connected()) } else { pump.until_header().await };
+        let answered = if terminates { Ok(forward::connected()) } else { pump.until_header().await };
         let response = match answered {
             Ok(response) => response,
             Err(stop) => {
@@ -375,7 +374,8 @@ impl Serving<'_> {
         }
         if head.upgrade && head.version == Version::HTTP_2 && parts.status.is_success() {
             // The client would take it for the tunnel (RFC 8441 5).
-            let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("an upgrade answered by something else");
+            let wrong =
+                LocalReply::new(Reason::UpstreamProtocol).detail("an upgrade answered by something else");
             return Err(wrong.into());
         }
         let waited = self.exchange.upstream_time.unwrap_or_default();
@@ -396,6 +396,10 @@ impl Serving<'_> {
         };
         self.sign(&mut parts.headers);
         self.exchange.status = parts.status;
+        // Unless a policy has made another answer of it.
+        let grants = parts.status == StatusCode::SWITCHING_PROTOCOLS || parts.status.is_success();
+        let refused = tunnel && !grants;
+        let tunnel = tunnel && grants;
         let follows = match payload {
             _ if tunnel => Follows::Tunnel,
             // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
@@ -412,7 +416,7 @@ impl Serving<'_> {
         }
         let end = matches!(follows, Follows::Nothing);
         forward::frame_response(&mut parts, head.version, is_head, end);
-        if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
+        if *self.drain.borrow() || refused || forward::is_close_delimited(&parts, head.version, is_head) {
             self.down.close_after();
         }
         self.down.respond(parts, end)?;

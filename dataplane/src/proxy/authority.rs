@@ -61,9 +61,13 @@ mod tests {
 
     #[test]
     fn ports_are_told_from_addresses() {
-        for (text, port) in
-            [("a:1", Some("1")), ("a", None), ("[::1]:2", Some("2")), ("[::1]", None), ("1.2.3.4:5", Some("5"))]
-        {
+        for (text, port) in [
+            ("a:1", Some("1")),
+            ("a", None),
+            ("[::1]:2", Some("2")),
+            ("[::1]", None),
+            ("1.2.3.4:5", Some("5")),
+        ] {
             assert_eq!(super::port(text), port, "{text}");
         }
     }

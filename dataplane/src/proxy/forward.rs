@@ -227,12 +227,7 @@ impl<'a> Outgoing<'a> {
 
     /// Ready to be sent to an upstream that speaks HTTP/2 or HTTP/1, over TLS or not.
     /// Trailers can follow over HTTP/2, and over HTTP/1 where `trailers` says so.
-    pub(super) fn seal(
-        mut self,
-        http2: bool,
-        tls: bool,
-        trailers: bool,
-    ) -> Result<Sealed<'a>, LocalReply> {
+    pub(super) fn seal(mut self, http2: bool, tls: bool, trailers: bool) -> Result<Sealed<'a>, LocalReply> {
         if http2 {
             self.http2_header(tls).map(Sealed::H2)
         } else {

@@ -251,9 +251,7 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
     }
     let text = match (parts.uri.authority(), host) {
         // They must not differ (RFC 9113 8.3.1).
-        (Some(authority), Some(host))
-            if parts.version == Version::HTTP_2 && *host != *authority.as_str() =>
-        {
+        (Some(authority), Some(host)) if parts.version == Version::HTTP_2 && *host != *authority.as_str() => {
             return Err(bad("Host is another one than :authority"));
         }
         // HTTP/1.1 wants a valid Host even where the target counts.

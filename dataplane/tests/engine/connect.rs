@@ -118,7 +118,8 @@ async fn without_leave_it_is_refused_and_only_connect_routes_match() {
     refused(Table::to(peer.address), 404, "no_route").await;
     let plain = Table::default().upstream("up", &[peer.address], false);
     refused(plain.match_route(connect(), to("up"), &[]), 403, "connect_not_allowed").await;
-    let direct = table::route::Action::DirectResponse(table::DirectResponse { status: 200, body: "hi".into() });
+    let direct =
+        table::route::Action::DirectResponse(table::DirectResponse { status: 200, body: "hi".into() });
     refused(Table::default().match_route(connect(), direct, &[]), 403, "connect_not_allowed").await;
     let off = any(&Upgrade { connect: Some(false), connect_terminates: true, ..Default::default() });
     let mut table = Table::default().upstream("up", &[peer.address], false);
@@ -151,13 +152,20 @@ async fn a_connect_has_a_port_no_content_and_one_host() {
         ("CONNECT a.test:443 HTTP/1.1\r\n\r\n", 400),
         ("CONNECT a.test:443 HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
         ("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nContent-Length: 4\r\n\r\nabcd", 400),
-        ("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+        (
+            "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            501,
+        ),
         ("CONNECT a.test:443 HTTP/1.0\r\nHost: a.test:443\r\n\r\n", 426),
     ] {
         let mut client = Wire::connect(gateway.address).await;
         client.send(request).await;
         let head = client.head().await;
-        assert_eq!((status(&head), header(&head, "connection")), (code, Some("close")), "{request:?} got {head}");
+        assert_eq!(
+            (status(&head), header(&head, "connection")),
+            (code, Some("close")),
+            "{request:?} got {head}"
+        );
         client.rest().await;
     }
     assert!(peer.is_quiet(), "something reached the upstream");
@@ -279,9 +287,11 @@ async fn an_upstream_that_does_not_read_stops_the_client() {
 #[tokio::test]
 async fn connects_do_not_match_paths() {
     let peer = Peer::bind().await;
-    let table = Table::default()
-        .upstream("up", &[peer.address], false)
-        .match_route(prefix("/"), to("up"), &[upgrade(true)]);
+    let table = Table::default().upstream("up", &[peer.address], false).match_route(
+        prefix("/"),
+        to("up"),
+        &[upgrade(true)],
+    );
     let gateway = Gateway::start(table).await;
     let mut client = Wire::connect(gateway.address).await;
     client.send(ASK).await;

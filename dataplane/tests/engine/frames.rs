@@ -160,7 +160,10 @@ async fn pseudo_headers_and_fields_are_taken_literally_or_not_at_all() {
     ];
     for fields in &cases {
         let outcome = ask(&gateway, fields, None).await;
-        assert!(matches!(outcome, Outcome::Answered(BAD_REQUEST) | Outcome::Reset | Outcome::Ended), "{fields:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Answered(BAD_REQUEST) | Outcome::Reset | Outcome::Ended),
+            "{fields:?}: {outcome:?}"
+        );
     }
     // Bodies of another length than was said
     for (length, body) in [("5", &b"abc"[..]), ("1", b"abc"), ("0", b"abc")] {
@@ -218,7 +221,12 @@ async fn a_header_that_never_ends_is_cut_off() {
     wire.send(frame(4, 0, 0, &[])).await;
     let mut flood = frame(1, 1, 1, &block(&[METHOD, SCHEME, AUTHORITY, PATH]));
     for _ in 0..20_000 {
-        flood.extend(frame(9, 0, 1, &block(&[("x", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")])));
+        flood.extend(frame(
+            9,
+            0,
+            1,
+            &block(&[("x", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")]),
+        ));
     }
     let _ = tokio::io::AsyncWriteExt::write_all(&mut wire.tcp, &flood).await;
     wire.rest().await;

@@ -143,7 +143,10 @@ async fn a_client_that_has_said_all_still_hears_the_rest() {
 async fn a_route_decides_about_websocket_whatever_its_listener_says() {
     let peer = Peer::bind().await;
     let upgrade = |websocket| {
-        crate::gateway::any(&portcullis_proto::policy::v1::Upgrade { websocket: Some(websocket), ..Default::default() })
+        crate::gateway::any(&portcullis_proto::policy::v1::Upgrade {
+            websocket: Some(websocket),
+            ..Default::default()
+        })
     };
     let ask = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     let gateway = Gateway::start(Table::to(peer.address).with(&[upgrade(false)])).await;

@@ -9,8 +9,8 @@ use portcullis_shared::table::Network;
 use super::About;
 use crate::resource::{
     CodecType, EarlyHeaderManipulation, ForwardClientCertDetails, GoDuration, HeadersWithUnderscoresAction,
-    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ProtocolUpgradeConfig, ServerHeaderTransformation,
-    TracePercentages,
+    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ProtocolUpgradeConfig,
+    ServerHeaderTransformation, TracePercentages,
 };
 
 /// Where the settings stand.
@@ -234,10 +234,7 @@ fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wi
             error(about, field, format!("upgrade config {protocol} is not unique"));
             continue;
         }
-        upgrades.push(wire::Upgrade {
-            protocol: protocol.to_owned(),
-            enabled: spec.enabled != Some(false),
-        });
+        upgrades.push(wire::Upgrade { protocol: protocol.to_owned(), enabled: spec.enabled != Some(false) });
     }
     upgrades
 }

@@ -33,8 +33,10 @@ fn cached<T>(with: impl FnOnce(&HeaderValue) -> T) -> T {
         }
         let text = || httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(since));
         // A date is a value; the other arm is for the type only.
-        with(cached.value.get_or_insert_with(|| {
-            HeaderValue::try_from(text()).unwrap_or(HeaderValue::from_static(""))
-        }))
+        with(
+            cached
+                .value
+                .get_or_insert_with(|| HeaderValue::try_from(text()).unwrap_or(HeaderValue::from_static(""))),
+        )
     })
 }

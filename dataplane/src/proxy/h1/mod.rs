@@ -24,8 +24,8 @@ mod tests;
 
 pub(super) use client::{Broken, Client, Io as ClientIo, Open};
 pub(super) use framing::{Framing, content_length, is_bodyless};
-pub(super) use trailers::sanitize as sanitize_trailers;
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
+pub(super) use trailers::sanitize as sanitize_trailers;
 
 /// Why bytes are not the message that they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

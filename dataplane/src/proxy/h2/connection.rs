@@ -130,12 +130,7 @@ impl Serving<'_> {
     }
 
     /// Ready when nothing was served for too long.
-    fn poll_idle(
-        &self,
-        expires: &mut Option<Instant>,
-        timer: &mut Timer,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    fn poll_idle(&self, expires: &mut Option<Instant>, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<()> {
         if self.running.count.load(Ordering::Relaxed) > 0 {
             *expires = None;
         }

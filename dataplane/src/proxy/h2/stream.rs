@@ -89,7 +89,10 @@ impl Stream {
     }
 
     /// Ready when the client has reset the stream.
-    pub(in crate::proxy) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<h2::Reason, h2::Error>> {
+    pub(in crate::proxy) fn poll_reset(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<h2::Reason, h2::Error>> {
         match &mut self.outbox {
             Some(outbox) => outbox.poll_reset(cx),
             None if self.responded => Poll::Pending,
