@@ -63,6 +63,7 @@ pub async fn serve(
         tls: None,
         own_uris: chain.and_then(|chain| chain.tls.as_ref()?.uri_names().cloned()),
         buckets: Default::default(),
+        refused: Default::default(),
     };
     let started = (Instant::now(), SystemTime::now());
     let over = |info: &ConnInfo, failure: Option<&str>| {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -35,6 +35,8 @@ pub struct ConnInfo {
     pub own_uris: Option<Arc<str>>,
     /// Its rate limits, where each connection has its own.
     pub buckets: Arc<Own>,
+    /// Its requests that were not admitted.
+    pub refused: Arc<AtomicU32>,
     /// How HTTP is spoken on it.
     pub http: Arc<Http>,
     /// Its number in this process, of [`ConnInfo::next_id`].

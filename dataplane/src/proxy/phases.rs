@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
@@ -102,6 +103,7 @@ impl Serving<'_> {
         let mut head = match strict::admit(self.down, &self.exchange.info) {
             Ok(head) => head,
             Err(reply) => {
+                self.exchange.info.refused.fetch_add(1, Ordering::Relaxed);
                 self.exchange.refused(self.down.seen());
                 return Err(reply);
             }

@@ -244,3 +244,25 @@ async fn a_preface_alone_does_not_hold_a_connection() {
     wire.send(PREFACE).await;
     wire.rest().await;
 }
+
+#[tokio::test]
+async fn a_client_that_goes_on_sending_nonsense_is_asked_to_leave() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut wire = Wire::connect(gateway.address).await;
+    wire.send(PREFACE).await;
+    wire.send(frame(4, 0, 0, &[])).await;
+    for stream in (1..81).step_by(2) {
+        let fields = [METHOD, SCHEME, AUTHORITY, (":path", "/a%00")];
+        wire.send(frame(1, 5, stream, &block(&fields))).await;
+    }
+    loop {
+        let head = wire.some(9).await.expect("no GOAWAY");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        wire.take(length).await;
+        if head[3] == 7 {
+            break;
+        }
+    }
+    assert!(peer.is_quiet(), "something reached the upstream");
+}

@@ -221,6 +221,7 @@ impl Gateway {
                         tls: None,
                         own_uris: None,
                         buckets: Default::default(),
+                        refused: Default::default(),
                         http: http.clone(),
                         id: ConnInfo::next_id(),
                     };

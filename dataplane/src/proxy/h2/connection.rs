@@ -87,7 +87,8 @@ impl Serving<'_> {
         // Set while no stream is served.
         let mut expires = Some(Instant::now() + self.info.http.idle.unwrap_or(limits::FOREVER));
         std::future::poll_fn(|cx| {
-            if !draining && told.as_mut().poll(cx).is_ready() {
+            let refused = self.info.refused.load(Ordering::Relaxed) >= limits::H2_REFUSED;
+            if !draining && (refused || told.as_mut().poll(cx).is_ready()) {
                 draining = true;
                 h2.graceful_shutdown();
             }
