@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::downstream::{Downstream, Gone};
-use super::limits;
 use super::reply::LocalReply;
 use crate::policy::{BodyError, Filters};
 
@@ -31,6 +30,8 @@ pub(super) struct Body {
     /// What was taken so far; `None` when not recorded, or not any more.
     record: Option<Vec<Bytes>>,
     recorded: usize,
+    /// Most bytes of the record.
+    limit: usize,
     /// Pieces of the record that the current try has had.
     position: usize,
     /// What came after it.
@@ -44,8 +45,8 @@ pub(super) enum NotWhole {
 }
 
 impl Body {
-    /// `expected`: the client sends one.
-    pub(super) fn new(expected: bool) -> Self {
+    /// `expected`: the client sends one. Of it `limit` bytes may be recorded.
+    pub(super) fn new(expected: bool, limit: usize) -> Self {
         Body {
             expected,
             invited: false,
@@ -55,6 +56,7 @@ impl Body {
             passed: VecDeque::new(),
             record: None,
             recorded: 0,
+            limit,
             position: 0,
             trailers: None,
         }
@@ -99,7 +101,7 @@ impl Body {
         match &mut self.record {
             Some(record) if self.position >= record.len() => self.record = None,
             // Pieces that the current try still has to send stay until it has.
-            _ => self.recorded = limits::REPLAY_BYTES,
+            _ => self.recorded = self.limit,
         }
     }
 
@@ -236,7 +238,7 @@ impl Body {
     fn keep(&mut self, piece: &Bytes) {
         let Some(record) = &mut self.record else { return };
         self.recorded = self.recorded.saturating_add(piece.len());
-        if self.recorded > limits::REPLAY_BYTES {
+        if self.recorded > self.limit {
             self.record = None;
             return;
         }

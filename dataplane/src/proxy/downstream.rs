@@ -270,7 +270,7 @@ impl Downstream {
     /// The client takes more without piling up what waits for it.
     pub(super) fn has_room(&self) -> bool {
         match self {
-            Downstream::H1(server) => server.queued() < limits::QUEUE,
+            Downstream::H1(server) => server.has_room(),
             Downstream::H2(stream) => stream.outbox.as_ref().is_none_or(Outbox::is_empty),
         }
     }

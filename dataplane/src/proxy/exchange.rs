@@ -21,7 +21,7 @@ use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
 use crate::policy::transformation::SpanName;
-use crate::policy::{Chain, Facts, Flags, Slots};
+use crate::policy::{Chain, Facts, Flags, SavedAddress, Slots};
 use crate::runtime::{Route, Runtime, VirtualHost};
 use crate::upstream::Upstream;
 
@@ -66,11 +66,15 @@ impl Exchange {
         shared.metrics.requests.inc();
         shared.metrics.active.inc();
         let started = Instant::now();
+        let mut slots = Slots::default();
+        if let Some(metadata) = info.metadata.as_deref() {
+            slots.put(metadata.clone());
+        }
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
             clock: Clock::new(started, &info.http),
-            slots: Slots::default(),
+            slots,
             span: None,
             virtual_host: None,
             route: None,
@@ -233,6 +237,7 @@ impl Exchange {
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
             metadata: self.slots.get(),
+            address_saved: self.slots.get::<SavedAddress>().is_some(),
             of_connection: None,
         }
     }
@@ -258,6 +263,7 @@ impl Exchange {
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
             flags: self.flags.as_str(),
+            buffer_limit: self.info.http.buffer_limit,
         }
     }
 

@@ -42,6 +42,7 @@ mod span;
 mod strict;
 mod timer;
 mod transport;
+mod tunnel;
 mod upstream;
 
 use std::sync::Arc;
@@ -54,17 +55,20 @@ use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-pub use access_log::{AccessLog, Connection, ListenerLogs};
+pub use access_log::{AccessLog, Connection, ListenerLogs, Passed};
 pub(crate) use authority::is_valid as is_authority;
 pub use conn::{Conn, ConnInfo};
-pub(crate) use connect::dial_raw;
+pub(crate) use connect::Raw;
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
+pub use tunnel::TunnelRequest;
 
+use crate::listener::admission;
 pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use crate::tcp;
+use access_log::Outside;
 use downstream::Downstream;
 use exchange::Exchange;
 use h1::{Server, spare};
@@ -89,6 +93,7 @@ impl Shared {
         let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
+        admission::register(registry);
         Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
     }
 
@@ -220,9 +225,10 @@ impl Engine {
         }
     }
 
-    /// Writes the lines of a connection that is over.
+    /// Writes the lines of a connection.
     pub fn log_connection(&self, logs: &ListenerLogs, connection: &Connection<'_>) {
-        logs.write(&connection.into(), None, &self.shared.metrics.log_dropped);
+        let outside = Outside { runtime: &self.shared.runtime(), pool: &self.pool };
+        logs.write(&connection.into(), Some(outside), &self.shared.metrics.log_dropped);
     }
 
     /// Waits for a request; gives the connection back when there is one.

@@ -111,7 +111,7 @@ impl Serving<'_> {
         let info = self.exchange.info.clone();
         if let Some(early) = &info.http.early_headers {
             let mut headers = std::mem::take(&mut head.headers);
-            early.apply(&mut headers, &self.exchange.facts(&head));
+            early.apply(&mut headers, &self.exchange.facts(&head), info.metadata.as_deref());
             head.headers = headers;
         }
         match forward::sanitize(&mut head, &info) {
@@ -157,7 +157,7 @@ impl Serving<'_> {
         let listener = runtime
             .listener_policies(&self.exchange.info.route_config)
             .or_else(|| registry::default_for(&head.headers));
-        let mut body = Body::new(head.body);
+        let mut body = Body::new(head.body, self.exchange.info.http.buffer_limit);
         let mut route = match self.route(head) {
             Ok(route) => route,
             Err(end) => {

@@ -186,7 +186,7 @@ impl<'a> Pump<'a> {
         self.tunnel = true;
         self.clock.lift();
         self.up.begin_tunnel();
-        *self.body = Body::new(true);
+        *self.body = Body::new(true, 0);
         self.upload = Upload::Body;
         std::future::poll_fn(|cx| self.poll_until_end(cx)).await
     }

@@ -29,6 +29,7 @@ struct Copy {
     upstream: Arc<Upstream>,
     call: Option<Call>,
     body: BytesMut,
+    limit: usize,
 }
 
 /// Counts a copy under way.
@@ -73,7 +74,7 @@ impl Copy {
 
 impl BodyFilter for Copy {
     fn data(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
-        if self.body.len().saturating_add(piece.len()) > limits::REPLAY_BYTES {
+        if self.body.len().saturating_add(piece.len()) > self.limit {
             self.call = None;
             self.body = BytesMut::new();
         }
@@ -113,7 +114,9 @@ impl Serving<'_> {
             call.headers.insert(X_FORWARDED_FOR, hops);
         }
         call.timeout = plan.total_timeout.unwrap_or(DEFAULT_TOTAL_TIMEOUT);
-        let mut copy = Copy { pool: self.pool.clone(), upstream, call: Some(call), body: BytesMut::new() };
+        let limit = self.exchange.info.http.buffer_limit;
+        let (pool, body_copy) = (self.pool.clone(), BytesMut::new());
+        let mut copy = Copy { pool, upstream, call: Some(call), body: body_copy, limit };
         if !body.expected {
             return copy.send();
         }

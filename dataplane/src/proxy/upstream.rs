@@ -10,15 +10,16 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::response::Parts;
+use http::{HeaderMap, Method, Uri, Version};
 use pingora_core::protocols::http::v2::client::Http2Session as H2;
+use pingora_http::RequestHeader;
 
 use super::connect::Target;
 use super::downstream::Downstream;
 use super::failure::{Failure, Kind};
 use super::forward::Sealed;
-use super::h1::{Client, sanitize_trailers};
+use super::h1::{Client, Framing, sanitize_trailers};
 use super::limits;
 use super::outbox::Outbox;
 use super::pool::{Lease, Pool};
@@ -57,6 +58,26 @@ impl Upstream {
             _ => return Err(Failure::new(Kind::Unsent, "a header of another version")),
         }
         Ok(())
+    }
+
+    /// Queues a CONNECT request to `host`, which goes on with the bytes of a tunnel.
+    pub(super) fn connect(&mut self, host: &str, fields: HeaderMap) -> Result<(), Failure> {
+        match self {
+            Upstream::H1(client) => {
+                client.send((&Method::CONNECT, host, host.as_bytes()), fields.iter(), Framing::None, None);
+                Ok(())
+            }
+            Upstream::H2 { .. } => {
+                let (mut parts, ()) = http::Request::new(()).into_parts();
+                parts.method = Method::CONNECT;
+                parts.version = Version::HTTP_2;
+                // RFC 9113 section 8.5: neither scheme nor path.
+                let uri = Uri::builder().authority(host).build();
+                parts.uri = uri.map_err(|error| Failure::new(Kind::Unsent, error.to_string()))?;
+                parts.headers = fields;
+                self.send_header(Sealed::H2(Box::new(RequestHeader::from(parts))), true)
+            }
+        }
     }
 
     /// Queues a piece of the request body.

@@ -32,6 +32,8 @@ pub struct Http {
     pub request_headers: Option<Duration>,
     /// From closing one side of a connection to closing it.
     pub delayed_close: Duration,
+    /// Bytes of a body that are kept for retries and policies.
+    pub buffer_limit: usize,
 }
 
 impl Default for Http {
@@ -57,6 +59,7 @@ impl Http {
             },
             request_headers: times.request_headers.unwrap_or(Some(limits::HEADER_DEADLINE)),
             delayed_close: times.delayed_close.map_or(limits::LINGER, Option::unwrap_or_default),
+            buffer_limit: settings.buffer_limit.unwrap_or(limits::BUFFER),
             settings,
         }
     }

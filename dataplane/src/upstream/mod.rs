@@ -102,6 +102,28 @@ impl Upstream {
         }
     }
 
+    /// An upstream with these endpoints and everything else of this one: its TLS, its limits, its counts.
+    #[must_use]
+    pub fn with_endpoints(&self, endpoints: &[table::Endpoint], previous: Option<&Self>) -> Self {
+        let lane = Lane::fixed(endpoints, previous.map(|upstream| &*upstream.lane), self.rules.clone());
+        Self {
+            name: Arc::clone(&self.name),
+            origin: self.origin.clone(),
+            tls: self.tls.clone(),
+            http2: self.http2,
+            connect_timeout: self.connect_timeout,
+            max_requests_per_connection: self.max_requests_per_connection,
+            stats: Arc::clone(&self.stats),
+            breakers: self.breakers.clone(),
+            lane: Arc::new(lane),
+            balancer: Balancer::next(self.rules.balancer, previous.map(|upstream| &upstream.balancer)),
+            rules: self.rules.clone(),
+            check: None,
+            judge: None,
+            news: Notify::new(),
+        }
+    }
+
     /// The endpoints of this moment.
     #[must_use]
     pub fn endpoints(&self) -> Arc<Endpoints> {

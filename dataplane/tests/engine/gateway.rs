@@ -224,6 +224,7 @@ impl Gateway {
                         refused: Default::default(),
                         http: http.clone(),
                         id: ConnInfo::next_id(),
+                        metadata: None,
                     };
                     let conn = match tls {
                         None => Conn::plain(tcp, Vec::new(), info),

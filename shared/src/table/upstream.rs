@@ -82,6 +82,8 @@ pub struct UpstreamTls {
     pub cipher_suites: Vec<Arc<str>>,
     /// Key exchange groups; empty = the default.
     pub curves: Vec<Arc<str>>,
+    /// The certificate must be for the name that is asked for.
+    pub verify_server_name: bool,
 }
 
 impl TryFrom<wire::Upstream> for Upstream {
@@ -149,6 +151,7 @@ impl TryFrom<wire::UpstreamTls> for UpstreamTls {
             max_version,
             cipher_suites: texts("cipher_suites", wire.cipher_suites)?,
             curves: texts("curves", wire.curves)?,
+            verify_server_name: wire.verify_server_name,
         })
     }
 }

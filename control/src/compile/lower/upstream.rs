@@ -185,5 +185,6 @@ fn tls(tls: &UpstreamTls) -> wire::UpstreamTls {
         max_version: tls_version(tls.parameters.max),
         cipher_suites: strings(&tls.parameters.cipher_suites),
         curves: strings(&tls.parameters.curves),
+        verify_server_name: tls.verify_server_name,
     }
 }

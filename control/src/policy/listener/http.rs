@@ -1,12 +1,11 @@
 //! `httpConnectionManagerSettings`: checked and made `HttpSettings`, part by part.
 
 use http::{HeaderName, HeaderValue};
-use portcullis_proto::policy::v1::{HeaderAdd, HeaderLevel};
+use portcullis_proto::policy::v1::HeaderLevel;
 use portcullis_proto::table::v1 as wire;
-use portcullis_shared::format::Format;
 use portcullis_shared::table::Network;
 
-use super::About;
+use super::{About, headers};
 use crate::resource::{
     CodecType, EarlyHeaderManipulation, ForwardClientCertDetails, GoDuration, HeadersWithUnderscoresAction,
     HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ProtocolUpgradeConfig,
@@ -241,42 +240,14 @@ fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wi
 
 /// Two levels, so that additions come first.
 fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<HeaderLevel> {
-    let mut add = HeaderLevel::default();
+    let path = format!("{PATH}.earlyHeaderManipulation");
+    let add = headers::additions(&it.headers_to_add, &format!("{path}.headersToAdd"), about);
     let mut remove = HeaderLevel::default();
-    for (at, addition) in it.headers_to_add.iter().enumerate() {
-        let field = format!("earlyHeaderManipulation.headersToAdd[{at}].header");
-        let Some(header) = &addition.header else {
-            error(about, field, "a header is needed");
-            continue;
-        };
-        if HeaderValue::from_str(&header.value).is_err() {
-            error(about, format!("{field}.value"), "the value has characters that a header cannot have");
-        } else if let Err(problem) = Format::parse(&header.value) {
-            error(about, format!("{field}.value"), problem.to_string());
-        }
-        if let Some(name) = name(&header.key, format!("{field}.key"), about) {
-            add.add.push(HeaderAdd {
-                name,
-                value: header.value.clone(),
-                overwrite: addition.append == Some(false),
-            });
-        }
-    }
     for (at, text) in it.headers_to_remove.iter().enumerate() {
-        let field = format!("earlyHeaderManipulation.headersToRemove[{at}]");
-        remove.remove.extend(name(text, field, about));
+        remove.remove.extend(headers::name(text, format!("{path}.headersToRemove[{at}]"), about));
     }
+    let add = HeaderLevel { add, ..HeaderLevel::default() };
     [add, remove].into_iter().filter(|level| *level != HeaderLevel::default()).collect()
-}
-
-fn name(text: &str, field: String, about: &mut About<'_>) -> Option<String> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) if name != http::header::HOST => Some(name.to_string()),
-        _ => {
-            error(about, field, format!("[{text}] is not the name of a header that may be modified"));
-            None
-        }
-    }
 }
 
 fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {

@@ -437,9 +437,9 @@ impl Server {
         (self.received, self.sent)
     }
 
-    /// Bytes that wait for the socket.
-    pub(in crate::proxy) fn queued(&self) -> usize {
-        self.link.queue.len()
+    /// The client takes more without piling up what waits for it.
+    pub(in crate::proxy) fn has_room(&self) -> bool {
+        self.link.queue.len() < limits::QUEUE.min(self.http.buffer_limit)
     }
 
     /// Moves queued bytes to the socket.
