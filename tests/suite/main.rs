@@ -26,6 +26,7 @@ mod tcp;
 mod tls;
 mod traces;
 mod upstreams;
+mod tunnels;
 
 use std::net::SocketAddr;
 

@@ -19,6 +19,7 @@ fn host(name: &str, status: u16, body: usize) -> Placement {
         host: Arc::new(host),
         route_configs: Arc::from([Arc::from("c")]),
         require_tls: false,
+        client_chain: None,
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Placement {
     pub route_configs: Arc<[Arc<str>]>,
     /// A plain request is redirected to https.
     pub require_tls: bool,
+    /// The filter chain that asks for its clients' certificates, if it wants any: no other may lead to it.
+    pub client_chain: Option<Arc<str>>,
 }
 
 /// The user's resource that something was made from.

@@ -76,7 +76,14 @@ fn place(
         }
         let name = placement_name(&host.name, target, again);
         let require_tls = target.gateways.first().and_then(|at| gateways.get(*at)).is_some_and(|it| it.ssl);
-        proxy.hosts.push(Placement { name, host: Arc::clone(host), route_configs, require_tls });
+        let client_chain = client_chain(candidate);
+        proxy.hosts.push(Placement {
+            name,
+            host: Arc::clone(host),
+            route_configs,
+            require_tls,
+            client_chain,
+        });
     }
 }
 
@@ -92,8 +99,22 @@ pub fn replace(proxies: &mut BTreeMap<Arc<str>, Proxy>, candidate: &Candidate<'_
             let at = proxy.hosts.binary_search_by(|placement| placement.name.cmp(&name)).ok()?;
             proxy.hosts.get_mut(at)
         });
-        held.map(|placement| placement.host = Arc::clone(host)).is_some()
+        let put = |placement: &mut Placement| {
+            placement.host = Arc::clone(host);
+            placement.client_chain = client_chain(candidate);
+        };
+        held.map(put).is_some()
     })
+}
+
+/// The chain of a candidate that asks for client certificates.
+fn client_chain(candidate: &Candidate<'_>) -> Option<Arc<str>> {
+    let tls = candidate.any()?.tls.as_ref()?.tls.as_ref()?;
+    tls.require_client_certificate.then(|| chain_name(tls))
+}
+
+fn chain_name(tls: &DownstreamTls) -> Arc<str> {
+    format!("tls-{}", group_name(tls)).into()
 }
 
 /// Two gateways of one proxy that need different forms of a host: the second form has a name of its own.
@@ -170,7 +191,7 @@ impl Chains {
         let groups = self.groups.get(&at).into_iter().flatten();
         let mut chains: Vec<FilterChain> = groups
             .map(|(tls, names)| FilterChain {
-                name: format!("tls-{}", group_name(tls)).into(),
+                name: chain_name(tls),
                 server_names: if names.all { Vec::new() } else { names.names.iter().cloned().collect() },
                 source_prefixes: Vec::new(),
                 tls: Some(DownstreamTls::clone(tls)),

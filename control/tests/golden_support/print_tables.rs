@@ -191,6 +191,7 @@ fn virtual_host(it: &wire::VirtualHost) -> Value {
         "routeConfigs": it.route_configs,
         "domains": it.domains,
         "requireTls": it.require_tls,
+        "clientChain": it.client_chain,
         "routes": it.routes.iter().map(route).collect::<Vec<_>>(),
     }))
 }

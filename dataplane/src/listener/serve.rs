@@ -56,6 +56,7 @@ pub async fn serve(
     }
     let info = |chain: Option<&Chain>, sni| ConnInfo {
         listener: Arc::clone(&listener.name),
+        chain: chain.map(|chain| Arc::clone(&chain.name)).unwrap_or_default(),
         route_config: chain.map(Chain::route_config).unwrap_or_default(),
         http: chain.map(|chain| Arc::clone(&chain.http)).unwrap_or_default(),
         id: ConnInfo::next_id(),
@@ -64,7 +65,9 @@ pub async fn serve(
         local,
         sni,
         tls: None,
+        own_uris: chain.and_then(|chain| chain.tls.as_ref()?.uri_names().cloned()),
         buckets: Default::default(),
+        refused: Default::default(),
         metadata: metadata.clone(),
     };
     let started = (Instant::now(), SystemTime::now());

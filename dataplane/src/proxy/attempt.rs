@@ -407,6 +407,10 @@ impl Serving<'_> {
         };
         self.sign(&mut parts.headers);
         self.exchange.status = parts.status;
+        // Unless a policy has made another answer of it.
+        let grants = parts.status == StatusCode::SWITCHING_PROTOCOLS || parts.status.is_success();
+        let refused = tunnel && !grants;
+        let tunnel = tunnel && grants;
         let follows = match payload {
             _ if tunnel => Follows::Tunnel,
             // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
@@ -423,7 +427,7 @@ impl Serving<'_> {
         }
         let end = matches!(follows, Follows::Nothing);
         forward::frame_response(&mut parts, head.version, is_head, end);
-        if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
+        if *self.drain.borrow() || refused || forward::is_close_delimited(&parts, head.version, is_head) {
             self.down.close_after();
         }
         self.down.respond(parts, end)?;

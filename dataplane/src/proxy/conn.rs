@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -14,10 +14,12 @@ use crate::policy::{Own, TlsFacts};
 use crate::runtime::Http;
 
 /// What is known about a connection before its first request; shared by all its requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConnInfo {
     /// Name of the listener that accepted it.
     pub listener: Arc<str>,
+    /// Name of the filter chain that was chosen for it.
+    pub chain: Arc<str>,
     /// Route configuration of the filter chain that was chosen for it.
     pub route_config: Arc<str>,
     /// The client: from the PROXY protocol where it is spoken, else the socket's peer.
@@ -30,8 +32,12 @@ pub struct ConnInfo {
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
+    /// URI names of the certificate that the client was shown, joined by commas.
+    pub own_uris: Option<Arc<str>>,
     /// Its rate limits, where each connection has its own.
     pub buckets: Arc<Own>,
+    /// Its requests that were not admitted.
+    pub refused: Arc<AtomicU32>,
     /// How HTTP is spoken on it.
     pub http: Arc<Http>,
     /// What is known of it for requests and logs, from its PROXY header.

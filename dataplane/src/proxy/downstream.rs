@@ -3,6 +3,7 @@
 //! The only place that knows which of the two it is. Owns the connection or the stream. Must not decide anything about
 //! the request.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -293,6 +294,13 @@ impl Downstream {
             server.discard(rest, cx);
         }
         Poll::Ready(())
+    }
+
+    /// The listener has other settings now.
+    pub(super) fn renew(&mut self, http: &Arc<Http>) {
+        if let Downstream::H1(server) = self {
+            server.renew(http);
+        }
     }
 
     /// Whether the client may use the connection for another request is decided: it may not.

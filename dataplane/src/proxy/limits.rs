@@ -75,6 +75,9 @@ pub const H2_DOWNSTREAM_STREAM_WINDOW: u32 = 1024 * 1024;
 /// process's memory. The protocol library also allows small DATA frames by it: half of this, at 256 bytes a frame, may
 /// wait unread (16,384 of them here) before it ends the connection as a flood. Streams of gRPC messages are such frames.
 pub const H2_DOWNSTREAM_CONNECTION_WINDOW: u32 = 8 * H2_DOWNSTREAM_STREAM_WINDOW;
+/// Requests on one downstream HTTP/2 connection that are malformed; then the client is asked to come again. HTTP/1 closes
+/// at the first one.
+pub const H2_REFUSED: u32 = 32;
 /// Informational answers to one request; an upstream that sends more never answers.
 pub const INFORMATIONAL: u8 = 16;
 

@@ -34,6 +34,7 @@ mod policies;
 mod pool;
 mod preconnect;
 mod pump;
+mod renew;
 pub mod reply;
 mod retry;
 mod shadow;
@@ -74,6 +75,7 @@ use exchange::Exchange;
 use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
+use renew::Standing;
 
 /// What all engines of one worker share.
 pub struct Shared {
@@ -208,8 +210,17 @@ impl Engine {
             return Box::pin(h2::serve(self, Conn { io: server.into_io(), info }, drain, end)).await;
         }
         let mut down = Downstream::H1(server);
+        let (mut info, mut seen) = (info, 0);
         // A connection is idle for most of its life: what a request takes is there only while there is one.
-        while let Some(request) = self.next(down, &info).await {
+        while let Some(mut request) = self.next(down, &info).await {
+            match renew::standing(&self.shared, &info, &mut seen) {
+                Standing::Same => {}
+                Standing::Renewed(renewed) => {
+                    request.renew(&renewed.http);
+                    info = renewed;
+                }
+                Standing::Gone => request.close_after(),
+            }
             let Some(next) = Box::pin(self.request(request, &info, drain)).await else { return };
             down = next;
         }

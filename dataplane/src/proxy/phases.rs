@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
@@ -103,6 +104,7 @@ impl Serving<'_> {
         let mut head = match strict::admit(self.down, &self.exchange.info) {
             Ok(head) => head,
             Err(reply) => {
+                self.exchange.info.refused.fetch_add(1, Ordering::Relaxed);
                 self.exchange.refused(self.down.seen());
                 return Err(reply);
             }
@@ -131,6 +133,9 @@ impl Serving<'_> {
         self.exchange.virtual_host = Some(host.clone());
         if let Some(invalid) = &host.rejected {
             return Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into());
+        }
+        if host.client_chain.as_ref().is_some_and(|chain| *chain != self.exchange.info.chain) {
+            return Err(Reason::Misdirected.into());
         }
         let view = RequestView {
             method: head.method.as_str(),

@@ -55,6 +55,8 @@ pub enum Reason {
     MaxDuration,
     /// A try took longer than the upstream allows.
     UpstreamMaxDuration,
+    /// The virtual host asks for a client certificate, and this connection was made for another.
+    Misdirected,
     /// A change of protocol that is not allowed.
     UpgradeFailed,
     /// A transfer coding that is not served.
@@ -121,6 +123,7 @@ impl Reason {
             Reason::BodyTooLarge => "body_too_large",
             Reason::ResponseTooLarge => "response_too_large",
             Reason::Policy(word) => word,
+            Reason::Misdirected => "misdirected_request",
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
             Reason::Internal => "internal",
@@ -157,6 +160,7 @@ impl Reason {
             | Reason::RequestTimeout
             | Reason::UpgradeFailed
             | Reason::ConnectNotAllowed
+            | Reason::Misdirected
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
@@ -256,6 +260,7 @@ impl Reason {
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Reason::ConnectNotAllowed => (StatusCode::FORBIDDEN, ""),
+            Reason::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
             Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),

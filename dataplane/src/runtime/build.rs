@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::{HashMapExt as _, fast::RandomState};
 use portcullis_shared::invalid::Invalid;
@@ -46,7 +47,9 @@ pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rej
             Serve::Tcp(_) => None,
         })
         .collect();
+    static LAST: AtomicU64 = AtomicU64::new(0);
     let runtime = Runtime {
+        generation: LAST.fetch_add(1, Ordering::Relaxed).saturating_add(1),
         held,
         unsettled,
         listeners,

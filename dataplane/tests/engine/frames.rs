@@ -48,7 +48,8 @@ async fn ask(gateway: &Gateway, fields: &[(&str, &str)], body: Option<&[u8]>) ->
     if let Some(body) = body {
         wire.send(frame(0, 1, 1, body)).await;
     }
-    outcome(&mut wire).await
+    let outcome = tokio::time::timeout(std::time::Duration::from_secs(3), outcome(&mut wire)).await;
+    outcome.unwrap_or_else(|_| panic!("{fields:?} is not answered"))
 }
 
 async fn outcome(wire: &mut Wire) -> Outcome {
@@ -96,7 +97,6 @@ async fn pseudo_headers_and_fields_are_taken_literally_or_not_at_all() {
         // Targets
         path("x"),
         path("?x"),
-        path("//\\evil"),
         path("/a b"),
         path("/a\tb"),
         path("/a\r\nx: 1"),
@@ -183,7 +183,6 @@ async fn nothing_of_an_abused_request_reaches_the_upstream_and_what_is_refused_h
         vec![METHOD, SCHEME, AUTHORITY, PATH, ("host", "b.test")],
         vec![METHOD, SCHEME, (":authority", "u@a.test"), PATH],
         vec![METHOD, SCHEME, PATH],
-        vec![METHOD, SCHEME, AUTHORITY, PATH, ("content-length", "0, 0")],
         vec![METHOD, SCHEME, AUTHORITY, PATH, ("x", "a ")],
     ];
     for fields in &refused {
@@ -244,4 +243,26 @@ async fn a_preface_alone_does_not_hold_a_connection() {
     let mut wire = Wire::connect(gateway.address).await;
     wire.send(PREFACE).await;
     wire.rest().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_sending_nonsense_is_asked_to_leave() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut wire = Wire::connect(gateway.address).await;
+    wire.send(PREFACE).await;
+    wire.send(frame(4, 0, 0, &[])).await;
+    for stream in (1..81).step_by(2) {
+        let fields = [METHOD, SCHEME, AUTHORITY, (":path", "/a%00")];
+        wire.send(frame(1, 5, stream, &block(&fields))).await;
+    }
+    loop {
+        let head = wire.some(9).await.expect("no GOAWAY");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        wire.take(length).await;
+        if head[3] == 7 {
+            break;
+        }
+    }
+    assert!(peer.is_quiet(), "something reached the upstream");
 }

@@ -212,13 +212,16 @@ impl Gateway {
                     tcp.set_nodelay(true).unwrap();
                     let info = ConnInfo {
                         listener: "test".into(),
+                        chain: "chain".into(),
                         route_config: "rc".into(),
                         client: peer,
                         direct: peer,
                         local: address,
                         sni: None,
                         tls: None,
+                        own_uris: None,
                         buckets: Default::default(),
+                        refused: Default::default(),
                         http: http.clone(),
                         id: ConnInfo::next_id(),
                         metadata: None,

@@ -6,7 +6,7 @@ use portcullis_proto::table::v1 as wire;
 
 use super::{
     Origin, Route,
-    field::{each, required, texts},
+    field::{each, optional, required, texts},
 };
 use crate::{Invalid, routing::Domain};
 
@@ -25,6 +25,8 @@ pub struct VirtualHost {
     pub routes: Vec<Route>,
     /// A plain request is redirected (301) to https.
     pub require_tls: bool,
+    /// It asks for client certificates: only this filter chain's connections may have it.
+    pub client_chain: Option<Arc<str>>,
 }
 
 impl TryFrom<wire::VirtualHost> for VirtualHost {
@@ -45,6 +47,7 @@ impl TryFrom<wire::VirtualHost> for VirtualHost {
             domains: wire.domains.iter().enumerate().map(domain).collect::<Result<_, _>>()?,
             routes,
             require_tls: wire.require_tls,
+            client_chain: optional(wire.client_chain),
             origin,
         })
     }

@@ -227,6 +227,7 @@ impl Client {
         }
         self.response = Decoder::new(framing).keeping_trailers(self.trailers);
         self.reusable = framing != Framing::UntilClose
+            && parts.status != StatusCode::SWITCHING_PROTOCOLS
             && framing::is_persistent(&parts.headers, parts.version)
             && !announces_what_it_must_not(&parts);
         Ok(parts)

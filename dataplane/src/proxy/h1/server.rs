@@ -133,6 +133,11 @@ impl Server {
         }
     }
 
+    /// From now on these are the settings.
+    pub(in crate::proxy) fn renew(&mut self, http: &Arc<Http>) {
+        self.http = Arc::clone(http);
+    }
+
     /// Waits until it is clear whether the client speaks HTTP/2: as soon as a byte differs from the preface, for a short
     /// HTTP/1 request must not wait for the preface's 24 bytes.
     pub(in crate::proxy) async fn speaks_http2(&mut self) -> bool {

@@ -386,6 +386,42 @@ proptest! {
         prop_assert_eq!(decode(Framing::Chunked, &out, &cuts), Ok((pieces.concat(), length, true)));
     }
 
+    /// Trailers come out as they went in, however they are cut, and only where they are asked for.
+    #[test]
+    fn trailers_round_trip(
+        fields in prop::collection::vec(("[a-z][a-z0-9-]{0,12}", "[!-~]{0,20}"), 0..12),
+        cuts in cuts(),
+        keeping in any::<bool>(),
+    ) {
+        let mut trailers = http::HeaderMap::new();
+        for (name, value) in &fields {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            trailers.append(name, value.parse().unwrap());
+        }
+        let (mut out, mut body) = (Vec::new(), Encoder::new(Framing::Chunked));
+        body.piece(&mut out, b"content");
+        body.finish(&mut out, Some(&trailers));
+        let mut decoder = Decoder::new(Framing::Chunked).keeping_trailers(keeping);
+        let (mut buf, mut rest) = (Vec::new(), &out[..]);
+        let mut cuts = cuts.into_iter();
+        while !decoder.is_done() {
+            let (piece, after) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
+            buf.extend_from_slice(piece);
+            rest = after;
+            loop {
+                let taken = decoder.framing(&buf).unwrap();
+                buf.drain(..taken);
+                let content = decoder.content(buf.len());
+                buf.drain(..content);
+                if taken + content == 0 {
+                    break;
+                }
+            }
+        }
+        let read = decoder.take_trailers().unwrap();
+        prop_assert_eq!(read.unwrap_or_default(), if keeping { trailers } else { http::HeaderMap::new() });
+    }
+
     /// Bytes that look like chunks mean the same in one piece and in many.
     #[test]
     fn the_cut_does_not_matter(

@@ -16,6 +16,7 @@ use super::Stream;
 use crate::proxy::conn::{Conn, ConnInfo};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::h1::ServerIo as Io;
+use crate::proxy::renew::{self, Standing};
 use crate::proxy::timer::Timer;
 use crate::proxy::{Engine, limits};
 use crate::runtime::Http;
@@ -31,7 +32,7 @@ pub(in crate::proxy) async fn serve(
     let first = info.http.idle.unwrap_or(limits::FIRST_BYTE).min(limits::FIRST_BYTE);
     // A client that went away, or speaks something else: nobody is left to be told.
     let Ok(Ok(h2)) = timeout(first, options(&info.http).handshake::<_, Bytes>(io)).await else { return };
-    Serving { engine, info, drain, end, running: Arc::default(), served: 0 }.run(h2).await;
+    Serving { engine, info, drain, end, running: Arc::default(), served: 0, seen: 0 }.run(h2).await;
 }
 
 /// The streams that are being served.
@@ -69,6 +70,8 @@ struct Serving<'a> {
     running: Arc<Running>,
     /// Requests so far.
     served: u32,
+    /// The configuration that it was brought up to.
+    seen: u64,
 }
 
 impl Serving<'_> {
@@ -84,7 +87,8 @@ impl Serving<'_> {
         // Set while no stream is served.
         let mut expires = Some(Instant::now() + self.info.http.idle.unwrap_or(limits::FOREVER));
         std::future::poll_fn(|cx| {
-            if !draining && told.as_mut().poll(cx).is_ready() {
+            let refused = self.info.refused.load(Ordering::Relaxed) >= limits::H2_REFUSED;
+            if !draining && (refused || told.as_mut().poll(cx).is_ready()) {
                 draining = true;
                 h2.graceful_shutdown();
             }
@@ -94,6 +98,14 @@ impl Serving<'_> {
                     Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         expires = None;
+                        match renew::standing(self.engine.shared(), &self.info, &mut self.seen) {
+                            Standing::Same => {}
+                            Standing::Renewed(renewed) => self.info = renewed,
+                            Standing::Gone => {
+                                draining = true;
+                                h2.graceful_shutdown();
+                            }
+                        }
                         let stream = Stream::new(request, respond, &self.info.http);
                         self.begin(stream);
                     }

@@ -29,6 +29,7 @@ fn wire() -> wire::VirtualHost {
         domains: vec!["*.example.com".into(), "*".into()],
         routes: vec![route("main"), route("main"), route("other"), route("other")],
         require_tls: true,
+        client_chain: "tls-1".into(),
     }
 }
 
@@ -36,6 +37,7 @@ fn wire() -> wire::VirtualHost {
 fn every_field_is_converted() {
     let host = VirtualHost::try_from(wire()).unwrap();
     assert_eq!((&*host.name, &*host.route_configs[0], host.require_tls), ("ns_main", "a", true));
+    assert_eq!(host.client_chain.as_deref(), Some("tls-1"));
     assert_eq!(host.origin.to_string(), "VirtualService ns.main");
     assert_eq!(host.domains, [Domain::Suffix(".example.com".into()), Domain::Any]);
     assert_eq!(host.routes.len(), 4);
