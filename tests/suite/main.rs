@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod attack;
 mod canary;
 mod cli;
 mod dynamic;
@@ -17,6 +18,7 @@ mod options;
 mod protocols;
 mod reload;
 mod routing;
+mod secrecy;
 mod servers;
 mod strictness;
 mod survival;

@@ -22,6 +22,8 @@ mod downstream;
 mod exchange;
 mod failure;
 mod forward;
+pub mod fuzzing;
+mod guard;
 mod h1;
 mod io;
 pub mod limits;
@@ -66,10 +68,12 @@ pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 
 pub use crate::policy::{Own, TlsFacts};
+use crate::overload::Overload;
 use crate::runtime::Runtime;
 use crate::tcp;
 use downstream::Downstream;
 use exchange::Exchange;
+use guard::Guard;
 use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
@@ -82,6 +86,7 @@ pub struct Shared {
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     tcp: tcp::Metrics,
+    overload: Arc<Overload>,
 }
 
 impl Shared {
@@ -92,7 +97,8 @@ impl Shared {
         let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
+        let (access_log, overload) = (None, Overload::new(None));
+        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log, tcp, overload }
     }
 
     /// What is served now.
@@ -116,6 +122,13 @@ impl Shared {
     #[must_use]
     pub fn with_access_log(mut self, log: Option<AccessLog>) -> Self {
         self.access_log = log;
+        self
+    }
+
+    /// Refuses requests when `overload` says so.
+    #[must_use]
+    pub fn with_overload(mut self, overload: Arc<Overload>) -> Self {
+        self.overload = overload;
         self
     }
 
@@ -222,9 +235,10 @@ impl Engine {
     async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch, end: Option<watch::Sender<bool>>) {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = conn.info.http.idle;
+        let io = Guard::new(conn.io, self.shared.metrics.clone(), conn.info.clone());
         let app = Http2 { engine: self.clone(), info: conn.info, options, served: AtomicU32::new(0), end };
         // Nothing comes back: streams end with their connection.
-        let _ = Arc::new(app).process_new(Box::new(Transport::new(conn.io, conn.fd, ())), drain).await;
+        let _ = Arc::new(app).process_new(Box::new(Transport::new(io, conn.fd, ())), drain).await;
     }
 
     /// Waits for a request; gives the connection back when there is one.

@@ -199,6 +199,7 @@ impl Reason {
                 | Reason::ConnectNotAllowed
                 | Reason::ClientGone
                 | Reason::IdleTimeout
+                | Reason::Overload
         )
     }
 

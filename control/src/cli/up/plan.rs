@@ -64,10 +64,11 @@ impl Plan {
             after: None,
         };
         let cache_key = cache_key::ensure(&data_dir)?;
+        let memory = memory_of_each(number, std::env::var_os("PORTCULLIS_MAX_MEMORY"));
         let dataplane = find("portcullis-dataplane", "PORTCULLIS_DATAPLANE_BIN")?;
         let worker = |(index, admin): (usize, &SocketAddr)| {
             let name = format!("worker-{index}");
-            let args = arguments(&[
+            let mut args = arguments(&[
                 ("--link", link.as_os_str()),
                 ("--proxy-name", "gateway-proxy".as_ref()),
                 ("--worker-id", name.as_ref()),
@@ -79,6 +80,9 @@ impl Plan {
                 ("--log-format", log_format.as_ref()),
                 ("--access-log", args.access_log.as_os_str()),
             ]);
+            if let Some(memory) = &memory {
+                args.extend([OsString::from("--max-memory"), memory.clone()]);
+            }
             Program { name, path: dataplane.clone(), args, admin: *admin, after: Some(link.clone()) }
         };
         let workers = worker_admins.iter().enumerate().map(worker).collect();
@@ -98,6 +102,16 @@ impl Plan {
         })?;
         Ok(file)
     }
+}
+
+/// What each worker may use, unless the user says it: they share the machine, or the control group.
+fn memory_of_each(workers: usize, said: Option<OsString>) -> Option<OsString> {
+    if said.is_some_and(|said| !said.is_empty()) {
+        return None;
+    }
+    let all = portcullis_shared::memory::limit()?;
+    let each = all / u64::try_from(workers).ok()?.max(1);
+    (each > 0).then(|| each.to_string().into())
 }
 
 /// A person at a terminal reads text.
@@ -216,6 +230,14 @@ fn find(name: &str, variable: &str) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_share_what_memory_there_is_unless_the_user_says_how_much() {
+        let bytes = |text: Option<OsString>| text.unwrap().to_string_lossy().parse::<u64>().unwrap();
+        let (one, four) = (memory_of_each(1, None), memory_of_each(4, None));
+        assert_eq!(bytes(one) / 4, bytes(four));
+        assert_eq!(memory_of_each(1, Some("1GiB".into())), None);
+    }
 
     #[test]
     fn each_configuration_folder_has_its_own_state() {
