@@ -4,8 +4,8 @@
 //! | level | from | until below | what happens |
 //! |---|---|---|---|
 //! | calm | | | |
-//! | tight | 85 % | 75 % | connections end after their present requests, new ones are refused |
-//! | full | 95 % | 85 % | requests are answered 503 `overload`; connections that were asked to end are ended |
+//! | tight | 85 % | 75 % | no new connections; the present ones end, at the latest after the time of a drain |
+//! | full | 95 % | 85 % | requests are answered 503 `overload` |
 //!
 //! Owns the level. A request reads one number that hardly ever changes.
 
@@ -124,8 +124,8 @@ impl Overload {
         self.told.subscribe()
     }
 
-    /// Takes note of what is used.
-    fn see(&self, used: u64) {
+    /// Takes note of what is used, in bytes.
+    pub fn see(&self, used: u64) {
         self.used.store(used, Ordering::Relaxed);
         let Some(limit) = self.limit else { return };
         let before = self.told.borrow().level;

@@ -198,7 +198,7 @@ impl Sockets {
                 tokio::select! {
                     () = over => {}
                     // An error means that the process is going down.
-                    _ = overload.wait_for(|told| told.level == Level::Full) => {
+                    _ = overload.wait_for(|told| told.level > Level::Calm) => {
                         tracing::warn!(connections = old.connections.len(), "ending connections: out of memory");
                         old.kill.cancel();
                     }

@@ -235,7 +235,7 @@ impl Engine {
     async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch, end: Option<watch::Sender<bool>>) {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = conn.info.http.idle;
-        let io = Guard::new(conn.io, self.shared.metrics.clone(), conn.info.clone());
+        let io = Guard::of_client(conn.io, self.shared.metrics.clone(), conn.info.clone());
         let app = Http2 { engine: self.clone(), info: conn.info, options, served: AtomicU32::new(0), end };
         // Nothing comes back: streams end with their connection.
         let _ = Arc::new(app).process_new(Box::new(Transport::new(io, conn.fd, ())), drain).await;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::connect::{Dialed, Key, Target, dial};
 use super::failure::{Failure, Kind};
 use super::h1::{Client, Open};
+use super::guard::Guard;
 use super::limits;
 use super::transport::Transport;
 use crate::upstream::Bound;
@@ -251,7 +252,8 @@ impl Group {
         settings.stream_window_size = Some(limits::H2_STREAM_WINDOW);
         settings.connection_window_size = Some(limits::H2_CONNECTION_WINDOW);
         let failed = |error: Box<pingora_error::Error>| Failure::new(Kind::Connect, error.to_string());
-        let conn = handshake(Box::new(Transport::new(io, fd, open)), settings).await.map_err(failed)?;
+        let io = Transport::new(Guard::of_upstream(io), fd, open);
+        let conn = handshake(Box::new(io), settings).await.map_err(failed)?;
         let stream = conn
             .spawn_stream()
             .await

@@ -21,7 +21,7 @@ pub fn descriptors_for(wanted: usize) -> usize {
 
 /// So many connections that all say the same.
 pub async fn connect(address: SocketAddr, size: usize, say: &[u8]) -> Vec<TcpStream> {
-    let one = async |_| {
+    let one = |_| async move {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(say).await.unwrap();
         stream

@@ -112,12 +112,18 @@ async fn warm_up(target: &Target) {
     }
 }
 
+/// Bytes of memory that this process alone needs, files that are mapped left out: what a worker holds against its limit.
+pub fn resident(pid: u32) -> u64 {
+    1024 * figure(pid, "status", "RssAnon:").unwrap()
+}
+
+fn figure(pid: u32, file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Bytes of memory that are this process's share, or that it uses where the share is not shown to us.
 pub fn memory(pid: u32) -> u64 {
-    let figure = |file: &str, name: &str| {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    1024 * figure("smaps_rollup", "Pss:").or_else(|| figure("status", "VmRSS:")).unwrap()
+    1024 * figure(pid, "smaps_rollup", "Pss:").or_else(|| figure(pid, "status", "VmRSS:")).unwrap()
 }

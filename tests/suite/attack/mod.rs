@@ -9,6 +9,7 @@ mod http2;
 mod memory;
 mod slow;
 mod tls;
+mod upstreams;
 mod wire;
 
 use http::Response;

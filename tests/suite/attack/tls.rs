@@ -119,18 +119,23 @@ async fn handshakes_that_go_nowhere_end_and_cost_honest_clients_nothing() {
 async fn what_tls_must_not_do_is_not_done() {
     let (target, tls, _) = secure().await;
     let address = target.gateway.https();
-    // SSL 3, TLS 1.0 and 1.1 in the words of their time: version in the hello, no extension that says otherwise.
-    for minor in 0..=2_u8 {
+    // SSL 3, TLS 1.0 and 1.1 in the words of their time: version in the hello, no extension that says otherwise. The same words with TLS 1.2 are fine.
+    for minor in 0..=3_u8 {
         let mut body = vec![3, minor];
         body.extend([7; 32]);
-        body.extend([0, 0, 4, 0xc0, 0x14, 0x00, 0x2f, 1, 0]);
+        body.extend([0, 0, 6, 0xc0, 0x0a, 0xc0, 0x09, 0xc0, 0x2b, 1, 0]);
+        // The server name, so that it is the version that is refused; curves and signatures that fit.
+        let name = [&[0, 0, 0, 11, 0, 9, 0, 0, 6][..], b"s.test"].concat();
+        let others = [0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0, 0, 13, 0, 4, 0, 2, 4, 3, 0, 23, 0, 0];
+        body.extend(u16::try_from(name.len() + others.len()).unwrap().to_be_bytes());
+        body.extend([name, others.to_vec()].concat());
         let mut message = vec![1, 0, 0, u8::try_from(body.len()).unwrap()];
         message.extend(body);
         let length = u16::try_from(message.len()).unwrap().to_be_bytes();
         let record = [&[22, 3, 1][..], &length, &message].concat();
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(&record).await.unwrap();
-        assert!(!is_answered(&mut stream).await, "version 3.{minor} is spoken");
+        assert_eq!(is_answered(&mut stream).await, minor == 3, "version 3.{minor}; 3.3 is TLS 1.2");
     }
     // Bytes behind the handshake that are not encrypted; records that do not decrypt.
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]] {

@@ -92,16 +92,3 @@ pub async fn until_end(stream: &mut TcpStream) -> Vec<u8> {
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the connection ends");
     all
 }
-
-/// Kind, flags, stream and payload of the frames in what was read; a part at the end is left out.
-pub fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u32, Vec<u8>)> {
-    let mut all = Vec::new();
-    while bytes.len() >= 9 {
-        let length = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize;
-        let Some(payload) = bytes.get(9..9 + length) else { break };
-        let stream = u32::from_be_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
-        all.push((bytes[3], bytes[4], stream, payload.to_vec()));
-        bytes = &bytes[9 + length..];
-    }
-    all
-}

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// A unix socket's path has room for 108 bytes, the last of them zero.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// A worker is not held below this, however many there are: it needs a part of it for itself.
+const LEAST_MEMORY: u64 = 64 << 20;
+
 /// Everything that `up` needs to know to start.
 #[derive(Debug)]
 pub struct Plan {
@@ -111,7 +114,7 @@ fn memory_of_each(workers: usize, said: Option<OsString>) -> Option<OsString> {
     }
     let all = portcullis_shared::memory::limit()?;
     let each = all / u64::try_from(workers).ok()?.max(1);
-    (each > 0).then(|| each.to_string().into())
+    Some(each.max(LEAST_MEMORY).to_string().into())
 }
 
 /// A person at a terminal reads text.
@@ -235,7 +238,7 @@ mod tests {
     fn workers_share_what_memory_there_is_unless_the_user_says_how_much() {
         let bytes = |text: Option<OsString>| text.unwrap().to_string_lossy().parse::<u64>().unwrap();
         let (one, four) = (memory_of_each(1, None), memory_of_each(4, None));
-        assert_eq!(bytes(one) / 4, bytes(four));
+        assert_eq!((bytes(one) / 4).max(LEAST_MEMORY), bytes(four));
         assert_eq!(memory_of_each(1, Some("1GiB".into())), None);
     }
 

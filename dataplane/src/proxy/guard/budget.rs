@@ -40,11 +40,16 @@ impl Budget {
         }
     }
 
-    /// So many bytes went to the client.
+    /// So many bytes went to the peer.
     pub(super) fn earn(&mut self, bytes: usize) {
         self.earned += bytes as u64;
-        self.left = (self.left + self.earned / limits::H2_BYTES_PER_FRAME).min(limits::H2_FRAMES);
+        self.give(self.earned / limits::H2_BYTES_PER_FRAME);
         self.earned %= limits::H2_BYTES_PER_FRAME;
+    }
+
+    /// So many more.
+    pub(super) fn give(&mut self, frames: u64) {
+        self.left = (self.left + frames).min(limits::H2_FRAMES);
     }
 }
 

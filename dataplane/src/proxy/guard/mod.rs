@@ -1,10 +1,11 @@
-//! What a client may do to an HTTP/2 connection beside sending requests: a bounded number of frames that carry nothing,
-//! of requests that it takes back at once, and of seconds in which nothing moves.
+//! What a peer may do to an HTTP/2 connection beside sending requests or answers: a bounded number of frames that carry
+//! nothing, of requests that it takes back at once, and of seconds in which nothing moves.
 //!
 //! Sits between the socket and the protocol library and looks at frame headers as bytes pass, both ways. Owns these
 //! bounds and ends the connection when one is passed; what the library refuses by itself is seen by its GOAWAY. Every
-//! end has a word in the metric `portcullis_http2_connections_ended`. Must not change a byte, and costs a clean client a
-//! few comparisons a frame: clocks are read only for clients that reset streams or make us wait.
+//! end of a client's connection has a word in the metric `portcullis_http2_connections_ended`; that of an upstream's is told
+//! by its requests. Must not change a byte, and costs a clean peer a few comparisons a frame: clocks are read only for peers
+//! that reset streams or make us wait.
 
 mod budget;
 mod frames;
@@ -42,26 +43,32 @@ pub(super) struct Guard<T> {
     block: bool,
     /// When a preface or a header that has begun must be here.
     header_due: Option<Instant>,
-    /// When the client must have taken something of what waits for it.
+    /// When the peer must have taken something of what waits for it.
     taken_due: Option<Instant>,
     reading: Timer,
     writing: Timer,
 }
 
-/// Where the end of a connection is told.
+/// How long is waited for the peer, and where the end of its connection is told.
 struct Report {
-    metrics: Arc<Metrics>,
-    info: Arc<ConnInfo>,
+    /// From the first byte of a header to its last.
+    header: Duration,
+    /// Until it takes something of what waits for it.
+    idle: Duration,
+    /// Of a client.
+    client: Option<(Arc<Metrics>, Arc<ConnInfo>)>,
     told: bool,
 }
 
 impl Report {
     /// Says why the connection ends; the first reason is the one that counts.
     fn ended(&mut self, reason: &'static str) {
-        if !std::mem::replace(&mut self.told, true) {
-            let info = &self.info;
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        if let Some((metrics, info)) = &self.client {
             tracing::debug!(listener = %info.listener, client = %info.client, reason, "HTTP/2 connection ended");
-            self.metrics.ended.inc(reason);
+            metrics.ended.inc(reason);
         }
     }
 
@@ -73,11 +80,24 @@ impl Report {
 
 impl<T> Guard<T> {
     /// Around `io`, whose client has said nothing yet.
-    pub(super) fn new(io: T, metrics: Arc<Metrics>, info: Arc<ConnInfo>) -> Self {
+    pub(super) fn of_client(io: T, metrics: Arc<Metrics>, info: Arc<ConnInfo>) -> Self {
+        let header = info.http.request_headers.unwrap_or(limits::FOREVER);
+        let idle = info.http.stream_idle.unwrap_or(limits::FOREVER);
+        let report = Report { header, idle, client: Some((metrics, info)), told: false };
+        Self::new(io, report, Scanner::after(PREFACE))
+    }
+
+    /// Around `io`, whose other end is an upstream.
+    pub(super) fn of_upstream(io: T) -> Self {
+        let (header, idle) = (limits::HEADER_DEADLINE, limits::STREAM_IDLE);
+        Self::new(io, Report { header, idle, client: None, told: false }, Scanner::default())
+    }
+
+    fn new(io: T, report: Report, incoming: Scanner) -> Self {
         Guard {
             io,
-            report: Report { metrics, info, told: false },
-            incoming: Scanner::after(PREFACE),
+            report,
+            incoming,
             outgoing: Scanner::default(),
             budget: Budget::new(Instant::now()),
             resets: Resets::default(),
@@ -89,9 +109,11 @@ impl<T> Guard<T> {
         }
     }
 
-    /// Looks at what the client has sent.
+    /// Looks at what the peer has sent.
     fn came(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (budget, resets, block) = (&mut self.budget, &mut self.resets, &mut self.block);
+        // What an upstream resets is for retries and circuit breakers to judge: it opens no streams.
+        let is_client = self.report.client.is_some();
         let mut reason = None;
         self.incoming.scan(bytes, |frame| {
             let fine = match frame.kind() {
@@ -107,7 +129,7 @@ impl<T> Guard<T> {
                 // The library bounds those that carry little.
                 Kind::Data => frame.length > 0 || frame.ends_stream() || budget.spend(),
                 Kind::Reset => {
-                    if !resets.reset(frame.stream) {
+                    if is_client && !resets.reset(frame.stream) {
                         reason.get_or_insert("rapid_reset");
                     }
                     budget.spend()
@@ -127,7 +149,7 @@ impl<T> Guard<T> {
         Ok(())
     }
 
-    /// Something has begun that the client has to bring to its end.
+    /// Something has begun that the peer has to bring to its end.
     fn awaits_header(&self) -> bool {
         self.block || self.incoming.is_inside(|kind| matches!(kind, Kind::Headers | Kind::Continuation))
     }
@@ -137,7 +159,7 @@ impl<T> Guard<T> {
             return Poll::Pending;
         }
         let limit = if self.incoming.is_begun() {
-            self.report.info.http.request_headers.unwrap_or(limits::FOREVER)
+            self.report.header
         } else {
             limits::FIRST_BYTE
         };
@@ -149,19 +171,20 @@ impl<T> Guard<T> {
     fn went<'a>(&mut self, bytes: impl Iterator<Item = &'a [u8]>, mut taken: usize) {
         self.taken_due = None;
         self.budget.earn(taken);
+        let mut pieces = 0;
         for bytes in bytes {
             let part = bytes.get(..taken.min(bytes.len())).unwrap_or_default();
             taken -= part.len();
-            self.outgoing.scan(part, |_: &Header| {});
+            self.outgoing.scan(part, |frame: &Header| pieces += u64::from(frame.kind() == Kind::Data));
         }
+        self.budget.give(pieces * limits::H2_FRAMES_PER_DATA);
         if let Some(reason) = self.outgoing.take_goodbye().and_then(refusal) {
             self.report.ended(reason);
         }
     }
 
     fn poll_stalled<R>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let limit: Duration = self.report.info.http.stream_idle.unwrap_or(limits::FOREVER);
-        let due = *self.taken_due.get_or_insert_with(|| Instant::now() + limit);
+        let due = *self.taken_due.get_or_insert_with(|| Instant::now() + self.report.idle);
         self.writing.poll(due, cx).map(|()| Err(self.report.end("stalled", io::ErrorKind::TimedOut)))
     }
 }

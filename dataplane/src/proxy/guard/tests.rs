@@ -29,7 +29,7 @@ fn guarded() -> (Guard<DuplexStream>, DuplexStream, Arc<Metrics>) {
         id: 0,
     });
     let (near, far) = duplex(4096);
-    (Guard::new(near, Arc::clone(&metrics), info), far, metrics)
+    (Guard::of_client(near, Arc::clone(&metrics), info), far, metrics)
 }
 
 /// Reads all that comes until the guard ends it.
@@ -122,4 +122,25 @@ async fn what_the_library_refuses_is_counted() {
     assert!(metrics.ended.counts().is_empty(), "a drain is no refusal");
     guard.write_all(&frame(7, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 11, b't', b'o', b'o'])).await.unwrap();
     assert_eq!(metrics.ended.counts(), [("enhance_your_calm", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_may_reset_streams_and_not_flood() {
+    let (near, mut far) = duplex(1 << 20);
+    let mut guard = Guard::of_upstream(near);
+    let mut answers = frame(4, 0, 0, b"");
+    for n in 0..2 * limits::H2_RESETS {
+        answers.extend(frame(1, 0x4, 2 * n + 1, b"abc"));
+        answers.extend(frame(3, 0, 2 * n + 1, &[0, 0, 0, 0]));
+    }
+    far.write_all(&answers).await.unwrap();
+    let mut read = vec![0; answers.len()];
+    guard.read_exact(&mut read).await.unwrap();
+    let flood = async {
+        let pings = frame(6, 0, 0, b"upstream").repeat(100);
+        while far.write_all(&pings).await.is_ok() {}
+        std::future::pending::<()>().await;
+    };
+    let ended = tokio::select! { ended = end(&mut guard) => ended, () = flood => panic!("it waits") };
+    assert_eq!(ended, "frame_flood");
 }
