@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use portcullis_proto::link::v1 as link;
 use prost::Message as _;
@@ -103,8 +104,11 @@ impl Message for Nothing {
     }
 }
 
+/// How long a target is exercised in a test, at most.
+const SHORT: Duration = Duration::from_secs(3);
+
 /// Calls a target with every seed of `corpus/<name>`, and `rounds` times with a seed that was changed. The changes are
-/// the same in every run; `PORTCULLIS_FUZZ_ROUNDS` multiplies them.
+/// the same in every run, and end after some seconds; `PORTCULLIS_FUZZ_ROUNDS` multiplies them, without an end.
 ///
 /// # Panics
 /// The target does, or there are no seeds.
@@ -118,7 +122,11 @@ pub fn exercise(corpus: &Path, (name, target): Target, rounds: u64) {
     seeds.iter().for_each(|seed| target(seed));
     let factor = std::env::var("PORTCULLIS_FUZZ_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let begun = Instant::now();
     for _ in 0..rounds.saturating_mul(factor) {
+        if factor == 1 && begun.elapsed() > SHORT {
+            return;
+        }
         let mut bytes = random.pick(&seeds).cloned().unwrap_or_default();
         for _ in 0..=random.below(4) {
             random.change(&mut bytes, &seeds);

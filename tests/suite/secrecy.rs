@@ -114,10 +114,12 @@ async fn private_keys_are_in_no_log_dump_answer_or_folder() {
     let _ = tls.get(gateway.https(), "cut.test", "/").await;
     until("the cache", async || gateway.log().contains("the table is in the cache").then_some(())).await;
 
-    let needles = Needles([("the server's key", &server), ("the client's key", &own), ("the broken key", &broken)]
-        .iter()
-        .flat_map(|(what, pair)| Needles::of(what, pair).0)
-        .collect());
+    let needles = Needles(
+        [("the server's key", &server), ("the client's key", &own), ("the broken key", &broken)]
+            .iter()
+            .flat_map(|(what, pair)| Needles::of(what, pair).0)
+            .collect(),
+    );
     for index in 0..=gateway.workers {
         for path in ["/metrics", "/readyz?verbose", "/healthz", "/endpoints", "/", "/debug", "/table"] {
             let answer = client::get(gateway.admin(index), path).await.unwrap();
@@ -152,7 +154,10 @@ async fn private_keys_are_in_no_log_dump_answer_or_folder() {
     }
     assert_eq!(gateway.stop("TERM").await, Some(0));
     needles.look("the log", gateway.log().as_bytes());
-    assert!(gateway.log().contains("\"TRACE\"") || gateway.log().contains("TRACE"), "the log says everything");
+    assert!(
+        gateway.log().contains("\"TRACE\"") || gateway.log().contains("TRACE"),
+        "the log says everything"
+    );
     let files = needles.look_into(gateway.data.path(), &["aside"]);
     assert!(files > 3, "there is state to look into");
 }

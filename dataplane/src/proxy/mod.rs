@@ -67,8 +67,8 @@ pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 
-pub use crate::policy::{Own, TlsFacts};
 use crate::overload::Overload;
+pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use crate::tcp;
 use downstream::Downstream;

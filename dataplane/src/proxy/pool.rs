@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::connect::{Dialed, Key, Target, dial};
 use super::failure::{Failure, Kind};
-use super::h1::{Client, Open};
 use super::guard::Guard;
+use super::h1::{Client, Open};
 use super::limits;
 use super::transport::Transport;
 use crate::upstream::Bound;

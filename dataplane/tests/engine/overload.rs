@@ -17,7 +17,10 @@ async fn requests_are_refused_while_memory_is_gone_and_served_again() {
     assert_eq!(header(&head, "connection"), Some("close"));
     kept.ends().await;
     let line = gateway.line().await;
-    assert_eq!((&line["reason"], &line["flags"], &line["path"]), (&"overload".into(), &"OM".into(), &"/path".into()));
+    assert_eq!(
+        (&line["reason"], &line["flags"], &line["path"]),
+        (&"overload".into(), &"OM".into(), &"/path".into())
+    );
     assert!(gateway.metrics().contains("portcullis_local_replies_total{reason=\"overload\"} 1"));
     // Tight is not full: whoever is connected is served.
     gateway.overload.see(840);

@@ -34,9 +34,8 @@ async fn connections_beyond_the_limit_are_closed_and_counted() {
     let target = Target::start("", &[("PORTCULLIS_MAX_CONNECTIONS", "50".to_owned())]).await;
     let crowd = connect(target.gateway.http(), 200, b"").await;
     until("the limit holds", async || {
-        let refused = target
-            .metric("portcullis_downstream_connections_refused_total", &["connection_limit"])
-            .await;
+        let refused =
+            target.metric("portcullis_downstream_connections_refused_total", &["connection_limit"]).await;
         (refused >= 140 && target.connections().await <= 50).then_some(())
     })
     .await;
@@ -65,7 +64,8 @@ async fn without_file_descriptors_clients_are_turned_away_and_it_says_so() {
     let open = std::fs::read_dir(format!("/proc/{worker}/fd")).unwrap().count();
     let limit = |files: usize| {
         let files = format!("--nofile={files}:1048576");
-        let lowered = std::process::Command::new("prlimit").args(["--pid", &worker.to_string(), &files]).output();
+        let lowered =
+            std::process::Command::new("prlimit").args(["--pid", &worker.to_string(), &files]).output();
         // Some systems do not let us raise the hard limit as well; the soft one is what counts.
         lowered.is_ok_and(|output| output.status.success())
             || std::process::Command::new("prlimit")

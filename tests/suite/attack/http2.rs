@@ -52,7 +52,8 @@ async fn floods_inside_of_a_request_are_ended() {
     for payload in [wire::literal("x-a", "b"), Vec::new()] {
         let more = frame(wire::CONTINUATION, 0, 1, &payload).repeat(BATCH);
         let stream = wire::connect(address, 65_535, false).await;
-        let sent = wire::flood(stream, MOST / BATCH, |n| if n == 0 { begun.clone() } else { more.clone() }).await;
+        let sent =
+            wire::flood(stream, MOST / BATCH, |n| if n == 0 { begun.clone() } else { more.clone() }).await;
         assert!(sent.is_some(), "CONTINUATION goes on for ever");
     }
     // A body that is nothing, and one in crumbs, to an upstream that does not read.
@@ -61,7 +62,8 @@ async fn floods_inside_of_a_request_are_ended() {
         let more = frame(wire::DATA, 0, 1, payload).repeat(BATCH);
         let stream = wire::connect(address, 65_535, false).await;
         let most = many(MOST, 20 * MOST) * 40;
-        let sent = wire::flood(stream, most / BATCH, |n| if n == 0 { post.clone() } else { more.clone() }).await;
+        let sent =
+            wire::flood(stream, most / BATCH, |n| if n == 0 { post.clone() } else { more.clone() }).await;
         assert!(what == "tiny" || sent.is_some(), "DATA that is {what} goes on for ever");
     }
     // One entry of the table, named again and again: a small header that would be large (a HPACK bomb).

@@ -53,9 +53,8 @@ impl Target {
             }
         })
         .await;
-        let options = format!(
-            "httpGateway: {{options: {{httpConnectionManagerSettings: {{{settings}}}}}}}\n"
-        );
+        let options =
+            format!("httpGateway: {{options: {{httpConnectionManagerSettings: {{{settings}}}}}}}\n");
         gateway.write("gateways.yaml", &gateway.listeners().replace("httpGateway: {}\n", &options));
         gateway.write("us.yaml", &upstream("b", backend.address, WIDE));
         gateway.write("vs.yaml", &virtual_service("b", "['*']", &forward("/", "b")));

@@ -104,7 +104,13 @@ async fn handshakes_that_go_nowhere_end_and_cost_honest_clients_nothing() {
     let size = descriptors_for(many(300, 5_000));
     let (_, hello) = hello(vec![b"h2".to_vec()]);
     // Hellos without anything behind them, and what is no TLS at all.
-    for say in [&hello[..], &hello[..40], b"GET / HTTP/1.1\r\nHost: s.test\r\n\r\n", b"\x16\x03\x01\xff\xff", b"\x80\x2e\x01"] {
+    for say in [
+        &hello[..],
+        &hello[..40],
+        b"GET / HTTP/1.1\r\nHost: s.test\r\n\r\n",
+        b"\x16\x03\x01\xff\xff",
+        b"\x80\x2e\x01",
+    ] {
         let crowd = connect(address, size, say).await;
         assert_eq!(tls.get(address, "s.test", "/").await.unwrap().status, 200);
         drop(crowd);
@@ -138,7 +144,10 @@ async fn what_tls_must_not_do_is_not_done() {
         assert_eq!(is_answered(&mut stream).await, minor == 3, "version 3.{minor}; 3.3 is TLS 1.2");
     }
     // Bytes behind the handshake that are not encrypted; records that do not decrypt.
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]] {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0],
+    ] {
         let mut stream = tls.connect(address, "s.test").await.unwrap();
         let (socket, _) = stream.get_mut();
         socket.write_all(garbage).await.unwrap();
@@ -158,13 +167,18 @@ async fn what_tls_must_not_do_is_not_done() {
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 4") || answer.starts_with(b"HTTP/1.1 5"), "{answer:?}");
-    // A protocol that nobody speaks is no reason to speak another one (RFC 7301 3.2).
-    let refused = tls.clone().alpn(&["smtp"]).connect(address, "s.test").await;
-    assert!(refused.is_err(), "smtp is not HTTP");
-    // Without the extension it is HTTP/1.
-    let stream = tls.clone().alpn(&[]).connect(address, "s.test").await.unwrap();
-    let answer = send(stream, Version::H1, "https", "GET", "s.test", "/", &[], "").await.unwrap();
-    assert_eq!(answer.status, 200);
+    // Without the extension it is HTTP/1; as in Envoy also with protocols that are all unknown, and no other one than that.
+    for protocols in [&[][..], &["smtp"]] {
+        let stream = tls.clone().alpn(protocols).connect(address, "s.test").await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), None);
+        let answer = send(stream, Version::H1, "https", "GET", "s.test", "/", &[], "").await.unwrap();
+        assert_eq!(answer.status, 200);
+        let mut stream = tls.clone().alpn(protocols).connect(address, "s.test").await.unwrap();
+        stream.write_all(b"EHLO s.test\r\nMAIL FROM:<a@b>\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 4") || answer.starts_with(b"HTTP/1.1 5"), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,13 +204,20 @@ async fn renegotiation_and_compression_are_not_offered() {
             Some(String::from_utf8_lossy(&text).into_owned())
         })
     };
-    let Some(plain) = run("GET / HTTP/1.0\\r\\n\\r\\n").await.unwrap().filter(|text| text.contains("Cipher")) else {
+    let Some(plain) = run("GET / HTTP/1.0\\r\\n\\r\\n").await.unwrap().filter(|text| text.contains("Cipher"))
+    else {
         // There is no openssl on this machine.
         return;
     };
     assert!(plain.contains("Compression: NONE"), "{plain}");
-    assert!(plain.contains("Secure Renegotiation IS supported"), "the extension of RFC 5746 is answered: {plain}");
+    assert!(
+        plain.contains("Secure Renegotiation IS supported"),
+        "the extension of RFC 5746 is answered: {plain}"
+    );
     let again = run("R\\n").await.unwrap().unwrap();
     assert!(again.contains("RENEGOTIATING"), "the client tries: {again}");
-    assert!(again.contains("no renegotiation") || again.contains("error") || again.contains("alert"), "{again}");
+    assert!(
+        again.contains("no renegotiation") || again.contains("error") || again.contains("alert"),
+        "{again}"
+    );
 }

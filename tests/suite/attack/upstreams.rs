@@ -20,15 +20,30 @@ use crate::virtual_service;
 /// 0 for an answer that breaks off.
 const MISDEEDS: [(&str, &str, &str, &[u16]); 11] = [
     ("/silence", "", "", &[504]),
-    ("/endless-status", "HTTP/1.1 200 O", "ooooooooooooooooooooooooooooooooooooooooooooooooooooooooo", &[502]),
+    (
+        "/endless-status",
+        "HTTP/1.1 200 O",
+        "ooooooooooooooooooooooooooooooooooooooooooooooooooooooooo",
+        &[502],
+    ),
     ("/endless-fields", "HTTP/1.1 200 OK\r\n", "X-A: bcdefghijklmnopqrstuvwxyz\r\n", &[502]),
     ("/endless-value", "HTTP/1.1 200 OK\r\nX-A: ", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", &[502]),
     ("/informational", "", "HTTP/1.1 102 Processing\r\n\r\n", &[502]),
     ("/garbage", "SSH-2.0-OpenSSH_9.2\r\n", "\0\0\0\0\0\0\0\0\r\n", &[502]),
     ("/two-lengths", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "", &[502]),
-    ("/switching", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "abc", &[502]),
+    (
+        "/switching",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        "abc",
+        &[502],
+    ),
     ("/bad-chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "", &[0, 502]),
-    ("/endless-extension", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1", ";extension=of-a-chunk", &[0]),
+    (
+        "/endless-extension",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1",
+        ";extension=of-a-chunk",
+        &[0],
+    ),
     (
         "/endless-trailers",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n",
@@ -38,7 +53,10 @@ const MISDEEDS: [(&str, &str, &str, &[u16]); 11] = [
 ];
 
 /// Serves connections by `serve`, until dropped.
-async fn serve<F>(ip: std::net::Ipv4Addr, serve: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, JoinHandle<()>)
+async fn serve<F>(
+    ip: std::net::Ipv4Addr,
+    serve: impl Fn(TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>)
 where
     F: Future<Output = std::io::Result<()>> + Send + 'static,
 {

@@ -33,7 +33,8 @@ impl Budget {
 
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.paid).as_millis();
-        let given = u64::try_from(passed).unwrap_or(u64::MAX).saturating_mul(limits::H2_FRAMES_PER_SECOND) / 1000;
+        let given =
+            u64::try_from(passed).unwrap_or(u64::MAX).saturating_mul(limits::H2_FRAMES_PER_SECOND) / 1000;
         if given > 0 {
             self.paid = now;
             self.left = given.min(limits::H2_FRAMES);

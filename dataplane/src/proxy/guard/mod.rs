@@ -158,11 +158,7 @@ impl<T> Guard<T> {
         if !self.awaits_header() {
             return Poll::Pending;
         }
-        let limit = if self.incoming.is_begun() {
-            self.report.header
-        } else {
-            limits::FIRST_BYTE
-        };
+        let limit = if self.incoming.is_begun() { self.report.header } else { limits::FIRST_BYTE };
         let due = *self.header_due.get_or_insert_with(|| Instant::now() + limit);
         self.reading.poll(due, cx).map(|()| Err(self.report.end("header_timeout", io::ErrorKind::TimedOut)))
     }

@@ -46,7 +46,9 @@ async fn end(guard: &mut Guard<DuplexStream>) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn frames_that_carry_nothing_end_the_connection_and_others_do_not() {
-    for (kind, wanted) in [(6, "frame_flood"), (4, "frame_flood"), (0x77, "frame_flood"), (1, "closed by the client")] {
+    for (kind, wanted) in
+        [(6, "frame_flood"), (4, "frame_flood"), (0x77, "frame_flood"), (1, "closed by the client")]
+    {
         let (mut guard, mut client, metrics) = guarded();
         let flood = async {
             client.write_all(&[b'P'; PREFACE]).await.unwrap();

@@ -24,7 +24,10 @@ pub fn request(bytes: &[u8]) {
     assert!(parts.headers.len() <= limits::HEADER_FIELDS);
     assert!(!target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f), "a target with white space");
     for value in parts.headers.values() {
-        assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "a value ends a line");
+        assert!(
+            !value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
+            "a value ends a line"
+        );
     }
     if let Ok(Framing::Length(length)) = framing::of_request(&parts.headers, parts.version) {
         assert!(length < 1 << 63);
@@ -38,7 +41,10 @@ pub fn request(bytes: &[u8]) {
 pub fn response(bytes: &[u8]) {
     let Ok(parts) = head::response(&Bytes::copy_from_slice(bytes)) else { return };
     for value in parts.headers.values() {
-        assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "a value ends a line");
+        assert!(
+            !value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
+            "a value ends a line"
+        );
     }
     let _ = framing::of_response(parts.status, &parts.headers, parts.version, false);
 }
