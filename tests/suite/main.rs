@@ -14,6 +14,7 @@ mod canary;
 mod cli;
 mod dynamic;
 mod health;
+mod listeners;
 mod options;
 mod protocols;
 mod reload;

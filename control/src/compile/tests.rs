@@ -120,6 +120,7 @@ fn certificates_come_and_go_with_their_facts() {
         serve: ir::Serve::Http("r".into()),
         http: Default::default(),
         policies: Vec::new(),
+        admission: Default::default(),
     };
     let listener = ir::Listener {
         name: "l".into(),
@@ -129,6 +130,7 @@ fn certificates_come_and_go_with_their_facts() {
         proxy_protocol: false,
         chains: vec![chain],
         connection_logs: Vec::new(),
+        options: Default::default(),
     };
     let proxy = Proxy { listeners: vec![Arc::new(listener)], hosts: Vec::new() };
     let ir = Ir { proxies: [("p".into(), proxy)].into(), ..Ir::default() };

@@ -41,6 +41,7 @@ pub fn proxies(
             proxy_protocol: gateway.proxy_protocol,
             chains,
             connection_logs: gateway.settings.connection_logs.clone(),
+            options: gateway.settings.options.clone(),
         });
         for proxy in &gateway.proxies {
             proxies.entry(Arc::clone(proxy)).or_default().listeners.push(Arc::clone(&listener));
@@ -112,6 +113,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         serve: Serve::Http(route_config(gateway, None)),
         http: gateway.settings.http.clone(),
         policies: gateway.policies.clone(),
+        admission: gateway.settings.admission.clone(),
     }
 }
 
@@ -175,6 +177,7 @@ impl Chains {
                 serve: Serve::Http(route_config(gateway, Some(tls))),
                 http: gateway.settings.http.clone(),
                 policies: gateway.policies.clone(),
+                admission: gateway.settings.admission.clone(),
             })
             .collect();
         chains.sort_by(|a, b| a.name.cmp(&b.name));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portcullis_shared::actor::Backoff;
+use portcullis_shared::table::SocketOption;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ struct Bound {
     kill: CancellationToken,
     /// Those that come now belong to it.
     generation: Arc<ArcSwap<Generation>>,
+    /// What its socket was opened with.
+    options: Arc<[SocketOption]>,
 }
 
 /// Connections that are told to end together.
@@ -97,7 +100,8 @@ impl Sockets {
 
     fn ensure(&mut self, address: SocketAddr, listener: &Arc<Listener>) {
         let board = &self.context.board;
-        if self.bound.contains_key(&address) {
+        if self.bound.get(&address).is_some_and(|bound| bound.options == listener.socket_options) {
+            self.failed.remove(&address);
             // Its name may have changed; everything else is read per connection.
             board.report(self.thread, address, &listener.name, Ok(()));
             return;
@@ -106,10 +110,15 @@ impl Sockets {
         if self.failed.get(&address).is_some_and(|failed| failed.again > now) {
             return;
         }
-        match bind(address) {
+        match bind(address, &listener.socket_options) {
             Ok(socket) => {
                 self.failed.remove(&address);
-                let bound = Bound::open();
+                let options = Arc::clone(&listener.socket_options);
+                let bound = match self.bound.remove(&address) {
+                    // Another socket for the same connections: those that it has are not touched.
+                    Some(before) => before.reopen(options),
+                    None => Bound::open(options),
+                };
                 // Tracked as well: what it takes from the kernel at its end is a connection like any other.
                 tokio::spawn(self.all.track_future(self.accepting(address, socket, &bound)));
                 self.bound.insert(address, bound);
@@ -227,15 +236,21 @@ impl Generation {
 }
 
 impl Bound {
-    fn open() -> Self {
+    fn open(options: Arc<[SocketOption]>) -> Self {
         let kill = CancellationToken::new();
         let generation = Arc::new(ArcSwap::new(Generation::under(&kill)));
-        Self { stop: CancellationToken::new(), kill, generation }
+        Self { stop: CancellationToken::new(), kill, generation, options }
     }
 
     /// From now on connections belong to a new generation; gives the old one.
     fn renew(&self) -> Arc<Generation> {
         self.generation.swap(Generation::under(&self.kill))
+    }
+
+    /// Stops accepting on the present socket; the next one goes on.
+    fn reopen(self, options: Arc<[SocketOption]>) -> Self {
+        self.stop.cancel();
+        Self { stop: CancellationToken::new(), options, ..self }
     }
 
     /// No new connections; the present ones are told to end.

@@ -18,6 +18,7 @@ mod headers;
 mod health_check;
 mod http_connection;
 mod lb_hash;
+mod listener_connections;
 mod listener_policies;
 mod load_balancer;
 mod option_objects;
@@ -48,16 +49,15 @@ pub use access_log::{
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
 pub use dynamic_forward_proxy::{
-    DnsCacheConfig, DnsLookupFamily, DynamicForwardProxy, PerRouteConfig, SocketAddress,
+    CaresDns, DnsCacheConfig, DnsLookupFamily, DnsResolverOptions, DynamicForwardProxy, PerRouteConfig,
+    RefreshRate, ResolverAddress, SocketAddress,
 };
 pub use ext_auth::{
     ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
     ExtAuthHttpService, ExtAuthSettings, GrpcService,
 };
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};
-pub use gateway::{
-    Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
-};
+pub use gateway::{Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, RouteConfigurationOptions};
 pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use health_check::{
@@ -67,10 +67,14 @@ pub use health_check::{
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
-    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
+    ListenerTracing, LiteralTag, PathWithEscapedSlashesAction,
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use listener_connections::{
+    ConnectionBalanceConfig, ConnectionLimit, ProxyProtocol, ProxyProtocolRule, SocketOption, SocketState,
+    TlvMetadata, TunnelingConfig,
+};
 pub use listener_policies::{
     Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, ListenerHealthCheck,
 };

@@ -8,7 +8,7 @@
 //! timer. Must not know routes, policies or retries.
 
 mod client;
-mod date;
+pub(super) mod date;
 mod decode;
 mod encode;
 mod framing;
@@ -18,12 +18,14 @@ mod link;
 mod queue;
 mod server;
 pub(super) mod spare;
+mod trailers;
 
 #[cfg(test)]
 mod tests;
 
 pub(super) use client::{Broken, Client, Io as ClientIo, Open};
 pub(super) use framing::{Framing, content_length, is_bodyless};
+pub(super) use trailers::sanitize as sanitize_trailers;
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
 
 /// Why bytes are not the message that they should be.
