@@ -30,6 +30,9 @@ const CALM_PERIOD: Duration = Duration::from_millis(250);
 const BUSY_PERIOD: Duration = Duration::from_millis(50);
 /// While the level is not calm, data threads give back what they have freed this often.
 const NUDGE: Duration = Duration::from_secs(1);
+/// At other times this often, if so many more bytes are used than after the last time.
+const RARE_NUDGE: Duration = Duration::from_secs(10);
+const GROWTH: u64 = 32 << 20;
 /// Allocations after which the allocator has looked for pages to give back to the system at least once (its
 /// `generic_collect` option, of those that do not come from a page at hand).
 const ALLOCATIONS: usize = 11_000;
@@ -158,16 +161,36 @@ pub async fn run(overload: Arc<Overload>) -> Result<(), BoxError> {
     if let Some(limit) = overload.limit {
         tracing::info!(limit, "memory is watched");
     }
-    let mut nudged = Instant::now();
+    let mut nudges = Nudges { last: Instant::now(), kept: memory::used().unwrap_or_default() };
     loop {
         if let Some(used) = memory::used() {
             overload.see(used);
-        }
-        if overload.is_tight() && nudged.elapsed() >= NUDGE {
-            nudged = Instant::now();
-            overload.told.send_modify(|told| told.nudge += 1);
+            if nudges.is_due(overload.is_tight(), used) {
+                overload.told.send_modify(|told| told.nudge += 1);
+            }
         }
         tokio::time::sleep(overload.period()).await;
+    }
+}
+
+/// When freed memory is given back.
+struct Nudges {
+    last: Instant,
+    /// What was used some time after the last nudge: it was not free.
+    kept: u64,
+}
+
+impl Nudges {
+    fn is_due(&mut self, tight: bool, used: u64) -> bool {
+        self.kept = self.kept.min(used);
+        let passed = self.last.elapsed();
+        if passed < if tight { NUDGE } else { RARE_NUDGE } || (!tight && used < self.kept + GROWTH) {
+            return false;
+        }
+        self.last = Instant::now();
+        // Falls with what is given back, and else says that there was nothing.
+        self.kept = used;
+        true
     }
 }
 
@@ -244,6 +267,22 @@ mod tests {
             (50, 0),
         ];
         assert_eq!(course, wanted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn freed_memory_is_given_back_often_when_it_is_scarce_and_else_when_much_was_used() {
+        let mut nudges = Nudges { last: Instant::now(), kept: GROWTH };
+        assert!(!nudges.is_due(true, GROWTH));
+        tokio::time::advance(NUDGE).await;
+        assert!(nudges.is_due(true, GROWTH) && !nudges.is_due(true, GROWTH));
+        tokio::time::advance(RARE_NUDGE).await;
+        assert!(!nudges.is_due(false, GROWTH + 1), "there is nothing to gain");
+        assert!(nudges.is_due(false, 3 * GROWTH));
+        // It was in use.
+        tokio::time::advance(RARE_NUDGE).await;
+        assert!(!nudges.is_due(false, 3 * GROWTH));
+        assert!(!nudges.is_due(false, GROWTH), "now it is not");
+        assert!(nudges.is_due(false, 2 * GROWTH));
     }
 
     #[test]

@@ -101,9 +101,7 @@ async fn follow(index: usize, context: Arc<Context>) {
                     sockets.relieve();
                 }
                 level = now;
-                if now > Level::Calm {
-                    overload::give_back();
-                }
+                overload::give_back();
             }
             changed = published.changed() => if changed.is_err() { break },
             () = async { match retry { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
