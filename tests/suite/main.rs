@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod attack;
 mod canary;
 mod cli;
 mod dynamic;
@@ -19,6 +20,7 @@ mod protocols;
 mod reload;
 mod routing;
 mod sds;
+mod secrecy;
 mod servers;
 mod strictness;
 mod survival;

@@ -78,6 +78,18 @@ pub const H2_DOWNSTREAM_CONNECTION_WINDOW: u32 = 8 * H2_DOWNSTREAM_STREAM_WINDOW
 /// Requests on one downstream HTTP/2 connection that are malformed; then the client is asked to come again. HTTP/1 closes
 /// at the first one.
 pub const H2_REFUSED: u32 = 32;
+/// Frames that carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, empty DATA, unknown ones) that an HTTP/2
+/// peer may send at once; more end its connection.
+pub const H2_FRAMES: u64 = 10_000;
+/// How many more of them every second gives.
+pub const H2_FRAMES_PER_SECOND: u64 = 1_000;
+/// Every so many bytes that went to the peer give one more: windows are opened for them.
+pub const H2_BYTES_PER_FRAME: u64 = 64;
+/// Every DATA frame that went to the peer gives so many more: some peers open both windows again for each.
+pub const H2_FRAMES_PER_DATA: u64 = 2;
+/// Of so many streams that an HTTP/2 client opens in ten seconds, it may reset half within a second of opening them. What
+/// Envoy has in `overload.premature_reset_total_stream_count`.
+pub const H2_RESETS: u32 = 500;
 /// Informational answers to one request; an upstream that sends more never answers.
 pub const INFORMATIONAL: u8 = 16;
 

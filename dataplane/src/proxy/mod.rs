@@ -22,6 +22,8 @@ mod downstream;
 mod exchange;
 mod failure;
 mod forward;
+pub mod fuzzing;
+mod guard;
 mod h1;
 mod h2;
 mod io;
@@ -66,6 +68,7 @@ pub use socket::Socket;
 pub use tunnel::TunnelRequest;
 
 use crate::listener::admission;
+use crate::overload::Overload;
 pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use crate::tcp;
@@ -84,6 +87,7 @@ pub struct Shared {
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     tcp: tcp::Metrics,
+    overload: Arc<Overload>,
 }
 
 impl Shared {
@@ -95,7 +99,8 @@ impl Shared {
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
         admission::register(registry);
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
+        let (access_log, overload) = (None, Overload::new(None));
+        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log, tcp, overload }
     }
 
     /// What is served now.
@@ -119,6 +124,13 @@ impl Shared {
     #[must_use]
     pub fn with_access_log(mut self, log: Option<AccessLog>) -> Self {
         self.access_log = log;
+        self
+    }
+
+    /// Refuses requests when `overload` says so.
+    #[must_use]
+    pub fn with_overload(mut self, overload: Arc<Overload>) -> Self {
+        self.overload = overload;
         self
     }
 

@@ -101,6 +101,10 @@ impl Serving<'_> {
     }
 
     fn admit(&mut self) -> Result<Head, LocalReply> {
+        if self.exchange.shared.overload.is_full() {
+            self.exchange.refused(self.down.seen());
+            return Err(Reason::Overload.into());
+        }
         let mut head = match strict::admit(self.down, &self.exchange.info) {
             Ok(head) => head,
             Err(reply) => {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::connect::{Dialed, Key, Target, dial};
 use super::failure::{Failure, Kind};
+use super::guard::Guard;
 use super::h1::{Among, Client, Open};
 use super::limits;
 use super::transport::Transport;
@@ -304,7 +305,8 @@ impl Group {
         settings.stream_window_size = http.stream_window.or(Some(limits::H2_STREAM_WINDOW));
         settings.connection_window_size = http.connection_window.or(Some(limits::H2_CONNECTION_WINDOW));
         let failed = |error: Box<pingora_error::Error>| Failure::new(Kind::Connect, error.to_string());
-        let conn = handshake(Box::new(Transport::new(io, fd, open)), settings).await.map_err(failed)?;
+        let io = Transport::new(Guard::of_upstream(io), fd, open);
+        let conn = handshake(Box::new(io), settings).await.map_err(failed)?;
         let stream = conn
             .spawn_stream()
             .await

@@ -209,6 +209,7 @@ impl Reason {
                 | Reason::ConnectNotAllowed
                 | Reason::ClientGone
                 | Reason::IdleTimeout
+                | Reason::Overload
         )
     }
 

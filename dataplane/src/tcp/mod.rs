@@ -8,7 +8,7 @@
 
 mod connect;
 mod copy;
-mod hello;
+pub(crate) mod hello;
 pub mod metrics;
 pub mod peek;
 mod session;

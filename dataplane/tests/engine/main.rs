@@ -24,6 +24,7 @@ mod gateway;
 mod grpc;
 mod health;
 mod http2;
+mod overload;
 mod policies;
 mod rate_limits;
 mod replies;

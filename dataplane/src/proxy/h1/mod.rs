@@ -12,6 +12,7 @@ pub(super) mod date;
 mod decode;
 mod encode;
 mod framing;
+pub mod fuzzing;
 mod head;
 mod link;
 mod queue;
