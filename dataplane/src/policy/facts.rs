@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 
+use super::metadata::Metadata;
+
 /// What the handshake with the client settled. One per connection.
 #[derive(Debug, Clone)]
 pub struct TlsFacts {
@@ -55,4 +57,8 @@ pub struct Facts<'a> {
     pub reason: Option<&'a str>,
     /// Envoy's response flags; "-" for none.
     pub flags: &'a str,
+    /// What users note on the route.
+    pub metadata: Option<&'a Metadata>,
+    /// Name of the virtual cluster.
+    pub virtual_cluster: Option<&'a str>,
 }

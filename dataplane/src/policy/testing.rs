@@ -26,6 +26,8 @@ pub(crate) fn facts() -> Facts<'static> {
         attempts: 1,
         reason: None,
         flags: "-",
+        metadata: None,
+        virtual_cluster: None,
     }
 }
 

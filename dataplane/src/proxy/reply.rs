@@ -202,6 +202,11 @@ impl Reason {
         )
     }
 
+    /// An end that the tries know nothing of: nobody is told of them then.
+    pub fn is_of_the_stream(self) -> bool {
+        matches!(self, Reason::IdleTimeout | Reason::MaxDuration | Reason::RequestTimeout)
+    }
+
     /// The status, and the text that Envoy sends with it.
     fn usual(self) -> (StatusCode, &'static str) {
         match self {
@@ -369,6 +374,16 @@ impl LocalReply {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same after more than one try, in Envoy's words.
+    #[must_use]
+    pub fn retried(mut self) -> Self {
+        const BEFORE: &[u8] = b"upstream connect error or disconnect/reset before headers. ";
+        if let Some(reason) = self.body.strip_prefix(BEFORE) {
+            self.body = [BEFORE, b"retried and the latest ", reason].concat().into();
+        }
         self
     }
 

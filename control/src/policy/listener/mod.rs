@@ -1,6 +1,6 @@
 //! Options of a Gateway's listener made into what travels with it.
 //!
-//! Nothing in them refers to other resources, so that the model carries them encoded, like policies.
+//! Where they name an Upstream it is by its name in the table, so that the model carries them encoded, like policies.
 
 mod access_log;
 mod http;
@@ -10,7 +10,7 @@ use portcullis_proto::table::v1 as wire;
 use prost::Message as _;
 
 use crate::resource::{Gateway, ObjectRef};
-use crate::translate::Notes;
+use crate::translate::{Notes, ServerLookup};
 
 /// A listener's settings as they travel.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,8 +22,13 @@ pub struct Settings {
 }
 
 /// Checks the settings of `gateway` and makes them what travels.
-pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
-    let mut about = About { id, notes };
+pub fn lower(
+    gateway: &Gateway,
+    id: &ObjectRef,
+    upstreams: &mut dyn ServerLookup,
+    notes: &mut Notes,
+) -> Settings {
+    let mut about = About { id, upstreams, notes };
     let options = gateway.options.as_ref();
     let logs = |service: Option<&_>, field: &str, about: &mut About<'_>| {
         service.map(|it| access_log::lower(it, &format!("spec.options.{field}"), about)).unwrap_or_default()
@@ -51,6 +56,7 @@ pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
 /// The Gateway that findings are about.
 struct About<'a> {
     id: &'a ObjectRef,
+    upstreams: &'a mut dyn ServerLookup,
     notes: &'a mut Notes,
 }
 

@@ -11,6 +11,7 @@ mod access_log;
 mod cors;
 mod csrf;
 mod dynamic_forward_proxy;
+mod envoy_metadata;
 mod ext_auth;
 mod faults;
 mod gateway;
@@ -33,6 +34,7 @@ mod selector;
 mod settings;
 mod shadowing;
 mod ssl;
+mod stats;
 mod tcp;
 mod transformation;
 mod upgrades;
@@ -50,6 +52,7 @@ pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
 pub use dynamic_forward_proxy::{
     DnsCacheConfig, DnsLookupFamily, DynamicForwardProxy, PerRouteConfig, SocketAddress,
 };
+pub use envoy_metadata::EnvoyMetadata;
 pub use ext_auth::{
     ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
     ExtAuthHttpService, ExtAuthSettings, GrpcService,
@@ -67,8 +70,9 @@ pub use health_check::{
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
-    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
-    ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, MetadataTag, MetadataTagKind,
+    MetadataTagValue, OpenTelemetryConfig, PathWithEscapedSlashesAction, ServerHeaderTransformation,
+    SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
 pub use listener_policies::{
@@ -83,10 +87,10 @@ pub use options::{
     DelegateOptionsRefs, MaxStreamDuration, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,
 };
 pub use rate_limit::{
-    Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
-    RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
-    RateLimitMetadata, RateLimitRequestHeaders, RateLimitRouteExtension, RateLimitServerSettings,
-    RateLimitVhostExtension, TokenBucket,
+    DynamicMetadataLimit, Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment,
+    RateLimitAction, RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher,
+    RateLimitHeaderValueMatch, RateLimitLimit, RateLimitMetadata, RateLimitRequestHeaders,
+    RateLimitRouteExtension, RateLimitServerSettings, RateLimitVhostExtension, TokenBucket,
 };
 pub use reference::{Empty, Ref};
 pub use retries::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryPolicy};
@@ -105,6 +109,7 @@ pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
 };
+pub use stats::{Stats, VirtualCluster};
 pub use tcp::{TcpAction, TcpGateway, TcpHost, TcpListenerOptions, TcpProxySettings, TcpTarget};
 pub use transformation::{
     DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,

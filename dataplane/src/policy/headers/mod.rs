@@ -85,6 +85,10 @@ impl Policy for Manipulation {
         Verdict::Continue
     }
 
+    fn sees_every_answer(&self) -> bool {
+        true
+    }
+
     fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
         for level in &self.response {
             level.remove(cx.headers);

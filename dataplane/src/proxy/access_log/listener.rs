@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use portcullis_shared::format::{Fact, Format, Operator, Typed, Values};
+use portcullis_shared::format::{Fact, Format, MetadataOf, Operator, Typed, Values};
 use portcullis_shared::routing::RequestView;
 use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat};
 
 use super::grpc::GrpcLog;
 use super::{AccessLog, file, filter};
-use crate::policy::metadata::DynamicMetadata;
+use crate::policy::metadata::Metadata;
 use crate::policy::{Facts, values};
 use crate::proxy::callout::Caller;
 use crate::proxy::conn::ConnInfo;
@@ -175,7 +175,7 @@ fn json(out: &mut String, format: &JsonFormat, values: &dyn Values) {
         }
         JsonFormat::Text(format) => match format.typed(values, ABSENT) {
             Typed::Absent => out.push_str("null"),
-            Typed::Number(digits) => out.push_str(&digits),
+            Typed::Number(text) | Typed::Json(text) => out.push_str(&text),
             Typed::Text(text) => quoted(out, &text),
         },
         JsonFormat::Literal(text) => out.push_str(text),
@@ -230,7 +230,7 @@ pub(in crate::proxy) struct Finished<'a> {
     pub(in crate::proxy) traced: bool,
     pub(in crate::proxy) health_check: bool,
     /// What policies noted.
-    pub(in crate::proxy) metadata: Option<&'a DynamicMetadata>,
+    pub(in crate::proxy) metadata: Option<&'a Metadata>,
     /// It is a connection and not a request; with this, one without its handshake.
     pub(in crate::proxy) of_connection: Option<Option<&'a str>>,
 }
@@ -260,6 +260,8 @@ impl<'a> From<&Connection<'a>> for Finished<'a> {
                 attempts: 0,
                 reason: None,
                 flags: "-",
+                metadata: None,
+                virtual_cluster: None,
             },
             headers: &NO_FIELDS,
             connection: info.id,
@@ -391,7 +393,7 @@ impl Values for Finished<'_> {
         self.grpc_code()
     }
 
-    fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
-        self.metadata?.shown(path)
+    fn metadata(&self, of: MetadataOf, path: &str) -> Typed<'_> {
+        values::metadata(&self.facts, self.metadata, of, path)
     }
 }
