@@ -38,10 +38,11 @@ const STEERING: [&str; 15] = [
 ];
 
 /// What an edge believes of nobody, beside these.
-const OF_THE_EDGE: [&str; 4] = [
+const OF_THE_EDGE: [&str; 5] = [
     "x-envoy-decorator-operation",
     "x-envoy-downstream-service-cluster",
     "x-envoy-downstream-service-node",
+    "x-envoy-original-host",
     "x-envoy-original-path",
 ];
 

@@ -360,7 +360,13 @@ impl Exchange {
 
     /// What policies may know.
     pub(super) fn facts<'a>(&'a self, head: &'a Head) -> Facts<'a> {
-        self.facts_of(Some(head))
+        let facts = self.facts_of(Some(head));
+        // It counts only what reaches an upstream, but which one it will be can be said before.
+        let clusters = || self.virtual_host.as_ref()?.virtual_clusters();
+        let found = if self.virtual_cluster.is_none() { clusters() } else { None };
+        let found = found.map(|all| all.find(head.method.as_str(), head.target.as_str()));
+        let name = found.filter(|it| !it.is_other).map(|it| &*it.name);
+        Facts { virtual_cluster: facts.virtual_cluster.or(name), ..facts }
     }
 }
 

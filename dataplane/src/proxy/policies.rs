@@ -293,7 +293,9 @@ impl Serving<'_> {
         let forwards =
             self.exchange.route.as_ref().is_some_and(|route| matches!(route.action, Action::Forward(_)));
         let (chain, seen) = &self.exchange.policies;
-        if !forwards || !chain.has_late(*seen) {
+        // As in Envoy, a preflight is answered with the fields of CORS alone.
+        let preflight = self.exchange.reason == Some(Reason::Policy("cors_preflight"));
+        if !forwards || preflight || !chain.has_late(*seen) {
             return;
         }
         let (chain, seen) = (chain.clone(), *seen);

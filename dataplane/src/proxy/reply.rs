@@ -171,7 +171,7 @@ impl Reason {
             Reason::UpstreamReset => "upstream_reset_before_response_started{connection_termination}",
             Reason::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Reason::UpstreamTruncated => "upstream_reset_after_response_started{connection_termination}",
-            Reason::Timeout => "upstream_response_timeout",
+            Reason::Timeout => "response_timeout",
             Reason::PerTryTimeout => "upstream_per_try_timeout",
             Reason::IdleTimeout => "stream_idle_timeout",
             Reason::HeaderTimeout => "request_header_timeout",
@@ -179,6 +179,8 @@ impl Reason {
             Reason::MaxDuration => "max_duration_timeout",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
+            Reason::Policy("fault_abort") => "fault_filter_abort",
+            Reason::Policy("cors_preflight") => "cors_response",
             other => other.as_str(),
         }
     }

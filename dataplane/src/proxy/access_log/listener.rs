@@ -21,6 +21,7 @@ use crate::policy::{Facts, values};
 use crate::proxy::callout::Caller;
 use crate::proxy::conn::ConnInfo;
 use crate::proxy::pool::Pool;
+use crate::proxy::reply::{grpc_status, is_grpc};
 use crate::runtime::Runtime;
 use crate::upstream::Counter;
 
@@ -390,7 +391,9 @@ impl Values for Finished<'_> {
     }
 
     fn grpc_status(&self) -> Option<u32> {
-        self.grpc_code()
+        // Of a call, and only of one: what it did not say itself follows from its status.
+        let code = || self.grpc_code().unwrap_or_else(|| u32::from(grpc_status(self.code())));
+        is_grpc(self.headers).then(code)
     }
 
     fn metadata(&self, of: MetadataOf, path: &str) -> Typed<'_> {
