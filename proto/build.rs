@@ -23,6 +23,7 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/headers.proto",
     "portcullis/policy/v1/health_check.proto",
     "portcullis/policy/v1/host_rewrite.proto",
+    "portcullis/policy/v1/metadata.proto",
     "portcullis/policy/v1/path_rewrite.proto",
     "portcullis/policy/v1/rate_limit.proto",
     "portcullis/policy/v1/retry.proto",

@@ -15,6 +15,7 @@ mod cli;
 mod dynamic;
 mod health;
 mod listeners;
+mod notes;
 mod options;
 mod protocols;
 mod reload;

@@ -13,7 +13,13 @@ fn host(name: &str, status: u16, body: usize) -> Placement {
         action: ir::Action::DirectResponse(ir::DirectResponse { status, body: "x".repeat(body).into() }),
         policies: Vec::new(),
     };
-    let host = ir::VirtualHost { name: name.into(), origin, domains: vec![name.into()], routes: vec![route] };
+    let host = ir::VirtualHost {
+        name: name.into(),
+        origin,
+        domains: vec![name.into()],
+        routes: vec![route],
+        virtual_clusters: Vec::new(),
+    };
     Placement {
         name: name.into(),
         host: Arc::new(host),

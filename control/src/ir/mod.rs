@@ -22,7 +22,7 @@ pub use health::{CheckHeader, Checker, HealthCheck, HttpCheck, OutlierDetection}
 pub use listener::{FilterChain, Listener, Serve, TcpProxy, TcpTarget};
 pub use route::{
     Action, Destination, DirectResponse, HeaderMatch, Matcher, PathMatch, PathRedirect, Policy, QueryMatch,
-    Redirect, RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualHost,
+    Redirect, RedirectCode, Route, Split, Substitution, Target, ValueMatch, VirtualCluster, VirtualHost,
 };
 pub use tls::{DownstreamTls, OcspPolicy, TlsParameters, TlsVersion, UpstreamTls};
 pub use upstream::{CircuitBreakers, Endpoint, Endpoints, Upstream};

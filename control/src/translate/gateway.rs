@@ -190,7 +190,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     };
     let options = spec.route_options.as_ref();
     let proxies: BTreeSet<Arc<str>> = spec.proxy_names.iter().map(|name| kebab(name).into()).collect();
-    let settings = listener::lower(spec, id, notes);
+    let settings = listener::lower(spec, id, cx, notes);
     tcp.with(&settings);
     let (address, port) = (address?, port?);
     Some(Gateway {

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use portcullis_shared::table::Place;
 use rustls_pki_types::CertificateDer;
 
+use super::metadata::Metadata;
+
 /// What the handshake with the client settled. One per connection.
 #[derive(Debug, Clone)]
 pub struct TlsFacts {
@@ -58,4 +60,8 @@ pub struct Facts<'a> {
     pub flags: &'a str,
     /// Bytes of a body that may be kept.
     pub buffer_limit: usize,
+    /// What users note on the route.
+    pub metadata: Option<&'a Metadata>,
+    /// Name of the virtual cluster.
+    pub virtual_cluster: Option<&'a str>,
 }

@@ -30,6 +30,8 @@ pub(crate) fn facts() -> Facts<'static> {
         reason: None,
         flags: "-",
         buffer_limit: 1_048_576,
+        metadata: None,
+        virtual_cluster: None,
     }
 }
 

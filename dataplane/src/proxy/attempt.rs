@@ -59,6 +59,9 @@ impl Serving<'_> {
         if plan.retry.is_some() {
             body.start_recording();
         }
+        let clusters = self.exchange.virtual_host.as_ref().and_then(|host| host.virtual_clusters());
+        let cluster = clusters.map(|all| all.find(head.method.as_str(), head.target.as_str()).clone());
+        self.exchange.virtual_cluster = cluster;
         self.exchange.clock.limit_total(plan.total_timeout);
         self.exchange.tells_attempts = plan.attempt_count.response;
         if let Some(idle) = plan.stream_limits.idle {
@@ -106,6 +109,9 @@ impl Serving<'_> {
                 }
             };
             upstream.stats.retries.inc();
+            if let Some(cluster) = &self.exchange.virtual_cluster {
+                cluster.retries.inc();
+            }
             self.exchange.clock.end_try();
             self.exchange.clock.limit_upstream(None);
             self.wait(&body, Box::pin(tokio::time::sleep(pause))).await?;
@@ -153,7 +159,7 @@ impl Serving<'_> {
         });
         let mut outgoing = Outgoing::new(head, &self.exchange.info.http.settings);
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
-        outgoing.announce_timeout(plan.total_timeout, per_try);
+        outgoing.announce_timeout(self.exchange.left_of(plan.total_timeout), per_try);
         if let Some(path) = path {
             outgoing.rewrite_path(path)?;
         }
@@ -192,6 +198,9 @@ impl Serving<'_> {
     ) -> Result<Outcome, End> {
         // Its parts stay where they are: taken apart they would be in the state of the request twice.
         upstream.stats.requests.inc();
+        if let Some(cluster) = &self.exchange.virtual_cluster {
+            cluster.requests.inc();
+        }
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
         let terminates = matches!(one.header, Sealed::Nothing);
@@ -318,6 +327,9 @@ impl Serving<'_> {
             Stop::Client(gone) => (gone.into(), Next::Answer),
             Stop::Expired(expired) => {
                 stats.timeouts.inc();
+                if let Some(cluster) = &self.exchange.virtual_cluster {
+                    cluster.timeouts.inc();
+                }
                 upstream.unanswered(&picked.endpoint, StatusCode::GATEWAY_TIMEOUT);
                 let next = match expired {
                     Expired::Try | Expired::Upstream => retries.after_timeout(rewinds),

@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::reply::Reason;
 use crate::policy::csrf;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, VirtualCluster};
 use crate::upstream::{Bound, Codes, Counter, Gauge, Histogram, Upstream};
 
 /// Request counts of one worker.
@@ -108,7 +108,8 @@ impl Collector for Exposition {
         self.downstream(&mut encoder)?;
         let mut upstreams: Vec<Arc<Upstream>> = self.runtime.load().upstreams().cloned().collect();
         upstreams.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        upstream_rows(&mut encoder, &upstreams)
+        upstream_rows(&mut encoder, &upstreams)?;
+        virtual_cluster_rows(&mut encoder, &self.runtime.load())
     }
 }
 
@@ -215,6 +216,58 @@ fn upstream_rows(encoder: &mut DescriptorEncoder, upstreams: &[Arc<Upstream>]) -
         }
     }
     Ok(())
+}
+
+/// Of virtual hosts that have some. There are as many as users have configured, and one more for each virtual host.
+fn virtual_cluster_rows(encoder: &mut DescriptorEncoder, runtime: &Runtime) -> fmt::Result {
+    let mut all: Vec<(&str, &VirtualCluster)> = Vec::new();
+    for host in runtime.virtual_hosts() {
+        let clusters = host.virtual_clusters().into_iter().flat_map(|clusters| clusters.all());
+        all.extend(clusters.map(|it| (&*host.name, &**it)));
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    all.sort_unstable_by_key(|(host, it)| (*host, &*it.name, it.is_other));
+    // One that is called as that for all others is the same series: it wins.
+    all.dedup_by_key(|(host, it)| (*host, it.name.clone()));
+    fn of<'a>(host: &'a str, it: &'a VirtualCluster) -> [(&'static str, &'a str); 2] {
+        [("envoy_virtual_host", host), ("envoy_virtual_cluster", &it.name)]
+    }
+    let codes = ("envoy_vhost_vcluster_upstream_rq", "Answers by status", Unknown);
+    family(encoder, codes, &mut |series| {
+        all.iter().try_for_each(|(host, it)| {
+            let [host, name] = of(host, it);
+            it.responses.each().try_for_each(|(code, count)| {
+                series(&[host, name, ("envoy_response_code", &code.to_string())], count)
+            })
+        })
+    })?;
+    let classes = ("envoy_vhost_vcluster_upstream_rq_xx", "Answers by class of status", Unknown);
+    family(encoder, classes, &mut |series| {
+        all.iter().try_for_each(|(host, it)| {
+            let [host, name] = of(host, it);
+            let mut classes = it.responses.classes();
+            classes.try_for_each(|(class, count)| {
+                series(&[host, name, ("envoy_response_code_class", class)], count)
+            })
+        })
+    })?;
+    let mut times =
+        encoder.encode_descriptor("envoy_vhost_vcluster_upstream_rq_time", "Milliseconds", None, Timed)?;
+    for (host, it) in &all {
+        histogram(&mut times, &of(host, it), &it.time)?;
+    }
+    let mut one = |name: &str, help: &str, kind: MetricType, count: fn(&VirtualCluster) -> u64| {
+        family(encoder, (name, help, kind), &mut |series| {
+            all.iter().try_for_each(|(host, it)| series(&of(host, it), count(it)))
+        })
+    };
+    one("envoy_vhost_vcluster_upstream_rq", "Tries", Counted, |it| it.requests.get())?;
+    one("envoy_vhost_vcluster_upstream_rq_retry", "Tries after the first", Unknown, |it| it.retries.get())?;
+    one("envoy_vhost_vcluster_upstream_rq_timeout", "Tries that ran into a limit", Unknown, |it| {
+        it.timeouts.get()
+    })
 }
 
 type Count = fn(&Upstream) -> u64;

@@ -17,6 +17,7 @@ use super::exchange::Exchange;
 use super::forward;
 use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
+use super::steer;
 use super::strict::{self, Head};
 use crate::policy::{Chain, Dynamic, Plan, registry};
 use crate::runtime::{Action, Destination, Redirect, Route, Runtime, Target, VirtualHost};
@@ -120,7 +121,7 @@ impl Serving<'_> {
             head.headers = headers;
         }
         match forward::sanitize(&mut head, &info) {
-            Ok(client) => self.exchange.admitted(&head, client),
+            Ok(client) => self.exchange.admitted(client),
             Err(reply) => {
                 self.exchange.refused_head(&head);
                 return Err(reply);
@@ -221,7 +222,11 @@ impl Serving<'_> {
                     Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into())
                 }
                 Action::Forward(_) => match known {
-                    Some(upstream) => self.forward(head, body, &route, &plan, &upstream).await,
+                    Some(upstream) => {
+                        let steered = !self.exchange.info.http.settings.client.internal.is_empty();
+                        let plan = if steered { steer::steered(plan, &mut head.headers) } else { plan };
+                        self.forward(head, body, &route, &plan, &upstream).await
+                    }
                     None => Err(missing(upstream.as_deref().unwrap_or("")).into()),
                 },
             };
@@ -236,6 +241,7 @@ impl Serving<'_> {
 
     /// Answers; says whether the client has it all.
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
+        let reply = if self.exchange.attempts > 1 { reply.retried() } else { reply };
         self.exchange.replied(&reply);
         let connect = head.is_some_and(|head| head.connect.is_some());
         if reply.reason.closes() || connect || *self.drain.borrow() {
@@ -244,14 +250,18 @@ impl Serving<'_> {
             let rest = head.and_then(certain_length);
             std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
+        let of_the_stream = reply.reason.is_of_the_stream();
         let (mut parts, mut body) = reply.into_response(head.is_some_and(|head| head.grpc));
-        self.tell_attempts(&mut parts.headers);
+        if !of_the_stream {
+            self.tell_attempts(&mut parts.headers);
+        }
         if let Some(head) = head {
             let before = parts.status;
             self.local_policies(head, &mut parts, &mut body);
             if parts.status != before {
                 self.exchange.status = parts.status;
             }
+            self.exchange.shown_status = Some(parts.status);
         }
         self.sign(&mut parts.headers);
         let version = head.map_or(Version::HTTP_11, |head| head.version);

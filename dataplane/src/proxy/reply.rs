@@ -179,7 +179,7 @@ impl Reason {
             Reason::UpstreamReset => "upstream_reset_before_response_started{connection_termination}",
             Reason::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Reason::UpstreamTruncated => "upstream_reset_after_response_started{connection_termination}",
-            Reason::Timeout => "upstream_response_timeout",
+            Reason::Timeout => "response_timeout",
             Reason::PerTryTimeout => "upstream_per_try_timeout",
             Reason::IdleTimeout => "stream_idle_timeout",
             Reason::HeaderTimeout => "request_header_timeout",
@@ -189,6 +189,8 @@ impl Reason {
             Reason::ConnectNotAllowed => "upgrade_failed",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
+            Reason::Policy("fault_abort") => "fault_filter_abort",
+            Reason::Policy("cors_preflight") => "cors_response",
             other => other.as_str(),
         }
     }
@@ -211,6 +213,11 @@ impl Reason {
                 | Reason::IdleTimeout
                 | Reason::Overload
         )
+    }
+
+    /// An end that the tries know nothing of: nobody is told of them then.
+    pub fn is_of_the_stream(self) -> bool {
+        matches!(self, Reason::IdleTimeout | Reason::MaxDuration | Reason::RequestTimeout)
     }
 
     /// The status, and the text that Envoy sends with it.
@@ -384,6 +391,16 @@ impl LocalReply {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same after more than one try, in Envoy's words.
+    #[must_use]
+    pub fn retried(mut self) -> Self {
+        const BEFORE: &[u8] = b"upstream connect error or disconnect/reset before headers. ";
+        if let Some(reason) = self.body.strip_prefix(BEFORE) {
+            self.body = [BEFORE, b"retried and the latest ", reason].concat().into();
+        }
         self
     }
 

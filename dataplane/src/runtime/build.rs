@@ -222,13 +222,16 @@ fn virtual_host(
     if let Some(before) = before.filter(|before| before.digest == entry.digest) {
         return Outcome::same(before);
     }
+    let counted = before.map(|before| &*before.value);
     // A form that answers 503 is nothing to go back to.
     let before = before.filter(|before| before.value.is_whole());
     let (partial, built) = match &entry.content {
-        Content::Valid(Resource::VirtualHost(config)) => match VirtualHost::build(config, &build.names) {
-            (host, None) => (None, Ok(host)),
-            (host, Some(reason)) => (Some(host), Err(reason)),
-        },
+        Content::Valid(Resource::VirtualHost(config)) => {
+            match VirtualHost::build(config, &build.names, counted) {
+                (host, None) => (None, Ok(host)),
+                (host, Some(reason)) => (Some(host), Err(reason)),
+            }
+        }
         content => (None, Err(broken(content))),
     };
     let mut outcome = Outcome::of(entry.digest, built, before);

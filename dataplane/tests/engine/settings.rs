@@ -61,7 +61,8 @@ async fn proxies_in_front_are_believed_as_far_as_they_are_trusted() {
     let inside = gateway(&peer, http).await;
     let (came, _) = passed(&peer, &inside, "x-envoy-max-retries: 3\r\n").await;
     assert_eq!(header(&came, "x-envoy-internal"), Some("true"));
-    assert_eq!(header(&came, "x-envoy-max-retries"), Some("3"));
+    // Heeded, and no business of the upstream.
+    assert_eq!(header(&came, "x-envoy-max-retries"), None);
     assert_eq!(header(&came, "x-forwarded-for"), None);
     assert_eq!(header(&came, "x-request-id"), None);
 }

@@ -39,8 +39,8 @@ pub use digest::{digest, encode_upsert, upsert};
 pub use endpoint::{Endpoint, EndpointSet, Place};
 pub use health_check::{CheckHeader, Checker, GrpcCheck, HealthCheck, HttpCheck, TcpCheck};
 pub use http::{
-    ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,
-    HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
+    ClientAddress, ClientCertificate, Codec, Collector, EscapedSlashes, ForwardClientCert, HeaderCase, Http1,
+    Http2, HttpSettings, MetadataTag, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
 };
 pub use label::{Label, Labels};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion, Tlv};
@@ -55,4 +55,4 @@ pub use substitution::RegexSubstitution;
 pub use tcp::{TcpProxy, TcpTarget, Tunnel};
 pub use upstream::{Upstream, UpstreamTls};
 pub use upstream_http::UpstreamHttp;
-pub use virtual_host::VirtualHost;
+pub use virtual_host::{VirtualCluster, VirtualHost};

@@ -12,6 +12,7 @@ mod connection_config;
 mod cors;
 mod csrf;
 mod dynamic_forward_proxy;
+mod envoy_metadata;
 mod ext_auth;
 mod faults;
 mod gateway;
@@ -36,6 +37,7 @@ mod selector;
 mod settings;
 mod shadowing;
 mod ssl;
+mod stats;
 mod tcp;
 mod transformation;
 mod upgrades;
@@ -58,6 +60,7 @@ pub use dynamic_forward_proxy::{
     CaresDns, DnsCacheConfig, DnsLookupFamily, DnsResolverOptions, DynamicForwardProxy, PerRouteConfig,
     RefreshRate, ResolverAddress, SocketAddress,
 };
+pub use envoy_metadata::EnvoyMetadata;
 pub use ext_auth::{
     ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
     ExtAuthHttpService, ExtAuthSettings, GrpcService,
@@ -73,7 +76,8 @@ pub use health_check::{
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
-    ListenerTracing, LiteralTag, PathWithEscapedSlashesAction, ServerHeaderTransformation,
+    ListenerTracing, LiteralTag, MetadataTag, MetadataTagKind, MetadataTagValue, OpenTelemetryConfig,
+    PathWithEscapedSlashesAction, ServerHeaderTransformation,
     SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
@@ -93,10 +97,10 @@ pub use options::{
     DelegateOptionsRefs, MaxStreamDuration, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,
 };
 pub use rate_limit::{
-    Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
-    RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
-    RateLimitMetadata, RateLimitRequestHeaders, RateLimitRouteExtension, RateLimitServerSettings,
-    RateLimitVhostExtension, TokenBucket,
+    DynamicMetadataLimit, Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment,
+    RateLimitAction, RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher,
+    RateLimitHeaderValueMatch, RateLimitLimit, RateLimitMetadata, RateLimitRequestHeaders,
+    RateLimitRouteExtension, RateLimitServerSettings, RateLimitVhostExtension, TokenBucket,
 };
 pub use reference::{Empty, Ref};
 pub use retries::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryPolicy};
@@ -116,6 +120,7 @@ pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
 };
+pub use stats::{Stats, VirtualCluster};
 pub use tcp::{TcpAction, TcpGateway, TcpHost, TcpListenerOptions, TcpProxySettings, TcpTarget};
 pub use transformation::{
     DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
