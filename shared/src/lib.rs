@@ -11,6 +11,7 @@ pub mod invalid;
 pub mod policy;
 pub mod routing;
 pub mod sensitive;
+pub mod systemd;
 pub mod table;
 pub mod telemetry;
 pub mod template;

@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::body::Body;
@@ -253,13 +255,22 @@ impl Serving<'_> {
         }
         self.exchange.status = response.status;
         let (follows, progress) = self.respond(head, response, &mut session, body, progress).await?;
+        // What may go on for hours is not waited for as long as a request is.
+        let stream = matches!(follows, Follows::Tunnel) || (head.grpc && !matches!(follows, Follows::Nothing));
+        let drained = stream.then(|| drained(self.end.subscribe(), self.exchange.shared.streams));
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
-        let ended = match follows {
-            Follows::Tunnel => pump.tunnel().await,
-            Follows::Body => pump.until_end(false).await,
-            Follows::Filtered(filters) => pump.until_end_through(filters).await,
-            Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
-            Follows::Nothing => pump.until_end(true).await,
+        let ended = match drained {
+            None => follow(&mut pump, follows).await,
+            // Apart, so that it is no part of every request's state.
+            Some(drained) => {
+                Box::pin(async {
+                    tokio::select! {
+                        ended = follow(&mut pump, follows) => ended,
+                        () = drained => Err(Stop::Drained),
+                    }
+                })
+                .await
+            }
         };
         let clean = pump.is_clean();
         ended.map_err(cut)?;
@@ -295,6 +306,7 @@ impl Serving<'_> {
         let (rewinds, stats) = (body.can_rewind(), &upstream.stats);
         let (end, next): (End, Next) = match stop {
             Stop::Client(gone) => (gone.into(), Next::Answer),
+            Stop::Drained => (Reason::Drained.into(), Next::Answer),
             Stop::Expired(expired) => {
                 stats.timeouts.inc();
                 upstream.unanswered(&picked.endpoint, StatusCode::GATEWAY_TIMEOUT);
@@ -434,7 +446,7 @@ enum Follows {
 
 enum Outcome {
     Delivered,
-    Again(std::time::Duration, Picked),
+    Again(Duration, Picked),
     Reconnect(Picked),
 }
 
@@ -444,8 +456,29 @@ impl From<Stop> for End {
             Stop::Client(gone) => gone.into(),
             Stop::Expired(expired) => expired.into(),
             Stop::Upstream(failure) => LocalReply::new(failure.reason()).detail(failure.detail).into(),
+            Stop::Drained => Reason::Drained.into(),
         }
     }
+}
+
+/// Moves what follows an answer's header.
+async fn follow(pump: &mut Pump<'_>, follows: Follows) -> Result<(), Stop> {
+    match follows {
+        Follows::Tunnel => pump.tunnel().await,
+        Follows::Body => pump.until_end(false).await,
+        Follows::Filtered(filters) => pump.until_end_through(filters).await,
+        Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
+        Follows::Nothing => pump.until_end(true).await,
+    }
+}
+
+/// Completes when the worker was told to end and streams had `patience` since then.
+async fn drained(mut end: watch::Receiver<bool>, patience: Duration) {
+    if end.wait_for(|ends| *ends).await.is_err() {
+        // Nobody can tell any more.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(patience).await;
 }
 
 /// The end of an answer that had begun.
@@ -459,6 +492,7 @@ fn cut(stop: Stop) -> End {
         Stop::Expired(Expired::Request) => End::Cut(Reason::RequestTimeout, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
         Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
+        Stop::Drained => End::Cut(Reason::Drained, None),
     }
 }
 

@@ -44,6 +44,7 @@ mod upstream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -82,6 +83,8 @@ pub struct Shared {
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     tcp: tcp::Metrics,
+    /// How long streams may go on when the worker goes down.
+    streams: Duration,
 }
 
 impl Shared {
@@ -92,7 +95,7 @@ impl Shared {
         let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
+        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp, streams: limits::DRAIN }
     }
 
     /// What is served now.
@@ -119,6 +122,13 @@ impl Shared {
         self
     }
 
+    /// Ends tunnels and gRPC streams `patience` after [`Engine::end`].
+    #[must_use]
+    pub fn with_stream_patience(mut self, patience: Duration) -> Self {
+        self.streams = patience;
+        self
+    }
+
     /// Makes request spans with `tracer`.
     #[must_use]
     pub fn with_tracer(mut self, tracer: Option<SdkTracer>) -> Self {
@@ -142,17 +152,24 @@ pub struct Services {
 pub struct Engine {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    /// True when the worker goes down. The thread's own, so that nobody else's streams are in the way.
+    end: watch::Sender<bool>,
 }
 
 impl Engine {
     /// An engine without connections yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Engine { shared, pool: Arc::default() }
+        Engine { shared, pool: Arc::default(), end: watch::Sender::new(false) }
     }
 
     /// What it shares with the worker's other engines.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The worker goes down: tunnels and gRPC streams have so much time and no more.
+    pub fn end(&self) {
+        self.end.send_replace(true);
     }
 
     /// Callouts over this engine's connections to upstreams.
@@ -250,7 +267,8 @@ impl Engine {
     ) -> Option<Downstream> {
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         down.lend_timer(&mut exchange.clock);
-        let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
+        let serving =
+            Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain, end: &self.end };
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers(), &self.pool);

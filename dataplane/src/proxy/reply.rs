@@ -79,6 +79,8 @@ pub enum Reason {
     ClientGone,
     /// The upstream broke off after its response header: the answer is cut.
     UpstreamTruncated,
+    /// The worker goes down, and the stream has not ended in the time that it was given.
+    Drained,
     /// A fault of the gateway itself.
     Internal,
 }
@@ -120,6 +122,7 @@ impl Reason {
             Reason::Policy(word) => word,
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
+            Reason::Drained => "drained",
             Reason::Internal => "internal",
         }
     }
@@ -156,6 +159,7 @@ impl Reason {
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
+            | Reason::Drained
             | Reason::Internal => "-",
         }
     }
@@ -256,6 +260,8 @@ impl Reason {
             Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
+            // Only said of what was answered already.
+            Reason::Drained => (StatusCode::SERVICE_UNAVAILABLE, ""),
             Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, ""),
         }
     }
