@@ -23,6 +23,13 @@ test: tools ## Run all tests
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
 
+SECONDS_OF_SOAK = $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),60)
+.PHONY: soak
+soak: tools ## Deaths and changes under load for SECONDS=60, every answer checked; a thousand changes after that
+	$(CARGO) build --workspace --bins --tests
+	SECONDS=$(SECONDS_OF_SOAK) $(CARGO) test --package portcullis-tests --test soak -- --nocapture
+	PORTCULLIS_CHANGES=1000 $(CARGO) test --package portcullis-tests --test suite -- changes_under_load
+
 .PHONY: lint
 lint: tools ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check

@@ -22,7 +22,7 @@ use crate::config::{self, Config};
 use crate::publish::{self, Link};
 use crate::settings::Settings;
 use crate::source::file::{self, Loaded};
-use crate::store::{DataDir, LockError, Store, StoreError};
+use crate::store::{DataDir, LockError, Store};
 use crate::topics::{Set, Sources, Topics};
 use crate::{discovery, keyring, status};
 
@@ -39,9 +39,6 @@ pub enum RootError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// The admin address cannot be bound.
     #[error("--admin {address}: {source}")]
     Admin {
@@ -65,9 +62,9 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> Result<(
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .map_err(|source| RootError::Admin { address: settings.admin, source })?;
     let admin_address = listener.local_addr().unwrap_or(settings.admin);
-    let (data, store) = tokio::task::spawn_blocking(move || Store::open(&data).map(|store| (data, store)))
+    let (store, data) = tokio::task::spawn_blocking(move || (Store::open(&data), data))
         .await
-        .map_err(|error| RootError::Failed(error.into()))??;
+        .map_err(|error| RootError::Failed(error.into()))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %settings.config.display(),
@@ -184,11 +181,12 @@ fn file_source(settings: &Settings, topics: &Topics, relist: watch::Receiver<()>
         relist.mark_unchanged();
         async move {
             loop {
-                let follow = file::follow(folder.clone(), namespace.clone(), file::Pace::default(), |loaded| {
-                    let Loaded { entries, problems, notices, incomplete } = loaded;
-                    let set = Arc::new(Set { entries, problems, notices, incomplete });
-                    topics.sources.send_modify(|sources| sources.put(FILE, set));
-                });
+                let follow =
+                    file::follow(folder.clone(), namespace.clone(), file::Pace::default(), |loaded| {
+                        let Loaded { entries, problems, notices, incomplete } = loaded;
+                        let set = Arc::new(Set { entries, problems, notices, incomplete });
+                        topics.sources.send_modify(|sources| sources.put(FILE, set));
+                    });
                 tokio::select! {
                     () = follow => return Ok(()),
                     Ok(()) = relist.changed() => {}

@@ -98,7 +98,7 @@ pub async fn run(notify: Arc<Notify>) -> Result<(), BoxError> {
             Ok(()) = link.changed() => {}
             Ok(()) = board.changed() => {}
             Ok(()) = draining.changed() => {}
-            _ = ticks.tick() => {
+            _ = ticks.tick(), if notify.pulse.every.is_some() => {
                 let beats = notify.pulse.read();
                 let all = seen.as_ref().is_none_or(|seen: &Vec<u64>| beats.iter().zip(seen).all(|(now, then)| now > then));
                 if all {

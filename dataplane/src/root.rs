@@ -104,7 +104,8 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let pulse = Arc::new(Pulse::new(usize::from(settings.threads), systemd::watchdog()));
     let ready_file = std::env::var_os(READY_FILE).map(PathBuf::from);
     let successors = handover::ready_file(settings.data_dir.as_ref(), &settings.worker_id);
-    handover::on_signal(drain.clone(), successors).map_err(|error| Error::System("cannot handle signals", error))?;
+    handover::on_signal(drain.clone(), successors)
+        .map_err(|error| Error::System("cannot handle signals", error))?;
     let endpoints = Endpoints::new(Arc::clone(&current), Arc::clone(&journal));
     let published = Arc::new(watch::Sender::new(Published { runtime: current.load_full(), generation: 0 }));
     let loaded = Arc::new(watch::Sender::new(Loaded::default()));

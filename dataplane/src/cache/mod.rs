@@ -191,6 +191,11 @@ impl Place {
         *store = Some(Arc::clone(&opened));
         Ok(opened)
     }
+
+    /// Lets go of it: after an error it would fail for ever.
+    fn close(&self) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// The actor: writes what the journal collects, until it is dropped. A full disk costs the cache's freshness and log
@@ -234,6 +239,13 @@ pub async fn flush(journal: &Arc<Journal>, place: &Arc<Place>) -> Result<(), Box
         return Ok(());
     }
     let (journal, place) = (Arc::clone(journal), Arc::clone(place));
-    tokio::task::spawn_blocking(move || place.open().and_then(|store| journal.write_to(&store))).await??;
+    let write = move || {
+        let written = place.open().and_then(|store| journal.write_to(&store));
+        if written.is_err() {
+            place.close();
+        }
+        written
+    };
+    tokio::task::spawn_blocking(write).await??;
     Ok(())
 }

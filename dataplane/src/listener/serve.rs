@@ -99,7 +99,7 @@ pub async fn serve(
             Serve::Tcp(route) => {
                 let info = Arc::new(info(Some(plain), sni));
                 let stream = Socket::new(socket, put_back);
-                tcp::serve(engine.shared(), stream, Arc::clone(&info), route).await;
+                tcp::serve(engine.shared(), stream, Arc::clone(&info), route, engine.over()).await;
                 info
             }
         };
@@ -126,7 +126,7 @@ pub async fn serve(
         Serve::Tcp(route) => {
             info.tls = Some(crate::tls::server::facts(accepted.stream.get_ref().1));
             let info = Arc::new(info);
-            tcp::serve(engine.shared(), accepted.stream, Arc::clone(&info), route).await;
+            tcp::serve(engine.shared(), accepted.stream, Arc::clone(&info), route, engine.over()).await;
             info
         }
     };

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::body::Body;
@@ -256,8 +255,9 @@ impl Serving<'_> {
         self.exchange.status = response.status;
         let (follows, progress) = self.respond(head, response, &mut session, body, progress).await?;
         // What may go on for hours is not waited for as long as a request is.
-        let stream = matches!(follows, Follows::Tunnel) || (head.grpc && !matches!(follows, Follows::Nothing));
-        let drained = stream.then(|| drained(self.end.subscribe(), self.exchange.shared.streams));
+        let stream =
+            matches!(follows, Follows::Tunnel) || (head.grpc && !matches!(follows, Follows::Nothing));
+        let drained = stream.then(|| super::drained(self.end.subscribe(), self.exchange.shared.streams));
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
         let ended = match drained {
             None => follow(&mut pump, follows).await,
@@ -470,15 +470,6 @@ async fn follow(pump: &mut Pump<'_>, follows: Follows) -> Result<(), Stop> {
         Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
         Follows::Nothing => pump.until_end(true).await,
     }
-}
-
-/// Completes when the worker was told to end and streams had `patience` since then.
-async fn drained(mut end: watch::Receiver<bool>, patience: Duration) {
-    if end.wait_for(|ends| *ends).await.is_err() {
-        // Nobody can tell any more.
-        std::future::pending::<()>().await;
-    }
-    tokio::time::sleep(patience).await;
 }
 
 /// The end of an answer that had begun.

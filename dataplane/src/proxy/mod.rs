@@ -95,7 +95,14 @@ impl Shared {
         let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp, streams: limits::DRAIN }
+        Shared {
+            runtime,
+            tracer: telemetry.tracer("portcullis"),
+            metrics,
+            access_log: None,
+            tcp,
+            streams: limits::DRAIN,
+        }
     }
 
     /// What is served now.
@@ -170,6 +177,11 @@ impl Engine {
     /// The worker goes down: tunnels and gRPC streams have so much time and no more.
     pub fn end(&self) {
         self.end.send_replace(true);
+    }
+
+    /// Completes when tunnels have to end.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        drained(self.end.subscribe(), self.shared.streams)
     }
 
     /// Callouts over this engine's connections to upstreams.
@@ -281,6 +293,15 @@ impl Engine {
         down.abort();
         None
     }
+}
+
+/// Completes when the worker was told to end and streams had `patience` since then.
+async fn drained(mut end: watch::Receiver<bool>, patience: Duration) {
+    if end.wait_for(|ends| *ends).await.is_err() {
+        // Nobody can tell any more.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(patience).await;
 }
 
 /// One HTTP/2 connection.

@@ -33,6 +33,8 @@ pub(super) enum End {
     Client(io::Error),
     /// The upstream's side broke.
     Upstream(io::Error),
+    /// The worker goes down.
+    Drained,
 }
 
 /// Bytes moved so far.

@@ -22,17 +22,27 @@ pub use metrics::Metrics;
 
 use crate::proxy::{ConnInfo, Shared};
 use crate::runtime::TcpRoute;
+use copy::End;
 use session::Session;
 
-/// Serves a connection to its end. It is not drained: only its two ends know when it may end.
-pub async fn serve<S>(shared: &Arc<Shared>, mut client: S, info: Arc<ConnInfo>, route: &TcpRoute)
-where
+/// Serves a connection to its end, or until it is `over`: only its two ends know when it may end, so that a worker that
+/// goes down can but cut it.
+pub async fn serve<S>(
+    shared: &Arc<Shared>,
+    mut client: S,
+    info: Arc<ConnInfo>,
+    route: &TcpRoute,
+    over: impl Future<Output = ()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut session = Session::begin(shared, info, &route.name);
     // What connecting takes is not kept for the life of the connection.
     let connected = Box::pin(connect::connect(shared, route, &mut session)).await;
     let Some((mut upstream, _open, _picked)) = connected else { return };
-    let end = copy::both(&mut client, &mut upstream, route.idle_timeout, session.moved()).await;
+    let end = tokio::select! {
+        end = copy::both(&mut client, &mut upstream, route.idle_timeout, session.moved()) => end,
+        () = over => End::Drained,
+    };
     session.ended(end);
 }

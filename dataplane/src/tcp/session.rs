@@ -59,6 +59,7 @@ impl Session {
     pub(super) fn ended(&mut self, end: End) {
         let (reason, detail) = match end {
             End::Done => return,
+            End::Drained => (Reason::Drained, None),
             End::Idle => {
                 self.shared.tcp().idle_timeouts.inc();
                 (Reason::IdleTimeout, None)

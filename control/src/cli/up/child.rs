@@ -234,7 +234,9 @@ async fn successor(program: Program, answer: Replace, console: Console) -> Next 
     let _ = tokio::fs::remove_file(&ready_file).await;
     let mut next = match Running::start(&program, true, console) {
         Ok(next) => next,
-        Err(error) => return Next::Failed(answer, format!("cannot start {}: {error}", program.path.display())),
+        Err(error) => {
+            return Next::Failed(answer, format!("cannot start {}: {error}", program.path.display()));
+        }
     };
     let pid = next.child.id().unwrap_or_default().to_string();
     let serves = async {
@@ -468,8 +470,10 @@ mod tests {
         let (phase, receiver) = watch::channel(Phase::Run);
         let (ready, _) = watch::channel(0);
         let (orders, received) = mpsc::channel(1);
-        let script =
-            format!("test -n \"$PORTCULLIS_READY_FILE\" && exit 7; touch {}; exec sleep 600", dir.path().join("up").display());
+        let script = format!(
+            "test -n \"$PORTCULLIS_READY_FILE\" && exit 7; touch {}; exec sleep 600",
+            dir.path().join("up").display()
+        );
         let program = Program { ready_file: Some(dir.path().join("ready")), ..shell(&script) };
         let task = tokio::spawn(supervise(program, receiver, ready, received, Console::plain()));
         while !dir.path().join("up").exists() {

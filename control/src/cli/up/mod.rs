@@ -117,7 +117,11 @@ async fn replace_all(orders: &[(String, mpsc::Sender<child::Replace>)], console:
             Ok(Err(_)) => "it ends".to_owned(),
             Err(_) => "it is not ready".to_owned(),
         };
-        console.note(Paint::Bad, "portcullis:", &format!("{name} is not replaced: {reason}; what runs goes on"));
+        console.note(
+            Paint::Bad,
+            "portcullis:",
+            &format!("{name} is not replaced: {reason}; what runs goes on"),
+        );
         return;
     }
     console.note(Paint::Good, "portcullis:", "all are replaced");
