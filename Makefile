@@ -34,6 +34,13 @@ fuzz: tools ## Fuzz TARGET (of tests/fuzz/fuzz_targets) for a minute (FOR=600 fo
 	cd tests && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir fuzz $(TARGET) fuzz/corpus/$(TARGET) -- \
 	  -max_total_time=$(or $(FOR),60) -timeout=10 -rss_limit_mb=4096
 
+SECONDS_OF_SOAK = $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),60)
+.PHONY: soak
+soak: tools ## Deaths and changes under load for SECONDS=60, every answer checked; a thousand changes after that
+	$(CARGO) build --workspace --bins --tests
+	SECONDS=$(SECONDS_OF_SOAK) $(CARGO) test --package portcullis-tests --test soak -- --nocapture
+	PORTCULLIS_CHANGES=1000 $(CARGO) test --package portcullis-tests --test suite -- changes_under_load
+
 .PHONY: lint
 lint: tools ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check

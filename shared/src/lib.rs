@@ -13,6 +13,7 @@ pub mod memory;
 pub mod policy;
 pub mod routing;
 pub mod sensitive;
+pub mod systemd;
 pub mod table;
 pub mod telemetry;
 pub mod template;

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Endpoints;
 use super::lookup::{Known, Life, Rhythm};
 use super::resolver::Resolver;
 use super::sets::{compose, compose_some, names, users};
@@ -31,7 +32,7 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
     let (found, mut outcomes) = mpsc::channel(QUEUE);
     let mut tasks: BTreeMap<Arc<str>, (watch::Sender<Rhythm>, AbortOnDropHandle<()>)> = BTreeMap::new();
     let mut known: BTreeMap<Arc<str>, Known> = BTreeMap::new();
-    let mut sequence = first_sequence();
+    let mut sequence = first_sequence(&topics.endpoints.borrow());
     let mut upstreams = dynamic.borrow().clone();
     let mut users: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
     loop {
@@ -88,11 +89,13 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
     }
 }
 
-/// Sequences grow over restarts of this actor and of the process: they begin at the clock.
-fn first_sequence() -> u64 {
-    SystemTime::now()
+/// Sequences grow over restarts of this actor and of the process: they begin at the clock, but not below what sessions
+/// were told already, because a clock may be set back.
+fn first_sequence(told: &Endpoints) -> u64 {
+    let clock = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0) << 10)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0) << 10);
+    told.sets.iter().map(|(_, set)| set.sequence).fold(clock, u64::max)
 }
 
 /// How a name is looked up.
@@ -121,5 +124,19 @@ async fn follow(name: Arc<str>, mut looks: Looks, found: mpsc::Sender<(Arc<str>,
             // The wait may have become too long: the next answer begins it anew.
             changed = looks.rhythm.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_proto::table::v1::EndpointSet;
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_make_old_sets_of_new_ones() {
+        let told = first_sequence(&Endpoints::default()) + (3_600_000 << 10);
+        let set = EndpointSet { upstream: "u".into(), sequence: told, endpoints: vec![] };
+        let before = Endpoints { sets: [("u".into(), Arc::new(set))].into_iter().collect() };
+        assert_eq!(first_sequence(&before), told);
     }
 }

@@ -219,9 +219,13 @@ impl Sockets {
     /// Stops accepting everywhere and waits for the connections to end, but not beyond `deadline`.
     pub async fn drain(self, deadline: Instant) {
         self.bound.values().for_each(Bound::close);
+        self.engine.end();
         self.all.close();
         // What is left at the deadline ends with the thread's runtime.
-        let _ = timeout_at(deadline, self.all.wait()).await;
+        if timeout_at(deadline, self.all.wait()).await.is_err() {
+            let connections = self.all.len();
+            tracing::warn!(thread = self.thread, connections, "the drain is over; what is left is cut");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::reconcile::Sockets;
 use super::{Board, Slots};
 use crate::loader::Published;
+use crate::notify::Pulse;
 use crate::overload::{self, Level, Overload, Told};
 use crate::proxy::{self, Engine};
 use crate::runtime::{Listener, Runtime};
@@ -19,6 +20,9 @@ use crate::telemetry::Metrics;
 
 /// How often the thread looks at its sockets after so many polls of tasks. What tokio uses by default.
 const EVENT_INTERVAL: u32 = 61;
+
+/// Streams that are cut at the drain's end have so long to be logged.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What all data threads share.
 pub struct Context {
@@ -40,6 +44,8 @@ pub struct Context {
     pub drain: watch::Receiver<bool>,
     /// How long connections may take to end.
     pub drain_timeout: Duration,
+    /// Shows that the threads do their work.
+    pub pulse: Arc<Pulse>,
 }
 
 impl Context {
@@ -88,6 +94,8 @@ async fn follow(index: usize, context: Arc<Context>) {
     let mut sockets = Sockets::new(Arc::clone(&context), index, engine);
     let (mut overload, mut level) = (context.overload.follow(), Level::Calm);
     let (mut published, mut drain) = (context.published.clone(), context.drain.clone());
+    let pulse = Arc::clone(&context.pulse);
+    tokio::spawn(async move { pulse.beat(index).await });
     loop {
         let Published { runtime, generation } = published.borrow_and_update().clone();
         sockets.reconcile(&runtime);
@@ -109,5 +117,5 @@ async fn follow(index: usize, context: Arc<Context>) {
             _ = drain.wait_for(|draining| *draining) => break,
         }
     }
-    sockets.drain(Instant::now() + context.drain_timeout).await;
+    sockets.drain(Instant::now() + context.drain_timeout + LAST_WORDS).await;
 }

@@ -6,6 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
@@ -283,13 +284,23 @@ impl Serving<'_> {
         }
         self.exchange.status = response.status;
         let (follows, progress) = self.respond(head, response, &mut session, body, progress).await?;
+        // What may go on for hours is not waited for as long as a request is.
+        let stream =
+            matches!(follows, Follows::Tunnel) || (head.grpc && !matches!(follows, Follows::Nothing));
+        let drained = stream.then(|| super::drained(self.end.subscribe(), self.exchange.shared.streams));
         let mut pump = Pump::resume(self.down, &mut session, body, &mut self.exchange.clock, progress);
-        let ended = match follows {
-            Follows::Tunnel => pump.tunnel().await,
-            Follows::Body => pump.until_end(false).await,
-            Follows::Filtered(filters) => pump.until_end_through(filters).await,
-            Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
-            Follows::Nothing => pump.until_end(true).await,
+        let ended = match drained {
+            None => follow(&mut pump, follows).await,
+            // Apart, so that it is no part of every request's state.
+            Some(drained) => {
+                Box::pin(async {
+                    tokio::select! {
+                        ended = follow(&mut pump, follows) => ended,
+                        () = drained => Err(Stop::Drained),
+                    }
+                })
+                .await
+            }
         };
         let clean = pump.is_clean();
         ended.map_err(cut)?;
@@ -325,6 +336,7 @@ impl Serving<'_> {
         let (rewinds, stats) = (body.can_rewind(), &upstream.stats);
         let (end, next): (End, Next) = match stop {
             Stop::Client(gone) => (gone.into(), Next::Answer),
+            Stop::Drained => (Reason::Drained.into(), Next::Answer),
             Stop::Expired(expired) => {
                 stats.timeouts.inc();
                 if let Some(cluster) = &self.exchange.virtual_cluster {
@@ -485,7 +497,7 @@ enum Follows {
 
 enum Outcome {
     Delivered,
-    Again(std::time::Duration, Picked),
+    Again(Duration, Picked),
     Reconnect(Picked),
 }
 
@@ -495,7 +507,19 @@ impl From<Stop> for End {
             Stop::Client(gone) => gone.into(),
             Stop::Expired(expired) => expired.into(),
             Stop::Upstream(failure) => LocalReply::new(failure.reason()).detail(failure.detail).into(),
+            Stop::Drained => Reason::Drained.into(),
         }
+    }
+}
+
+/// Moves what follows an answer's header.
+async fn follow(pump: &mut Pump<'_>, follows: Follows) -> Result<(), Stop> {
+    match follows {
+        Follows::Tunnel => pump.tunnel().await,
+        Follows::Body => pump.until_end(false).await,
+        Follows::Filtered(filters) => pump.until_end_through(filters).await,
+        Follows::Whole(whole, trailers) => pump.until_sent(whole, trailers).await,
+        Follows::Nothing => pump.until_end(true).await,
     }
 }
 
@@ -511,6 +535,7 @@ fn cut(stop: Stop) -> End {
         Stop::Expired(Expired::Request) => End::Cut(Reason::RequestTimeout, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
         Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
+        Stop::Drained => End::Cut(Reason::Drained, None),
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) struct Exchange {
     started: Instant,
     started_at: SystemTime,
     client: SocketAddr,
+    finished: bool,
 }
 
 impl Exchange {
@@ -102,6 +103,7 @@ impl Exchange {
             started,
             started_at: SystemTime::now(),
             client: info.client,
+            finished: false,
             info,
         }
     }
@@ -197,6 +199,7 @@ impl Exchange {
         trailers: Option<HeaderMap>,
         pool: &Arc<Pool>,
     ) {
+        self.finished = true;
         let took = self.started.elapsed();
         let metrics = self.shared.metrics.clone();
         metrics.finished(self.status, took);
@@ -423,6 +426,14 @@ impl Seen {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.shared.metrics.active.dec();
+        // The task went away in the middle: at the end of a drain, or with a listener that was removed. There is no line
+        // of the access log for it, because its head is gone with it.
+        if !self.finished {
+            let upstream = self.upstream.as_ref().map_or("-", |upstream| &*upstream.name);
+            let route = self.route.as_ref().map_or("-", |route| &*route.name);
+            let running_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(client = %self.client, route, upstream, running_ms, "request cut: its time to end is over");
+        }
     }
 }
 

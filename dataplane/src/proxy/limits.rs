@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(3600);
 /// From saying that a connection ends to ending it. Envoy's `drainTimeout` default.
 pub const DRAIN: Duration = Duration::from_secs(5);
+/// A connection that is idle when it shall end waits so long for one more request. A client whose request crossed the
+/// end of its connection would see it fail.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// What stands for no limit of time: the timer's own bound is about two years.
 pub const FOREVER: Duration = Duration::from_secs(86_400 * 365);
 /// A downstream connection that is idle for this long gives its buffers back. Soon enough for memory, and too late to

@@ -51,6 +51,7 @@ mod tunnel;
 mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -90,6 +91,8 @@ pub struct Shared {
     access_log: Option<AccessLog>,
     tcp: tcp::Metrics,
     overload: Arc<Overload>,
+    /// How long streams may go on when the worker goes down.
+    streams: Duration,
 }
 
 impl Shared {
@@ -101,8 +104,15 @@ impl Shared {
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
         admission::register(registry);
-        let (access_log, overload) = (None, Overload::new(None));
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log, tcp, overload }
+        Shared {
+            runtime,
+            tracer: telemetry.tracer("portcullis"),
+            metrics,
+            access_log: None,
+            tcp,
+            overload: Overload::new(None),
+            streams: limits::DRAIN,
+        }
     }
 
     /// What is served now.
@@ -136,6 +146,13 @@ impl Shared {
         self
     }
 
+    /// Ends tunnels and gRPC streams `patience` after [`Engine::end`].
+    #[must_use]
+    pub fn with_stream_patience(mut self, patience: Duration) -> Self {
+        self.streams = patience;
+        self
+    }
+
     /// Makes request spans with `tracer`.
     #[must_use]
     pub fn with_tracer(mut self, tracer: Option<SdkTracer>) -> Self {
@@ -159,17 +176,29 @@ pub struct Services {
 pub struct Engine {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    /// True when the worker goes down. The thread's own, so that nobody else's streams are in the way.
+    end: watch::Sender<bool>,
 }
 
 impl Engine {
     /// An engine without connections yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Engine { shared, pool: Arc::default() }
+        Engine { shared, pool: Arc::default(), end: watch::Sender::new(false) }
     }
 
     /// What it shares with the worker's other engines.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The worker goes down: tunnels and gRPC streams have so much time and no more.
+    pub fn end(&self) {
+        self.end.send_replace(true);
+    }
+
+    /// Completes when tunnels have to end.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        drained(self.end.subscribe(), self.shared.streams)
     }
 
     /// Callouts over this engine's connections to upstreams.
@@ -269,7 +298,8 @@ impl Engine {
     ) -> Option<Downstream> {
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         down.lend_timer(&mut exchange.clock);
-        let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
+        let serving =
+            Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain, end: &self.end };
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers(), &self.pool);
@@ -282,4 +312,13 @@ impl Engine {
         down.abort();
         None
     }
+}
+
+/// Completes when the worker was told to end and streams had `patience` since then.
+async fn drained(mut end: watch::Receiver<bool>, patience: Duration) {
+    if end.wait_for(|ends| *ends).await.is_err() {
+        // Nobody can tell any more.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(patience).await;
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
+use tokio::sync::watch;
 
 use super::body::Body;
 use super::clock::Expired;
@@ -73,6 +74,8 @@ pub(super) struct Serving<'a> {
     pub(super) down: &'a mut Downstream,
     pub(super) pool: &'a Arc<Pool>,
     pub(super) drain: &'a ShutdownWatch,
+    /// The worker itself goes down, and not only this connection.
+    pub(super) end: &'a watch::Sender<bool>,
 }
 
 impl Serving<'_> {

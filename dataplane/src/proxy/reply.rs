@@ -83,6 +83,8 @@ pub enum Reason {
     ClientGone,
     /// The upstream broke off after its response header: the answer is cut.
     UpstreamTruncated,
+    /// The worker goes down, and the stream has not ended in the time that it was given.
+    Drained,
     /// A fault of the gateway itself.
     Internal,
 }
@@ -126,6 +128,7 @@ impl Reason {
             Reason::Misdirected => "misdirected_request",
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
+            Reason::Drained => "drained",
             Reason::Internal => "internal",
         }
     }
@@ -164,6 +167,7 @@ impl Reason {
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
+            | Reason::Drained
             | Reason::Internal => "-",
         }
     }
@@ -278,6 +282,8 @@ impl Reason {
             Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
+            // Only said of what was answered already.
+            Reason::Drained => (StatusCode::SERVICE_UNAVAILABLE, ""),
             Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, ""),
         }
     }

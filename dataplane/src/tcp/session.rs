@@ -65,6 +65,7 @@ impl<'r> Session<'r> {
     pub(super) fn ended(&mut self, end: End) {
         let (reason, detail) = match end {
             End::Done => return,
+            End::Drained => (Reason::Drained, None),
             End::Idle => {
                 self.engine.shared().tcp().idle_timeouts.inc();
                 (Reason::IdleTimeout, None)

@@ -65,10 +65,13 @@ impl Plan {
             ]),
             admin: *control_admin,
             after: None,
+            ready_file: None,
+            drain: args.drain,
         };
         let cache_key = cache_key::ensure(&data_dir)?;
         let memory = memory_of_each(number, std::env::var_os("PORTCULLIS_MAX_MEMORY"));
         let dataplane = find("portcullis-dataplane", "PORTCULLIS_DATAPLANE_BIN")?;
+        let drain = args.drain;
         let worker = |(index, admin): (usize, &SocketAddr)| {
             let name = format!("worker-{index}");
             let mut args = arguments(&[
@@ -86,7 +89,15 @@ impl Plan {
             if let Some(memory) = &memory {
                 args.extend([OsString::from("--max-memory"), memory.clone()]);
             }
-            Program { name, path: dataplane.clone(), args, admin: *admin, after: Some(link.clone()) }
+            Program {
+                ready_file: Some(data_dir.join(format!("{name}.ready"))),
+                name,
+                path: dataplane.clone(),
+                args,
+                admin: *admin,
+                after: Some(link.clone()),
+                drain,
+            }
         };
         let workers = worker_admins.iter().enumerate().map(worker).collect();
         Ok(Plan { control, workers, data_dir })
@@ -295,6 +306,8 @@ mod tests {
             args: vec![],
             admin: ([127, 0, 0, 1], 1).into(),
             after: None,
+            ready_file: None,
+            drain: std::time::Duration::ZERO,
         };
         let plan = Plan { control: program, workers: vec![], data_dir: dir.path().to_owned() };
         let first = plan.lock().unwrap();

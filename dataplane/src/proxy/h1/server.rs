@@ -116,6 +116,8 @@ impl Server {
             drain: Box::pin(async move {
                 // An error means that the sender is gone: the process is going down.
                 let _ = watch.wait_for(|draining| *draining).await;
+                // A request may be on its way already: it is answered, and the answer says that it was the last.
+                tokio::time::sleep(limits::LAST_REQUEST).await;
             }),
             timer: Timer::default(),
             ended: false,
