@@ -130,9 +130,13 @@ async fn hosts_are_found_by_a_server_of_one_s_own_and_spoken_to_over_verified_tl
          \"%REQ(:AUTHORITY)% %FILTER_STATE(envoy.stream.upstream_address:PLAIN)%\\n\"}}}}]}}}}\n",
         log.display()
     );
-    let listeners = with_options(&gateway, &options).replacen("  httpGateway", &format!("{logs}  httpGateway"), 1);
+    let listeners =
+        with_options(&gateway, &options).replacen("  httpGateway", &format!("{logs}  httpGateway"), 1);
     gateway.write("gateways.yaml", &listeners);
-    gateway.write("vs.yaml", &virtual_service("dynamic", "['*']", "    - routeAction: {dynamicForwardProxy: {}}\n"));
+    gateway.write(
+        "vs.yaml",
+        &virtual_service("dynamic", "['*']", "    - routeAction: {dynamicForwardProxy: {}}\n"),
+    );
     let gateway = gateway.start().await;
     let port = at.port();
     let ask = async |host: &str| {

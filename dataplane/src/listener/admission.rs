@@ -186,7 +186,8 @@ mod tests {
     fn config(scope: &str, most: Option<u64>, tokens: Option<u32>) -> table::Admission {
         table::Admission {
             scope: scope.into(),
-            connections: most.map(|max_active| table::ConnectionLimit { max_active, delay: Duration::from_secs(1) }),
+            connections: most
+                .map(|max_active| table::ConnectionLimit { max_active, delay: Duration::from_secs(1) }),
             rate: tokens.map(|max| table::TokenBucket {
                 max,
                 per_fill: 1,

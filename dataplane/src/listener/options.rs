@@ -65,9 +65,7 @@ fn set_number(socket: &Socket, option: KnownOption, number: i32) -> io::Result<(
         Known::KeepInterval => Ok(sockopt::set_tcp_keepintvl(socket, seconds()?)?),
         Known::KeepCount => Ok(sockopt::set_tcp_keepcnt(socket, count()?)?),
         Known::QuickAck => socket.set_tcp_quickack(on),
-        Known::UserTimeout => {
-            socket.set_tcp_user_timeout(Some(Duration::from_millis(count()?.into())))
-        }
+        Known::UserTimeout => socket.set_tcp_user_timeout(Some(Duration::from_millis(count()?.into()))),
         Known::NotSentLowAt => socket.set_tcp_notsent_lowat(count()?),
         Known::UnicastHops => socket.set_unicast_hops_v6(count()?),
         Known::V6Only => socket.set_only_v6(on),

@@ -167,7 +167,10 @@ fn refused(
     let Serve::Tcp(route) = &chain.serve else { return };
     if let Some(logs) = &route.access_logs {
         let passed = Some(Passed { flags: refusal.flags, ..Passed::default() });
-        engine.log_connection(logs, &Connection { info, started, took: begun.elapsed(), failure: None, passed });
+        engine.log_connection(
+            logs,
+            &Connection { info, started, took: begun.elapsed(), failure: None, passed },
+        );
     }
 }
 

@@ -99,8 +99,7 @@ impl Engine {
             let tunnel = opened.map_err(failed)?;
             return Ok(Raw { local: tunnel.local_address(), io: Either::Right(tunnel), _slot: None });
         }
-        let overflow =
-            || Failure::new(Kind::Overflow, "the circuit breaker allows no more connections");
+        let overflow = || Failure::new(Kind::Overflow, "the circuit breaker allows no more connections");
         let slot = upstream.breakers.take(Bound::Connections).ok_or_else(overflow).map_err(failed)?;
         let Dialed { io, .. } = dial(&target(upstream, endpoint)).await.map_err(failed)?;
         let local = match &io {

@@ -67,9 +67,9 @@ pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
 pub use tunnel::TunnelRequest;
 
+use crate::listener::admission;
 pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
-use crate::listener::admission;
 use crate::tcp;
 use access_log::Outside;
 use downstream::Downstream;

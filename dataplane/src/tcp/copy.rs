@@ -62,12 +62,7 @@ pub(super) struct Limits {
 }
 
 /// Moves bytes until the end.
-pub(super) async fn both<C, U>(
-    client: &mut C,
-    upstream: &mut U,
-    limits: Limits,
-    moved: &Moved,
-) -> End
+pub(super) async fn both<C, U>(client: &mut C, upstream: &mut U, limits: Limits, moved: &Moved) -> End
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,

@@ -83,7 +83,8 @@ impl Material<'_> {
             Trust::new(&certificate.ca, SubjectNames::new(&tls.verify_subject_alt_names))
                 .map_err(|e| e.under(format!("certificate \"{}\"", certificate.name)).under("ca_certificate"))
         });
-        let verifier = ServerVerifier::new(trust.transpose()?, &provider.crypto).by_name(tls.verify_server_name);
+        let verifier =
+            ServerVerifier::new(trust.transpose()?, &provider.crypto).by_name(tls.verify_server_name);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider.crypto))
             .with_protocol_versions(&provider.versions)
             .map_err(|e| Invalid::new("cipher_suites", e))?

@@ -40,7 +40,7 @@ pub use http::{
     HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
 };
 pub use label::{Label, Labels};
-pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, Tlv, TlsVersion};
+pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion, Tlv};
 pub use origin::Origin;
 pub use outlier_detection::OutlierDetection;
 pub use redirect::{Redirect, RedirectPath, rewrite_prefix};

@@ -147,7 +147,8 @@ impl TryFrom<wire::SocketOption> for SocketOption {
             wire::socket_option::Value::Number(number) => number_value(option, number),
             wire::socket_option::Value::Buffer(bytes) => buffer(option, &bytes),
         };
-        let value = value.map_err(|problem| Invalid::new("value", format!("{}: {problem}", option.as_str())))?;
+        let value =
+            value.map_err(|problem| Invalid::new("value", format!("{}: {problem}", option.as_str())))?;
         let state = match wire::SocketState::try_from(wire.state) {
             Ok(wire::SocketState::Prebind) => SocketState::Prebind,
             Ok(wire::SocketState::Bound) => SocketState::Bound,
@@ -188,7 +189,8 @@ fn buffer(option: KnownOption, bytes: &[u8]) -> Result<SocketValue, String> {
             let wrong = || "a struct linger of 8 bytes is needed".to_owned();
             let (on, seconds) = bytes.split_at_checked(4).ok_or_else(wrong)?;
             let (on, seconds) = number(on).zip(number(seconds)).ok_or_else(wrong)?;
-            let seconds = u16::try_from(seconds).map_err(|_| format!("{seconds} seconds are out of range"))?;
+            let seconds =
+                u16::try_from(seconds).map_err(|_| format!("{seconds} seconds are out of range"))?;
             Ok(SocketValue::Linger((on != 0).then_some(seconds)))
         }
     }

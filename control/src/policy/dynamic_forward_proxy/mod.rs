@@ -68,7 +68,9 @@ impl Policy for DynamicForwardProxy {
                 .and_then(|breaker| breaker.max_pending_requests)
                 .unwrap_or(0),
             preresolve: cache.preresolve_hostnames.iter().map(SocketAddress::to_string).collect(),
-            upstream: upstream_name(found.value, options.owner).map(|name| name.to_string()).unwrap_or_default(),
+            upstream: upstream_name(found.value, options.owner)
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
             failure_base_ms,
             failure_max_ms,
             servers,

@@ -23,7 +23,11 @@ pub(super) fn admission<O>(
     notes: &mut Notes,
 ) -> Bytes {
     let connections = limit.and_then(|limit| {
-        connection_limit(limit, &format!("{}.connectionLimit", options.path), &mut About::of(options.owner, notes))
+        connection_limit(
+            limit,
+            &format!("{}.connectionLimit", options.path),
+            &mut About::of(options.owner, notes),
+        )
     });
     let (field, bucket) = bucket;
     let of = Layer { options: &bucket, owner: options.owner, path: options.path.clone(), depth: 0 };
@@ -38,7 +42,9 @@ pub(super) fn admission<O>(
 fn scope<O>(options: &Layer<'_, O>) -> String {
     let (owner, path) = (options.owner, &*options.path);
     match path {
-        "spec.httpGateway.options" | "spec.tcpGateway.options" => format!("{}.{}", owner.namespace, owner.name),
+        "spec.httpGateway.options" | "spec.tcpGateway.options" => {
+            format!("{}.{}", owner.namespace, owner.name)
+        }
         part => format!("{}.{} {part}", owner.namespace, owner.name),
     }
 }

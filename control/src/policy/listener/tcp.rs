@@ -55,7 +55,9 @@ fn log_interval(settings: &TcpProxySettings, path: &str, about: &mut About<'_>) 
 fn lower_tunnel(config: &TunnelingConfig, path: &str, about: &mut About<'_>) -> Option<wire::Tunnel> {
     let headers = headers::additions(&config.headers_to_add, &format!("{path}.headersToAdd"), about);
     let problem = match Format::parse(&config.hostname) {
-        _ if config.hostname.is_empty() => "a host with its port is needed, such as `db.example.com:5432`".to_owned(),
+        _ if config.hostname.is_empty() => {
+            "a host with its port is needed, such as `db.example.com:5432`".to_owned()
+        }
         Err(problem) => problem.to_string(),
         Ok(_) => return Some(wire::Tunnel { host: config.hostname.clone(), headers }),
     };

@@ -379,7 +379,9 @@ mod tests {
     async fn a_host_without_an_address_is_asked_for_again() {
         let hosts = hosts(10);
         for _ in 0..2 {
-            let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else { panic!("known") };
+            let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else {
+                panic!("known")
+            };
             assert!(matches!(lookup.await, Err(Failure::Lookup)));
         }
     }
@@ -389,11 +391,15 @@ mod tests {
         let mut hosts = hosts(10);
         let patient = (Duration::from_secs(3600), Duration::from_secs(7200));
         Arc::get_mut(&mut hosts).expect("one owner").settings.failure = Some(patient);
-        let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else { panic!("known") };
+        let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else {
+            panic!("known")
+        };
         assert!(matches!(lookup.await, Err(Failure::Lookup)));
         assert!(matches!(hosts.find(&name("no.such.host.invalid"), &None), Found::Absent));
         hosts.known.load().values().for_each(|known| known.again.store(0, Ordering::Relaxed));
-        let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else { panic!("known") };
+        let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else {
+            panic!("known")
+        };
         assert!(matches!(lookup.await, Err(Failure::Lookup)));
         let known = hosts.known.load().values().next().cloned().expect("remembered");
         assert_eq!(known.failures.load(Ordering::Relaxed), 2);

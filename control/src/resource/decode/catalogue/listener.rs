@@ -76,11 +76,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ]],
         ..PLAIN
     },
-    Entry {
-        name: "ProxyProtocol",
-        later: &[enterprise("allowRequestsWithoutProxyProtocol")],
-        ..PLAIN
-    },
+    Entry { name: "ProxyProtocol", later: &[enterprise("allowRequestsWithoutProxyProtocol")], ..PLAIN },
     Entry {
         name: "HttpListenerOptions",
         later: &[
