@@ -80,6 +80,8 @@ pub(in crate::proxy) struct Server {
     /// When an idle connection is closed.
     expires: Instant,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// It has come to that.
+    draining: bool,
     /// Lent to the exchange while there is one.
     pub(in crate::proxy) timer: Timer,
     /// The client has closed its side.
@@ -117,6 +119,7 @@ impl Server {
                 // An error means that the sender is gone: the process is going down.
                 let _ = watch.wait_for(|draining| *draining).await;
             }),
+            draining: false,
             timer: Timer::default(),
             ended: false,
             version: Version::HTTP_11,
@@ -205,7 +208,8 @@ impl Server {
     }
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.drain.as_mut().poll(cx).is_ready() {
+        self.draining = self.draining || self.drain.as_mut().poll(cx).is_ready();
+        if self.draining {
             return Poll::Ready(());
         }
         if self.deadline < self.expires {
