@@ -183,6 +183,9 @@ async fn times_are_those_that_are_set() {
             .await;
     let mut client = Wire::connect(short.address).await;
     tokio::time::timeout(Duration::from_secs(10), client.ends()).await.unwrap();
+    // What came before may still wait to be accepted there.
+    let peer = Peer::bind().await;
+    let start = async |timeouts| gateway(&peer, times(timeouts)).await;
     let silent = start(table::Timeouts { stream_idle_ms: Some(50), ..Default::default() }).await;
     let (mut client, _upstream, _) = silent.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(status(&client.head().await), 504);

@@ -162,8 +162,9 @@ impl Hosts {
             }
             return Found::Ready(known.current(made, like));
         }
-        if let Some(Err(_)) = &*known.first.borrow() {
-            // Only where failures are remembered.
+        // Only where failures are remembered. The channel is not to be held while a lookup begins.
+        let failed = matches!(&*known.first.borrow(), Some(Err(_)));
+        if failed {
             if now < known.again.load(Ordering::Relaxed) {
                 return Found::Absent;
             }

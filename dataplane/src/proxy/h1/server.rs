@@ -80,6 +80,8 @@ pub(in crate::proxy) struct Server {
     /// When an idle connection is closed.
     expires: Instant,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// It has come to that.
+    draining: bool,
     /// Lent to the exchange while there is one.
     pub(in crate::proxy) timer: Timer,
     /// The client has closed its side.
@@ -119,6 +121,7 @@ impl Server {
                 // A request may be on its way already: it is answered, and the answer says that it was the last.
                 tokio::time::sleep(limits::LAST_REQUEST).await;
             }),
+            draining: false,
             timer: Timer::default(),
             ended: false,
             version: Version::HTTP_11,
@@ -212,7 +215,8 @@ impl Server {
     }
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.drain.as_mut().poll(cx).is_ready() {
+        self.draining = self.draining || self.drain.as_mut().poll(cx).is_ready();
+        if self.draining {
             return Poll::Ready(());
         }
         if self.deadline < self.expires {
