@@ -111,6 +111,7 @@ impl Upstream {
             origin: self.origin.clone(),
             tls: self.tls.clone(),
             http2: self.http2,
+            http1_trailers: self.http1_trailers,
             connect_timeout: self.connect_timeout,
             max_requests_per_connection: self.max_requests_per_connection,
             stats: Arc::clone(&self.stats),
