@@ -7,10 +7,12 @@
 pub mod admin;
 pub mod cache;
 pub mod drain;
+pub mod fuzzing;
 pub mod held;
 pub mod link;
 pub mod listener;
 pub mod loader;
+pub mod overload;
 pub mod policy;
 pub mod proxy;
 pub mod root;

@@ -9,21 +9,27 @@
 )]
 
 mod architecture;
+mod attack;
 mod canary;
 mod cli;
 mod dynamic;
 mod health;
+mod listeners;
 mod notes;
 mod options;
 mod protocols;
 mod reload;
 mod routing;
+mod sds;
+mod secrecy;
 mod servers;
 mod strictness;
 mod survival;
 mod tcp;
 mod tls;
 mod traces;
+mod tunnels;
+mod upstreams;
 
 use std::net::SocketAddr;
 

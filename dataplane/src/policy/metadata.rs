@@ -15,7 +15,7 @@ use super::{PlanBuilder, Slots, registry};
 pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Metadata";
 
 /// By namespace and key.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata(BTreeMap<Box<str>, Map<String, Value>>);
 
 impl Metadata {

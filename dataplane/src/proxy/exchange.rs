@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use portcullis_shared::table::Place;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -21,7 +22,7 @@ use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
 use crate::policy::transformation::SpanName;
-use crate::policy::{Chain, Facts, Flags, Slots};
+use crate::policy::{Chain, Facts, Flags, SavedAddress, Slots};
 use crate::runtime::{Route, Runtime, VirtualCluster, VirtualHost};
 use crate::upstream::Upstream;
 
@@ -41,7 +42,7 @@ pub(super) struct Exchange {
     /// Policies, and how many of them have seen the request and so see the answer.
     pub(super) policies: (Chain, usize),
     pub(super) upstream: Option<Arc<Upstream>>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Place>,
     pub(super) attempts: u32,
     /// The client is told about them.
     pub(super) tells_attempts: bool,
@@ -70,11 +71,15 @@ impl Exchange {
         shared.metrics.requests.inc();
         shared.metrics.active.inc();
         let started = Instant::now();
+        let mut slots = Slots::default();
+        if let Some(metadata) = info.metadata.as_deref() {
+            slots.put(metadata.clone());
+        }
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
             clock: Clock::new(started, &info.http),
-            slots: Slots::default(),
+            slots,
             span: None,
             trace_decided: false,
             virtual_cluster: None,
@@ -131,7 +136,7 @@ impl Exchange {
             version: head.version,
             method: head.method.as_str().into(),
             authority: head.authority.clone(),
-            path: head.target.as_str().into(),
+            path: head.target_text().into(),
         });
     }
 
@@ -291,6 +296,7 @@ impl Exchange {
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
             metadata: self.slots.get(),
+            address_saved: self.slots.get::<SavedAddress>().is_some(),
             of_connection: None,
         }
     }
@@ -309,15 +315,16 @@ impl Exchange {
             method: head.map(|head| head.method.as_str()).or(seen.map(|seen| &*seen.method)).unwrap_or(""),
             scheme: head.map_or("", |head| head.scheme),
             authority: head.map(|head| &*head.authority).or(seen.map(|seen| &*seen.authority)).unwrap_or(""),
-            path: head.map(|head| head.target.as_str()).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
+            path: head.map(Head::target_text).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
             route_name: self.route.as_ref().map_or("", |route| &route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            upstream_host: self.endpoint,
+            upstream_host: self.endpoint.as_ref(),
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
             flags: self.flags.as_str(),
             metadata: self.route.as_ref().and_then(|route| route.plan.metadata.as_deref()),
             virtual_cluster: self.virtual_cluster.as_ref().filter(|it| !it.is_other).map(|it| &*it.name),
+            buffer_limit: self.info.http.buffer_limit,
         }
     }
 
@@ -338,7 +345,7 @@ impl Exchange {
             method: pick(|head| head.method.as_str(), |seen| &seen.method),
             scheme: head.map_or("-", |head| head.scheme),
             authority: pick(|head| &head.authority, |seen| &seen.authority),
-            path: pick(|head| head.target.as_str(), |seen| &seen.path),
+            path: pick(Head::target_text, |seen| &seen.path),
             status: self.status.as_u16(),
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
@@ -346,7 +353,7 @@ impl Exchange {
             virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref(),
             attempts: self.attempts,
             duration: took,
             upstream_time: self.upstream_time,
@@ -385,7 +392,7 @@ pub(super) struct Noted {
 impl Noted {
     /// The request line of a try.
     pub(super) fn rewritten(&mut self, (_, target, host): (&Method, &str, &[u8]), head: &Head) {
-        self.path = (target != head.target.as_str()).then(|| target.into());
+        self.path = (head.connect.is_none() && target != head.target.as_str()).then(|| target.into());
         let host = (host != head.authority.as_bytes()).then(|| String::from_utf8_lossy(host).into());
         self.host = host;
     }

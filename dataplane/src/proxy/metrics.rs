@@ -36,26 +36,46 @@ pub struct Metrics {
     pub(super) time: Histogram,
     /// Access log lines that the writer could not keep up with.
     pub(super) log_dropped: Arc<Counter>,
-    /// Few, and soon complete: read without a lock, copied when a new word comes.
-    reasons: ArcSwap<HashMap<&'static str, Arc<Counter>>>,
+    /// Answers, or ends, of the gateway itself.
+    reasons: Words,
+    /// HTTP/2 connections that the gateway ended for what their clients did.
+    pub(super) ended: Words,
+}
+
+/// Counts by word. Words are few, and soon complete: read without a lock, copied when a new one comes.
+#[derive(Debug, Default)]
+pub(super) struct Words(ArcSwap<HashMap<&'static str, Arc<Counter>>>);
+
+impl Words {
+    /// One more.
+    pub(super) fn inc(&self, word: &'static str) {
+        if let Some(counter) = self.0.load().get(word) {
+            return counter.inc();
+        }
+        let counter = Arc::new(Counter::default());
+        self.0.rcu(|before| {
+            let mut after = HashMap::clone(before);
+            after.entry(word).or_insert_with(|| counter.clone());
+            after
+        });
+        if let Some(counter) = self.0.load().get(word) {
+            counter.inc();
+        }
+    }
+
+    /// All of them, in order.
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let words = self.0.load();
+        let mut rows: Vec<_> = words.iter().map(|(word, counter)| (*word, counter.get())).collect();
+        rows.sort_unstable();
+        rows
+    }
 }
 
 impl Metrics {
     /// A request was answered, or ended, by the gateway itself.
     pub(super) fn local_reply(&self, reason: Reason) {
-        let word = reason.as_str();
-        if let Some(counter) = self.reasons.load().get(word) {
-            return counter.inc();
-        }
-        let counter = Arc::new(Counter::default());
-        self.reasons.rcu(|before| {
-            let mut after = HashMap::clone(before);
-            after.entry(word).or_insert_with(|| counter.clone());
-            after
-        });
-        if let Some(counter) = self.reasons.load().get(word) {
-            counter.inc();
-        }
+        self.reasons.inc(reason.as_str());
     }
 
     /// A request is over.
@@ -115,16 +135,19 @@ impl Exposition {
         let mut times =
             encoder.encode_descriptor("envoy_http_downstream_rq_time", "Milliseconds", None, Timed)?;
         histogram(&mut times, &[HTTP], &metrics.time)?;
-        family(
-            encoder,
-            ("portcullis_local_replies", "Answers of the gateway itself, by reason", Counted),
-            &mut |series| {
-                let reasons = metrics.reasons.load();
-                let mut rows: Vec<_> = reasons.iter().map(|(word, counter)| (*word, counter.get())).collect();
-                rows.sort_unstable();
-                rows.into_iter().try_for_each(|(word, count)| series(&[("reason", word)], count))
-            },
-        )?;
+        for (name, help, words) in [
+            ("portcullis_local_replies", "Answers of the gateway itself, by reason", &metrics.reasons),
+            (
+                "portcullis_http2_connections_ended",
+                "HTTP/2 connections ended for what their clients did, by reason",
+                &metrics.ended,
+            ),
+        ] {
+            family(encoder, (name, help, Counted), &mut |series| {
+                let mut rows = words.counts().into_iter();
+                rows.try_for_each(|(word, count)| series(&[("reason", word)], count))
+            })?;
+        }
         for (name, help, count) in [
             ("envoy_http_csrf_request_valid", "Requests of a fitting origin", &csrf::COUNTS.valid),
             ("envoy_http_csrf_request_invalid", "Requests of another origin", &csrf::COUNTS.invalid),

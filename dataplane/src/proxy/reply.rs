@@ -53,6 +53,10 @@ pub enum Reason {
     RequestTimeout,
     /// The request and its answer took longer than the listener allows.
     MaxDuration,
+    /// A try took longer than the upstream allows.
+    UpstreamMaxDuration,
+    /// The virtual host asks for a client certificate, and this connection was made for another.
+    Misdirected,
     /// A change of protocol that is not allowed.
     UpgradeFailed,
     /// A transfer coding that is not served.
@@ -107,6 +111,7 @@ impl Reason {
             Reason::HeaderTimeout => "header_timeout",
             Reason::RequestTimeout => "request_timeout",
             Reason::MaxDuration => "max_duration",
+            Reason::UpstreamMaxDuration => "upstream_max_duration",
             Reason::UpgradeFailed => "upgrade_failed",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
@@ -118,6 +123,7 @@ impl Reason {
             Reason::BodyTooLarge => "body_too_large",
             Reason::ResponseTooLarge => "response_too_large",
             Reason::Policy(word) => word,
+            Reason::Misdirected => "misdirected_request",
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
             Reason::Internal => "internal",
@@ -142,9 +148,9 @@ impl Reason {
             | Reason::VersionNotSupported
             | Reason::LowVersion
             | Reason::HeaderTimeout
-            | Reason::UnsupportedCoding
-            | Reason::ConnectNotAllowed => "DPE",
+            | Reason::UnsupportedCoding => "DPE",
             Reason::MaxDuration => "DT",
+            Reason::UpstreamMaxDuration => "UMSDR",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
             Reason::ConfigRejected
@@ -153,6 +159,8 @@ impl Reason {
             | Reason::DirectResponse
             | Reason::RequestTimeout
             | Reason::UpgradeFailed
+            | Reason::ConnectNotAllowed
+            | Reason::Misdirected
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
@@ -177,6 +185,8 @@ impl Reason {
             Reason::HeaderTimeout => "request_header_timeout",
             Reason::RequestTimeout => "request_overall_timeout",
             Reason::MaxDuration => "max_duration_timeout",
+            Reason::UpstreamMaxDuration => "upstream_max_stream_duration_reached",
+            Reason::ConnectNotAllowed => "upgrade_failed",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
             Reason::Policy("fault_abort") => "fault_filter_abort",
@@ -201,6 +211,7 @@ impl Reason {
                 | Reason::ConnectNotAllowed
                 | Reason::ClientGone
                 | Reason::IdleTimeout
+                | Reason::Overload
         )
     }
 
@@ -251,9 +262,13 @@ impl Reason {
             Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request header timeout"),
             Reason::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request timeout"),
             Reason::MaxDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
+            Reason::UpstreamMaxDuration => {
+                (StatusCode::REQUEST_TIMEOUT, "upstream max stream duration reached")
+            }
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
-            Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reason::ConnectNotAllowed => (StatusCode::FORBIDDEN, ""),
+            Reason::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
             Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),

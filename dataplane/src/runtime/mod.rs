@@ -58,6 +58,8 @@ type Named<T> = Shards<Built<T>>;
 /// An executable table.
 #[derive(Debug, Default)]
 pub struct Runtime {
+    /// Its number among those of this process; 0 = nothing was built yet.
+    generation: u64,
     /// What it was made of, to know what changes next.
     held: Held,
     /// Kinds and parts that hold rejected resources: they are tried again in the next build.
@@ -89,6 +91,12 @@ impl Runtime {
     #[must_use]
     pub fn build(held: &Held, prev: Option<&Self>) -> (Arc<Self>, Vec<Rejection>) {
         build::run(held, prev)
+    }
+
+    /// Its number among those of this process.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// What it was made of, without what only the making needed.

@@ -34,6 +34,8 @@ pub struct Http {
     pub request_headers: Option<Duration>,
     /// From closing one side of a connection to closing it.
     pub delayed_close: Duration,
+    /// Bytes of a body that are kept for retries and policies.
+    pub buffer_limit: usize,
 }
 
 impl Default for Http {
@@ -60,6 +62,7 @@ impl Http {
             },
             request_headers: times.request_headers.unwrap_or(Some(limits::HEADER_DEADLINE)),
             delayed_close: times.delayed_close.map_or(limits::LINGER, Option::unwrap_or_default),
+            buffer_limit: settings.buffer_limit.unwrap_or(limits::BUFFER),
             settings,
         }
     }
@@ -81,6 +84,13 @@ impl Http {
     #[must_use]
     pub fn notes(&self) -> bool {
         self.access_logs.is_some() || self.settings.tracing.as_ref().is_some_and(|tracing| tracing.verbose)
+    }
+
+    /// Whether CONNECT makes tunnels, where a route says nothing. The name is one that no protocol has: those are lower
+    /// case.
+    #[must_use]
+    pub fn allows_connect(&self) -> bool {
+        self.settings.upgrades.iter().any(|(name, enabled)| **name == *"CONNECT" && *enabled)
     }
 
     /// Whether a connection may change to `protocol`, which is lower case. Envoy's default: WebSocket alone.

@@ -20,6 +20,8 @@ pub struct VirtualHost {
     pub name: Arc<str>,
     /// A plain request is redirected (301) to https.
     pub require_tls: bool,
+    /// It asks for client certificates: requests on connections of other filter chains are answered 421.
+    pub client_chain: Option<Arc<str>>,
     /// Set when it could not be built and there was no earlier form: every request is answered 503, `config_rejected`.
     pub rejected: Option<Box<Invalid>>,
     pub(super) route_configs: Box<[Arc<str>]>,
@@ -51,6 +53,7 @@ impl VirtualHost {
         let host = Self {
             name: Arc::clone(&config.name),
             require_tls: config.require_tls,
+            client_chain: config.client_chain.as_ref().map(|name| names.share(name)),
             rejected: None,
             route_configs: config.route_configs.iter().map(|name| names.share(name)).collect(),
             domains: config.domains.as_slice().into(),
@@ -69,6 +72,7 @@ impl VirtualHost {
         Self {
             name: Arc::clone(name),
             require_tls: false,
+            client_chain: None,
             rejected: Some(Box::new(reason)),
             route_configs: claim.route_configs.into(),
             domains: claim.domains.into(),

@@ -212,7 +212,9 @@ pub enum Operator {
     GrpcStatus(GrpcForm),
     /// `%DYNAMIC_METADATA(namespace:key:..)%`, `%METADATA(ROUTE:namespace:key:..)%`
     Metadata(MetadataOf, Box<str>),
-    /// `%METADATA(..)%` of others and `%FILTER_STATE(..)%`: of what is kept here nothing has any.
+    /// `%FILTER_STATE(key:form)%`
+    FilterState(Box<str>),
+    /// `%METADATA(..)%` of others: of what is kept here nothing has any.
     Nothing,
 }
 
@@ -311,6 +313,10 @@ pub trait Values {
     }
     /// The status of a gRPC call that is over.
     fn grpc_status(&self) -> Option<u32> {
+        None
+    }
+    /// What Envoy keeps as filter state, by its key.
+    fn filter_state(&self, _key: &str) -> Option<Cow<'_, str>> {
         None
     }
     /// Metadata by `namespace:key:..`.
@@ -462,6 +468,7 @@ impl Operator {
                 Typed::Absent => None,
                 Typed::Number(text) | Typed::Json(text) | Typed::Text(text) => Some(text),
             },
+            Self::FilterState(key) => values.filter_state(key),
             Self::Nothing => None,
         }
     }
@@ -525,8 +532,8 @@ fn named(name: &str, parameter: Option<&str>) -> Result<Operator, FormatError> {
             _ => return Err(FormatError::UnexpectedParameter(name.to_owned())),
         },
         "FILTER_STATE" => {
-            needed()?;
-            Operator::Nothing
+            let parameter = needed()?;
+            Operator::FilterState(parameter.split_once(':').map_or(parameter, |(key, _)| key).into())
         }
         _ if UNSUPPORTED.contains(&name) => return Err(FormatError::Unsupported(name.to_owned())),
         _ => return Err(FormatError::Unknown(name.to_owned())),

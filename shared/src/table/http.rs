@@ -10,7 +10,7 @@ use portcullis_proto::policy::v1::HeaderLevel;
 use portcullis_proto::table::v1 as wire;
 
 use super::AccessLog;
-use super::field::each;
+use super::field::{bytes, each};
 use crate::Invalid;
 
 /// See the module.
@@ -62,6 +62,8 @@ pub struct HttpSettings {
     pub strip_any_host_port: bool,
     /// What becomes of names with underscores.
     pub underscores: Underscores,
+    /// Bytes of a body that are kept for retries and policies; `None` = the worker's default.
+    pub buffer_limit: Option<usize>,
 }
 
 impl Eq for HttpSettings {}
@@ -334,7 +336,8 @@ impl Network {
     }
 }
 
-fn time(ms: Option<u64>) -> Time {
+/// Milliseconds of which 0 means no limit.
+pub(super) fn time(ms: Option<u64>) -> Time {
     ms.map(|ms| (ms != 0).then(|| Duration::from_millis(ms)))
 }
 
@@ -415,6 +418,7 @@ impl TryFrom<wire::HttpSettings> for HttpSettings {
                 Ok(wire::UnderscoreAction::Drop) => Underscores::Drop,
                 Err(_) => return Err(unknown("underscores", wire.underscores)),
             },
+            buffer_limit: bytes(wire.buffer_limit),
         })
     }
 }
@@ -438,13 +442,17 @@ fn http1(wire: wire::Http1) -> Result<Http1, Invalid> {
         forward_expect: wire.forward_expect,
         allow_chunked_length: wire.allow_chunked_length,
         trailers: wire.trailers,
-        header_case: match wire::HeaderCase::try_from(wire.header_case) {
-            Ok(wire::HeaderCase::Lower) => HeaderCase::Lower,
-            Ok(wire::HeaderCase::Proper) => HeaderCase::Proper,
-            Ok(wire::HeaderCase::Preserve) => HeaderCase::Preserve,
-            Err(_) => return Err(unknown("http1.header_case", wire.header_case)),
-        },
+        header_case: header_case(wire.header_case).map_err(|e| e.under("http1"))?,
     })
+}
+
+pub(super) fn header_case(wire: i32) -> Result<HeaderCase, Invalid> {
+    match wire::HeaderCase::try_from(wire) {
+        Ok(wire::HeaderCase::Lower) => Ok(HeaderCase::Lower),
+        Ok(wire::HeaderCase::Proper) => Ok(HeaderCase::Proper),
+        Ok(wire::HeaderCase::Preserve) => Ok(HeaderCase::Preserve),
+        Err(_) => Err(unknown("header_case", wire)),
+    }
 }
 
 fn paths(wire: wire::Paths) -> Result<Paths, Invalid> {

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::{
     Origin, Route,
-    field::{each, required, texts},
+    field::{each, optional, required, texts},
 };
 use crate::{
     Invalid,
@@ -29,6 +29,8 @@ pub struct VirtualHost {
     pub routes: Vec<Route>,
     /// A plain request is redirected (301) to https.
     pub require_tls: bool,
+    /// It asks for client certificates: only this filter chain's connections may have it.
+    pub client_chain: Option<Arc<str>>,
     /// Requests that are counted apart; the first one that fits counts.
     pub virtual_clusters: Vec<VirtualCluster>,
 }
@@ -90,6 +92,7 @@ impl TryFrom<wire::VirtualHost> for VirtualHost {
             routes,
             require_tls: wire.require_tls,
             virtual_clusters: each("virtual_clusters", wire.virtual_clusters)?,
+            client_chain: optional(wire.client_chain),
             origin,
         })
     }

@@ -92,6 +92,7 @@ fn shop(change: impl FnOnce(&mut wire::VirtualHost)) -> Decoded {
             route(2, prefix("/cart"), to(&[("v1", 1)])),
         ],
         require_tls: false,
+        client_chain: String::new(),
     };
     change(&mut host);
     let secure = wire::VirtualHost {

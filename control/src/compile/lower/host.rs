@@ -19,6 +19,7 @@ pub fn virtual_host(placement: &Placement) -> wire::VirtualHost {
         domains: strings(&host.domains),
         routes: host.routes.iter().map(route).collect(),
         require_tls: placement.require_tls,
+        client_chain: placement.client_chain.as_deref().unwrap_or_default().to_owned(),
         virtual_clusters: host.virtual_clusters.iter().map(virtual_cluster).collect(),
     }
 }

@@ -34,6 +34,7 @@ fn wire() -> wire::VirtualHost {
             pattern: "/users(/.*)?".into(),
             method: "GET".into(),
         }],
+        client_chain: "tls-1".into(),
     }
 }
 
@@ -41,6 +42,7 @@ fn wire() -> wire::VirtualHost {
 fn every_field_is_converted() {
     let host = VirtualHost::try_from(wire()).unwrap();
     assert_eq!((&*host.name, &*host.route_configs[0], host.require_tls), ("ns_main", "a", true));
+    assert_eq!(host.client_chain.as_deref(), Some("tls-1"));
     assert_eq!(host.origin.to_string(), "VirtualService ns.main");
     let users = &host.virtual_clusters[0];
     assert!(users.fits("GET", "/users/1") && users.fits("GET", "/users"));

@@ -93,7 +93,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "ProtocolUpgradeConfig",
         oneofs: &[&["websocket", "connect", "connectTerminate"]],
-        later: &[reject("connect"), reject("connectTerminate")],
         ..PLAIN
     },
     Entry { name: "StringMatcher", oneofs: &[&["exact", "prefix", "suffix", "safeRegex"]], ..PLAIN },
