@@ -217,10 +217,7 @@ impl<'s, 'm> Build<'s, 'm> {
         let gateways = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
         let substituted = gateways.iter().filter(|gateway| gateway.substituted);
         self.substituted.extend(substituted.map(|gateway| gateway.id.clone()));
-        let wanted = |gateway: &'_ Gateway| {
-            gateway.tcp.wanted.iter().chain(&gateway.wanted).cloned().collect::<Vec<_>>()
-        };
-        self.wanted.extend(gateways.iter().flat_map(wanted));
+        self.wanted.extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.iter().cloned()));
         let reads = cx.finish();
         // Also what a form asked for that could not be served: it may be, once it is there.
         self.wanted.extend(reads.iter().filter_map(Read::secret).cloned());

@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sockets_of_one_port_come_and_go_and_no_client_is_lost() {
-        let first = super::super::bind::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let first = super::super::bind::bind("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
         let address = first.local_addr().unwrap();
         let (over, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let clients: Vec<_> = (0..16)
@@ -208,7 +208,7 @@ mod tests {
         let mut running = tokio::spawn(accept(first, stop.clone(), |_, _| {}, serve));
         for _ in 0..8 {
             let next = CancellationToken::new();
-            let socket = super::super::bind::bind(address).unwrap();
+            let socket = super::super::bind::bind(address, &[]).unwrap();
             let successor = tokio::spawn(accept(socket, next.clone(), |_, _| {}, serve));
             let before = asked.load(Ordering::Relaxed);
             while asked.load(Ordering::Relaxed) < before + 64 {

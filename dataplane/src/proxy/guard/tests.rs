@@ -18,14 +18,18 @@ fn guarded() -> (Guard<DuplexStream>, DuplexStream, Arc<Metrics>) {
     let address = "127.0.0.1:1".parse().unwrap();
     let info = Arc::new(ConnInfo {
         listener: "l".into(),
+        chain: Arc::default(),
         route_config: Arc::default(),
         client: address,
         direct: address,
         local: address,
         sni: None,
         tls: None,
+        own_uris: None,
         buckets: Arc::default(),
+        refused: Arc::default(),
         http: Arc::new(Http::default()),
+        metadata: None,
         id: 0,
     });
     let (near, far) = duplex(4096);

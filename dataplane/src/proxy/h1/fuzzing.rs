@@ -39,7 +39,7 @@ pub fn request(bytes: &[u8]) {
 /// # Panics
 /// A value in it would end a line.
 pub fn response(bytes: &[u8]) {
-    let Ok(parts) = head::response(&Bytes::copy_from_slice(bytes)) else { return };
+    let Ok(parts) = head::response(&Bytes::copy_from_slice(bytes), limits::HEADER_FIELDS) else { return };
     for value in parts.headers.values() {
         assert!(
             !value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
