@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use portcullis_shared::actor::{self, BoxError, ChildSpec, Restarts};
-use portcullis_shared::systemd;
+use portcullis_shared::{memory, systemd};
 use portcullis_shared::telemetry::{Telemetry, TracesError};
 use portcullis_shared::transport::{Target, TlsFiles};
 use prometheus_client::registry::Registry;
@@ -25,6 +25,7 @@ use crate::link::{self, Link};
 use crate::listener::{Board, DataThread, Slots, fit_to_open_files, thread};
 use crate::loader::{self, Endpoints, Loaded, Loader, Mailbox, Published, Topics};
 use crate::notify::{self, Notify, Pulse, READY_FILE};
+use crate::overload::{self, Overload};
 use crate::proxy;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
@@ -118,17 +119,21 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let link_status = watch::Sender::new(link::Status::default());
     // The one that it will have, before it has it: a predecessor may still be there.
     let admin_address = watch::Sender::new((settings.admin.port() != 0).then_some(settings.admin));
+    let overload = Overload::new(settings.max_memory.map_or_else(memory::limit, |size| size.0));
     let slots = Slots::new(fit_to_open_files(settings.max_connections));
     let board = Board::new(usize::from(settings.threads), Arc::clone(&slots));
 
     let state =
         State { loaded: loaded.subscribe(), link: link_status.subscribe(), restarts: restarts.clone() };
-    registry.sub_registry_with_prefix("portcullis").register_collector(Box::new(state));
+    let own = registry.sub_registry_with_prefix("portcullis");
+    own.register_collector(Box::new(state));
+    own.register_collector(Box::new(overload::Shown(Arc::clone(&overload))));
     proxy::access_log::reopen_on_signals().map_err(|error| Error::System("cannot handle signals", error))?;
     let access_log = proxy::AccessLog::open(&settings.access_log)
         .map_err(|error| Error::System("cannot open the access log", error))?;
     let shared = proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry)
         .with_access_log(access_log.clone())
+        .with_overload(Arc::clone(&overload))
         .with_stream_patience(settings.stream_patience());
 
     let context = Arc::new(thread::Context {
@@ -138,6 +143,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         board: Arc::clone(&board),
         slots,
         metrics,
+        overload: Arc::clone(&overload),
         drain: drain.follow(),
         drain_timeout: settings.drain_timeout,
         pulse: Arc::clone(&pulse),
@@ -186,6 +192,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         ChildSpec::body("admin", move || admin::run(Arc::clone(&admin))),
         ChildSpec::body("loader", move || loader::actor::run(Arc::clone(&mailbox))),
         ChildSpec::body("care", move || care::run(followed.clone())),
+        ChildSpec::body("overload", move || overload::run(Arc::clone(&overload))),
         ChildSpec::body("link", move || link::client::run(Arc::clone(&link))),
         ChildSpec::body("notify", move || notify::run(Arc::clone(&notify))),
     ];

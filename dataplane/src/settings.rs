@@ -107,6 +107,16 @@ pub struct Settings {
     #[arg(long, env = "PORTCULLIS_MAX_CONNECTIONS", value_name = "N", default_value_t = 65_536)]
     pub max_connections: usize,
 
+    /// Memory that this worker may use, such as 512MiB; "off" for no limit. At 85 % it takes no new connections, at 95 %
+    /// it answers requests with 503. [default: 90 % of the control group's limit, else 75 % of the machine's memory;
+    /// `portcullis up` divides that among its workers]
+    #[arg(long, env = "PORTCULLIS_MAX_MEMORY", value_name = "SIZE", value_parser = portcullis_shared::memory::parse_size)]
+    pub max_memory: Option<portcullis_shared::memory::Size>,
+
+    /// Let the system write core dumps, and programs of the same user look into this process: both show private keys.
+    #[arg(long, env = "PORTCULLIS_ALLOW_CORE_DUMPS", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+    pub allow_core_dumps: bool,
+
     /// Where the access log goes, one JSON object per request: a file, "-" for standard output, or "off".
     #[arg(long, env = "PORTCULLIS_ACCESS_LOG", value_name = "FILE", default_value = "-")]
     pub access_log: String,

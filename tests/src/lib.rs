@@ -15,6 +15,7 @@ pub mod backend;
 pub mod client;
 pub mod gateway;
 pub mod load;
+pub mod peer;
 pub mod pki;
 pub mod scene;
 pub mod wait;

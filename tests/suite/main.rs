@@ -9,15 +9,21 @@
 )]
 
 mod architecture;
+mod attack;
 mod canary;
 mod changes;
 mod cli;
 mod dynamic;
+mod failing;
 mod health;
+mod listeners;
+mod notes;
 mod options;
 mod protocols;
 mod reload;
 mod routing;
+mod sds;
+mod secrecy;
 mod servers;
 mod strictness;
 mod survival;
@@ -25,6 +31,7 @@ mod systemd;
 mod tcp;
 mod tls;
 mod traces;
+mod tunnels;
 mod upstreams;
 
 use std::net::SocketAddr;

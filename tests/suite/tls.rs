@@ -249,3 +249,48 @@ async fn an_upstream_with_a_ca_is_verified_and_never_shares_connections_with_ano
     }
     tokio::time::timeout(Duration::from_secs(10), gateway.get("x.test", "/right")).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_asks_for_client_certificates_is_not_reached_over_another_chain() {
+    let gateway = Gateway::new();
+    let _upstreams = two_versions(&gateway).await;
+    let (ca, clients) = (Ca::new("servers"), Ca::new("clients"));
+    gateway.write("one-secret.yaml", &ca.issue(&["one.test"]).secret("one", Some(&clients)));
+    gateway.write("one.yaml", &secure("one", &by_secret("one"), "v1"));
+    gateway.write("two-secret.yaml", &ca.issue(&["two.test"]).secret("two", None));
+    gateway.write("two.yaml", &secure("two", &by_secret("two"), "v2"));
+    let gateway = gateway.start().await;
+    let tls = Tls::trusting(&ca);
+    until("TLS", async || tls.get(gateway.https(), "two.test", "/").await.ok()).await;
+    let send = async |tls: &Tls, sni: &str, version, alpn: &str, host: &str| {
+        let stream = tls.clone().alpn(&[alpn]).connect(gateway.https(), sni).await.unwrap();
+        client::send(stream, version, "https", "GET", host, "/", &[], "").await.unwrap().status
+    };
+    for (version, alpn) in [(Version::H1, "http/1.1"), (Version::H2, "h2")] {
+        assert_eq!(send(&tls, "two.test", version, alpn, "one.test").await, 421);
+        let alice = tls.clone().identity(&clients.issue(&["alice.test"]));
+        assert_eq!(send(&alice, "one.test", version, alpn, "one.test").await, 200);
+        // The other way round nothing is lost.
+        assert_eq!(send(&alice, "one.test", version, alpn, "two.test").await, 200);
+    }
+    until("the log", async || gateway.log().contains("misdirected_request").then_some(())).await;
+}
+
+#[tokio::test]
+async fn upstreams_learn_which_certificate_the_client_was_shown() {
+    let gateway = Gateway::new();
+    let _upstreams = two_versions(&gateway).await;
+    let (ca, clients) = (Ca::new("servers"), Ca::new("clients"));
+    let server = ca.issue(&["one.test", "spiffe://one/gateway"]);
+    gateway.write("one-secret.yaml", &server.secret("one", Some(&clients)));
+    gateway.write("one.yaml", &secure("one", &by_secret("one"), "v1"));
+    let options = "httpGateway: {options: {httpConnectionManagerSettings: {forwardClientCertDetails: SANITIZE_SET, \
+                   setCurrentClientCertDetails: {uri: true}}}}";
+    gateway.write("gateways.yaml", &gateway.listeners().replace("httpGateway: {}", options));
+    let gateway = gateway.start().await;
+    let alice = Tls::trusting(&ca).identity(&clients.issue(&["spiffe://one/alice"]));
+    let answer = until("TLS", async || alice.get(gateway.https(), "one.test", "/").await.ok()).await;
+    let said = answer.json()["headers"]["x-forwarded-client-cert"].as_str().unwrap_or_default().to_owned();
+    assert!(said.starts_with("By=spiffe://one/gateway;Hash="), "{said}");
+    assert!(said.ends_with(";URI=spiffe://one/alice"), "{said}");
+}

@@ -186,6 +186,7 @@ impl Memo {
             |was, is| {
                 Arc::ptr_eq(&was.host, &is.host)
                     && was.require_tls == is.require_tls
+                    && was.client_chain == is.client_chain
                     && (Arc::ptr_eq(&was.route_configs, &is.route_configs)
                         || was.route_configs == is.route_configs)
             },

@@ -13,12 +13,19 @@ fn host(name: &str, status: u16, body: usize) -> Placement {
         action: ir::Action::DirectResponse(ir::DirectResponse { status, body: "x".repeat(body).into() }),
         policies: Vec::new(),
     };
-    let host = ir::VirtualHost { name: name.into(), origin, domains: vec![name.into()], routes: vec![route] };
+    let host = ir::VirtualHost {
+        name: name.into(),
+        origin,
+        domains: vec![name.into()],
+        routes: vec![route],
+        virtual_clusters: Vec::new(),
+    };
     Placement {
         name: name.into(),
         host: Arc::new(host),
         route_configs: Arc::from([Arc::from("c")]),
         require_tls: false,
+        client_chain: None,
     }
 }
 
@@ -87,6 +94,8 @@ fn a_proxy_that_comes_later_gets_everything_that_is_shared() {
         outlier_detection: None,
         ignore_health_on_host_removal: false,
         circuit_breakers: None,
+        connections: ir::Connections::default(),
+        http: ir::UpstreamHttp::default(),
     };
     let mut ir = model(vec![host("a", 200, 0)]);
     ir.upstreams = Arc::new([("u".into(), Arc::new(upstream))].into());
@@ -120,6 +129,7 @@ fn certificates_come_and_go_with_their_facts() {
         serve: ir::Serve::Http("r".into()),
         http: Default::default(),
         policies: Vec::new(),
+        admission: Default::default(),
     };
     let listener = ir::Listener {
         name: "l".into(),
@@ -129,6 +139,7 @@ fn certificates_come_and_go_with_their_facts() {
         proxy_protocol: false,
         chains: vec![chain],
         connection_logs: Vec::new(),
+        options: Default::default(),
     };
     let proxy = Proxy { listeners: vec![Arc::new(listener)], hosts: Vec::new() };
     let ir = Ir { proxies: [("p".into(), proxy)].into(), ..Ir::default() };

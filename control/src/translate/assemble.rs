@@ -41,6 +41,7 @@ pub fn proxies(
             proxy_protocol: gateway.proxy_protocol,
             chains,
             connection_logs: gateway.settings.connection_logs.clone(),
+            options: gateway.settings.options.clone(),
         });
         for proxy in &gateway.proxies {
             proxies.entry(Arc::clone(proxy)).or_default().listeners.push(Arc::clone(&listener));
@@ -75,7 +76,14 @@ fn place(
         }
         let name = placement_name(&host.name, target, again);
         let require_tls = target.gateways.first().and_then(|at| gateways.get(*at)).is_some_and(|it| it.ssl);
-        proxy.hosts.push(Placement { name, host: Arc::clone(host), route_configs, require_tls });
+        let client_chain = client_chain(candidate);
+        proxy.hosts.push(Placement {
+            name,
+            host: Arc::clone(host),
+            route_configs,
+            require_tls,
+            client_chain,
+        });
     }
 }
 
@@ -91,8 +99,22 @@ pub fn replace(proxies: &mut BTreeMap<Arc<str>, Proxy>, candidate: &Candidate<'_
             let at = proxy.hosts.binary_search_by(|placement| placement.name.cmp(&name)).ok()?;
             proxy.hosts.get_mut(at)
         });
-        held.map(|placement| placement.host = Arc::clone(host)).is_some()
+        let put = |placement: &mut Placement| {
+            placement.host = Arc::clone(host);
+            placement.client_chain = client_chain(candidate);
+        };
+        held.map(put).is_some()
     })
+}
+
+/// The chain of a candidate that asks for client certificates.
+fn client_chain(candidate: &Candidate<'_>) -> Option<Arc<str>> {
+    let tls = candidate.any()?.tls.as_ref()?.tls.as_ref()?;
+    tls.require_client_certificate.then(|| chain_name(tls))
+}
+
+fn chain_name(tls: &DownstreamTls) -> Arc<str> {
+    format!("tls-{}", group_name(tls)).into()
 }
 
 /// Two gateways of one proxy that need different forms of a host: the second form has a name of its own.
@@ -112,6 +134,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         serve: Serve::Http(route_config(gateway, None)),
         http: gateway.settings.http.clone(),
         policies: gateway.policies.clone(),
+        admission: gateway.settings.admission.clone(),
     }
 }
 
@@ -168,13 +191,14 @@ impl Chains {
         let groups = self.groups.get(&at).into_iter().flatten();
         let mut chains: Vec<FilterChain> = groups
             .map(|(tls, names)| FilterChain {
-                name: format!("tls-{}", group_name(tls)).into(),
+                name: chain_name(tls),
                 server_names: if names.all { Vec::new() } else { names.names.iter().cloned().collect() },
                 source_prefixes: Vec::new(),
                 tls: Some(DownstreamTls::clone(tls)),
                 serve: Serve::Http(route_config(gateway, Some(tls))),
                 http: gateway.settings.http.clone(),
                 policies: gateway.policies.clone(),
+                admission: gateway.settings.admission.clone(),
             })
             .collect();
         chains.sort_by(|a, b| a.name.cmp(&b.name));

@@ -11,6 +11,7 @@ use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, TcpChains};
+use super::upstreams::Wanting;
 use crate::policy::listener;
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
 use crate::{ir, policy};
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub selection: Selection,
     /// Filter chains beside those of VirtualServices.
     pub tcp: TcpChains,
+    /// Upstreams of its own.
+    pub upstreams: Vec<Arc<ir::Upstream>>,
     /// Stands in its last accepted form.
     pub substituted: bool,
 }
@@ -153,6 +156,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     }
     let mut tcp = TcpChains::default();
     let mut own = Vec::new();
+    let mut upstreams = Vec::new();
     let mut servers = Arc::<policy::Servers>::default();
     let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
         (Some(gateway), _) => {
@@ -168,6 +172,10 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             own = policies(id, http, globals, notes);
             servers = self::servers(id, http, globals, notes);
             servers.check(cx, notes);
+            let mut secrets = Wanting::new(cx);
+            upstreams.extend(with_options(id, http, |layer| {
+                policy::dynamic_upstream(layer, globals, &mut secrets, notes).map(Arc::new)
+            }));
             selection(cx, id, http, notes)
         }
         (None, None) => {
@@ -177,7 +185,8 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     };
     let options = spec.route_options.as_ref();
     let proxies: BTreeSet<Arc<str>> = spec.proxy_names.iter().map(|name| kebab(name).into()).collect();
-    let settings = listener::lower(spec, id, notes);
+    let settings = listener::lower(spec, id, cx, notes);
+    tcp.with(&settings);
     let (address, port) = (address?, port?);
     Some(Gateway {
         id: object.id.clone(),
@@ -200,6 +209,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         policies: own,
         selection,
         tcp,
+        upstreams,
         substituted,
     })
 }
@@ -298,6 +308,7 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             id,
             selection: Selection::All,
             tcp: TcpChains::default(),
+            upstreams: Vec::new(),
             substituted: false,
         }
     };

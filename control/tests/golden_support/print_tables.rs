@@ -99,6 +99,7 @@ fn listener(it: &wire::Listener) -> Value {
             "policies": policies,
             "tls": tls,
             "http": chain.http.as_ref().map(|it| format!("{it:?}")),
+            "admission": chain.admission.as_ref().map(|it| format!("{it:?}")),
         })
     });
     clean(json!({
@@ -107,6 +108,8 @@ fn listener(it: &wire::Listener) -> Value {
         "port": it.port,
         "proxyProtocol": it.proxy_protocol,
         "connectionLogs": it.connection_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
+        "tlvs": it.tlvs.iter().map(|tlv| format!("{tlv:?}")).collect::<Vec<_>>(),
+        "socketOptions": it.socket_options.iter().map(|option| format!("{option:?}")).collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
     }))
 }
@@ -123,6 +126,10 @@ fn tcp(it: &wire::TcpProxy) -> Value {
         "to": to,
         "maxConnectAttempts": it.max_connect_attempts,
         "idleTimeoutMs": it.idle_timeout_ms,
+        "accessLogs": it.access_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
+        "logIntervalMs": it.log_interval_ms,
+        "tunnel": it.tunnel.as_ref().map(|it| format!("{it:?}")),
+        "bufferLimit": it.buffer_limit,
     })
 }
 
@@ -137,8 +144,12 @@ fn labels(list: &[wire::Label]) -> Vec<String> {
 }
 
 fn upstream(it: &wire::Upstream) -> Value {
+    let place = |it: &wire::Endpoint| match it.pipe.as_str() {
+        "" => format!("{}:{}", it.address, it.port),
+        path => format!("pipe {path}"),
+    };
     let endpoints = it.endpoints.iter().map(
-        |it| json!({ "address": format!("{}:{}", it.address, it.port), "weight": it.weight, "sni": it.sni, "labels": labels(&it.labels) }),
+        |it| json!({ "address": place(it), "weight": it.weight, "sni": it.sni, "labels": labels(&it.labels) }),
     );
     let tls = it.tls.as_ref().map(|tls| {
         json!({
@@ -168,6 +179,8 @@ fn upstream(it: &wire::Upstream) -> Value {
         "subsets": it.subsets.as_ref().map(|it| format!("{it:?}")),
         "ignoreHealthOnHostRemoval": it.ignore_health_on_host_removal,
         "circuitBreakers": it.circuit_breakers.as_ref().map(|it| format!("{it:?}")),
+        "connections": it.connections.as_ref().map(|it| format!("{it:?}")),
+        "http": it.http.as_ref().map(|it| format!("{it:?}")),
         "balancer": it.load_balancer.as_ref().map(|it| format!("{it:?}")),
     }))
 }
@@ -178,6 +191,7 @@ fn virtual_host(it: &wire::VirtualHost) -> Value {
         "routeConfigs": it.route_configs,
         "domains": it.domains,
         "requireTls": it.require_tls,
+        "clientChain": it.client_chain,
         "routes": it.routes.iter().map(route).collect::<Vec<_>>(),
     }))
 }

@@ -1,5 +1,6 @@
 //! The accept loop of one socket.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use portcullis_shared::actor::Backoff;
 
+/// Waiting clients that are turned away at once when there are no file descriptors.
+const TURNED_AWAY: usize = 256;
 /// How long a handshake that has begun may take to end before its socket is closed: longer than the round trip to nearly
 /// every client.
 const HANDSHAKES: Duration = Duration::from_millis(250);
@@ -28,7 +31,8 @@ const NO_NEW_ONES: [SockFilter; 5] = [
     SockFilter::new(0x06, 0, 0, u32::MAX),
 ];
 
-/// Accepts until `stop`, handing every connection to `serve`. Then takes what the kernel has begun, and closes the
+/// Accepts until `stop`, handing every connection to `serve`. `failed` is told why that is not possible at the moment, and
+/// how many clients were turned away therefore. Then takes what the kernel has begun, and closes the
 /// socket only when nothing is left in it: a client whose handshake the kernel has done, or is doing, would be reset.
 ///
 /// Another socket of the port takes new clients meanwhile. Those that the kernel had chosen this one for are not
@@ -36,9 +40,10 @@ const NO_NEW_ONES: [SockFilter; 5] = [
 pub async fn accept(
     listener: TcpListener,
     stop: CancellationToken,
-    mut failed: impl FnMut(&io::Error),
+    mut failed: impl FnMut(&io::Error, usize),
     mut serve: impl FnMut(TcpStream, SocketAddr),
 ) {
+    let mut reserve = Reserve::new();
     let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
     loop {
         let accepted = tokio::select! {
@@ -55,7 +60,8 @@ pub async fn accept(
             Err(error) if of_the_connection(&error) => {}
             // Out of file descriptors or memory: trying at once would burn the CPU that could free some.
             Err(error) => {
-                failed(&error);
+                let away = if no_descriptors(&error) { reserve.turn_away(&listener) } else { 0 };
+                failed(&error, away);
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = sleep(backoff.next()) => {}
@@ -78,6 +84,34 @@ pub async fn accept(
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
         serve(stream, peer);
     }
+}
+
+/// A file descriptor that is kept for the moment when there are no others: with it, clients that would wait in vain are
+/// taken and closed, so that they know, and may find another worker.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Closes what waits, up to a bound.
+    fn turn_away(&mut self, listener: &TcpListener) -> usize {
+        if self.0.take().is_none() {
+            *self = Self::new();
+            return 0;
+        }
+        let waiting = std::iter::repeat_with(|| listener.accept().now_or_never());
+        let away = waiting.take(TURNED_AWAY).take_while(|accepted| matches!(accepted, Some(Ok(_)))).count();
+        *self = Self::new();
+        away
+    }
+}
+
+fn no_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|known| errno == Some(known.raw_os_error()))
 }
 
 /// Errors of accept(2) that are about the connection that was to be accepted.
@@ -111,9 +145,30 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         let mut served = Vec::new();
-        accept(listener, stop, |_| {}, |_, peer| served.push(peer)).await;
+        accept(listener, stop, |_, _| {}, |_, peer| served.push(peer)).await;
         assert_eq!(served.len(), 2);
         assert!(TcpStream::connect(address).await.is_err(), "the socket is closed");
+    }
+
+    #[tokio::test]
+    async fn clients_that_would_wait_in_vain_are_turned_away() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut reserve = Reserve::new();
+        let mut away = 0;
+        while away < 3 {
+            away += reserve.turn_away(&listener);
+            assert!(reserve.0.is_some(), "there are descriptors again");
+            tokio::task::yield_now().await;
+        }
+        for mut client in clients {
+            let end = tokio::io::AsyncReadExt::read(&mut client, &mut [0; 8]).await;
+            assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+        }
     }
 
     /// Echoes one byte to each client.
@@ -150,11 +205,11 @@ mod tests {
             })
             .collect();
         let mut stop = CancellationToken::new();
-        let mut running = tokio::spawn(accept(first, stop.clone(), |_| {}, serve));
+        let mut running = tokio::spawn(accept(first, stop.clone(), |_, _| {}, serve));
         for _ in 0..8 {
             let next = CancellationToken::new();
             let socket = super::super::bind::bind(address).unwrap();
-            let successor = tokio::spawn(accept(socket, next.clone(), |_| {}, serve));
+            let successor = tokio::spawn(accept(socket, next.clone(), |_, _| {}, serve));
             let before = asked.load(Ordering::Relaxed);
             while asked.load(Ordering::Relaxed) < before + 64 {
                 tokio::task::yield_now().await;

@@ -13,6 +13,7 @@ use super::reconcile::Sockets;
 use super::{Board, Slots};
 use crate::loader::Published;
 use crate::notify::Pulse;
+use crate::overload::{self, Level, Overload, Told};
 use crate::proxy::{self, Engine};
 use crate::runtime::{Listener, Runtime};
 use crate::telemetry::Metrics;
@@ -35,6 +36,8 @@ pub struct Context {
     pub board: Arc<Board>,
     /// The limit of connections.
     pub slots: Arc<Slots>,
+    /// Whether anything new may be taken on.
+    pub overload: Arc<Overload>,
     /// Counters of connections.
     pub metrics: Arc<Metrics>,
     /// True when the worker goes down.
@@ -89,6 +92,7 @@ fn run(index: usize, context: Arc<Context>) -> std::io::Result<()> {
 async fn follow(index: usize, context: Arc<Context>) {
     let engine = Arc::new(Engine::new(Arc::clone(&context.engine)));
     let mut sockets = Sockets::new(Arc::clone(&context), index, engine);
+    let (mut overload, mut level) = (context.overload.follow(), Level::Calm);
     let (mut published, mut drain) = (context.published.clone(), context.drain.clone());
     let pulse = Arc::clone(&context.pulse);
     tokio::spawn(async move { pulse.beat(index).await });
@@ -98,6 +102,15 @@ async fn follow(index: usize, context: Arc<Context>) {
         context.board.reconciled(index, generation);
         let retry = sockets.retry_at();
         tokio::select! {
+            told = overload.changed() => {
+                if told.is_err() { break }
+                let Told { level: now, .. } = *overload.borrow_and_update();
+                if now > level {
+                    sockets.relieve();
+                }
+                level = now;
+                overload::give_back();
+            }
             changed = published.changed() => if changed.is_err() { break },
             () = async { match retry { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
             // An error means that the process is going down.

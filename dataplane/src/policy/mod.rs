@@ -44,7 +44,7 @@ pub mod upgrade;
 pub use attempt_count::AttemptCount;
 pub use chain::{Chain, Passed, Progress, Resume, Waiting};
 pub use cx::{Headers, Line, RequestCx, ResponseCx, Services};
-pub use dynamic_forward::Dynamic;
+pub use dynamic_forward::{Dynamic, SavedAddress};
 pub use facts::{Facts, TlsFacts};
 pub(crate) use filter::joined;
 pub use filter::{BodyError, BodyFilter, Filters};
@@ -55,7 +55,7 @@ pub(crate) use headers::values;
 pub use host_rewrite::HostRewrite;
 pub use path_rewrite::PathRewrite;
 pub use plan::{DEFAULT_TOTAL_TIMEOUT, Plan, PlanBuilder};
-pub use rate_limit::bucket::Own;
+pub use rate_limit::bucket::{self, Own};
 pub use retry::{Reset, Retry};
 pub use shadow::Shadow;
 pub use slots::Slots;
@@ -89,6 +89,12 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
     /// Runs before the response goes to the client, in reverse order; also on local replies.
     fn response(&self, _cx: &mut ResponseCx<'_>) -> Answer {
         Answer::Continue
+    }
+
+    /// [`Policy::response`] runs on every answer of a route that forwards, also of the gateway's own to requests that an
+    /// earlier policy has kept from this one. Such a policy wants the header only.
+    fn sees_every_answer(&self) -> bool {
+        false
     }
 
     /// Runs when the whole body is here, after [`Answer::Body`]. The engine announces the length that it has then.

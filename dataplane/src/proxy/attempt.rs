@@ -3,7 +3,6 @@
 //! Owns the tries: endpoint, connection, header, time limits, and the one answer that is passed on. Must not move bytes
 //! (the pump does) nor decide about retries (`retry` does).
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use portcullis_shared::table::Place;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -60,6 +60,9 @@ impl Serving<'_> {
         if plan.retry.is_some() {
             body.start_recording();
         }
+        let clusters = self.exchange.virtual_host.as_ref().and_then(|host| host.virtual_clusters());
+        let cluster = clusters.map(|all| all.find(head.method.as_str(), head.target.as_str()).clone());
+        self.exchange.virtual_cluster = cluster;
         self.exchange.clock.limit_total(plan.total_timeout);
         self.exchange.tells_attempts = plan.attempt_count.response;
         if let Some(idle) = plan.stream_limits.idle {
@@ -75,7 +78,7 @@ impl Serving<'_> {
             self.wait(&body, Box::pin(upstream.wait_ready())).await?;
         }
         let mut retries = Retries::new(plan.retry.as_deref(), &upstream.breakers, &head.method);
-        let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+        let mut tried: SmallVec<[Place; 4]> = SmallVec::new();
         let hash = plan.hash.as_ref().and_then(|hash| {
             let (hash, cookies) = hash.of(&head.headers, &self.exchange.facts(head));
             self.exchange.cookies = cookies;
@@ -90,7 +93,7 @@ impl Serving<'_> {
                 .or_else(|| upstream.pick_for(&Wish { tried: &tried, hash, labels }))
                 .ok_or(Reason::UpstreamUnhealthy)?;
             self.exchange.attempts = self.exchange.attempts.saturating_add(1);
-            self.exchange.endpoint = Some(picked.endpoint.address);
+            self.exchange.endpoint = Some(picked.endpoint.address.clone());
             let one = self.prepare(head, route, plan, upstream, picked, fresh)?;
             if plan.shadow.is_some() && self.exchange.attempts == 1 {
                 self.shadow(head, plan, &one.header, &mut body);
@@ -98,7 +101,7 @@ impl Serving<'_> {
             let pause = match self.attempt(head, plan, upstream, one, &mut body, &mut retries).await? {
                 Outcome::Delivered => return Ok(()),
                 Outcome::Again(pause, picked) => {
-                    tried.push(picked.endpoint.address);
+                    tried.push(picked.endpoint.address.clone());
                     pause
                 }
                 Outcome::Reconnect(picked) => {
@@ -107,7 +110,11 @@ impl Serving<'_> {
                 }
             };
             upstream.stats.retries.inc();
+            if let Some(cluster) = &self.exchange.virtual_cluster {
+                cluster.retries.inc();
+            }
             self.exchange.clock.end_try();
+            self.exchange.clock.limit_upstream(None);
             self.wait(&body, Box::pin(tokio::time::sleep(pause))).await?;
         }
     }
@@ -136,18 +143,24 @@ impl Serving<'_> {
         fresh: bool,
     ) -> Result<Try<'h>, End> {
         let endpoint = &picked.endpoint;
-        let target = target(upstream, endpoint);
+        let info = &self.exchange.info;
+        let mut target = target(upstream, endpoint, head.version == Version::HTTP_2)
+            .on_behalf(Some((info.client, info.local)));
+        let terminates = head.connect.is_some() && plan.upgrade.terminates;
+        // Then it is bytes alone that the endpoint gets.
+        target.http2 &= !terminates;
         let path = plan
             .path_rewrite
             .as_ref()
+            .filter(|_| head.connect.is_none())
             .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
         let span = self.exchange.span.as_ref().map(|span| {
-            let path = path.as_deref().unwrap_or(head.target.as_str());
-            span.client(head, upstream, endpoint.address, path, self.exchange.attempts)
+            let path = path.as_deref().unwrap_or(head.target_text());
+            span.client(head, upstream, &endpoint.address, path, self.exchange.attempts)
         });
         let mut outgoing = Outgoing::new(head, &self.exchange.info.http.settings);
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
-        outgoing.announce_timeout(plan.total_timeout, per_try);
+        outgoing.announce_timeout(self.exchange.left_of(plan.total_timeout), per_try);
         if let Some(path) = path {
             outgoing.rewrite_path(path)?;
         }
@@ -167,7 +180,10 @@ impl Serving<'_> {
         if let Some(noted) = &mut self.exchange.noted {
             noted.rewritten(outgoing.line(), head);
         }
-        let header = outgoing.seal(target.http2, target.tls.is_some())?;
+        let header = match terminates {
+            true => Sealed::Nothing,
+            false => outgoing.seal(target.http2, target.tls.is_some(), target.manner.http.trailers)?,
+        };
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
     }
 
@@ -183,12 +199,17 @@ impl Serving<'_> {
     ) -> Result<Outcome, End> {
         // Its parts stay where they are: taken apart they would be in the state of the request twice.
         upstream.stats.requests.inc();
+        if let Some(cluster) = &self.exchange.virtual_cluster {
+            cluster.requests.inc();
+        }
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
-        let idle = if one.fresh { None } else { self.pool.idle(&one.target, one.started) };
+        let terminates = matches!(one.header, Sealed::Nothing);
+        let fresh = one.fresh || terminates;
+        let idle = if fresh { None } else { self.pool.idle(&one.target, one.started) };
         let leased = match idle {
             Some(lease) => Ok((lease, true)),
-            None => self.connect(&one.target, one.fresh, body).await,
+            None => self.connect(&one.target, fresh, body).await,
         };
         let reused = matches!(leased, Ok((_, true)));
         let began = leased.and_then(|(lease, _)| {
@@ -196,15 +217,24 @@ impl Serving<'_> {
                 self.pool.give_back(&one.target, lease);
                 return Err(overflow("requests"));
             };
-            let mut session = Session::from(lease);
-            session.send_header(one.header, body.expected).map_err(Stop::Upstream)?;
+            let mut session = Session::new(lease, &one.target.manner);
+            session.pass_trailers(one.target.manner.http.trailers);
+            session
+                .send_header(one.header, body.expected || head.connect.is_some())
+                .map_err(Stop::Upstream)?;
             Ok((active, session))
         });
+        if one.target.manner.preconnect.is_some() && began.is_ok() {
+            self.pool.prepare(upstream, &one.target);
+        }
         // Counted until all of it is over, the connection's return to the pool included.
         let (_active, mut session) = match began {
             Ok(began) => began,
             Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, upstream),
         };
+        if let Some(limit) = one.target.manner.http.max_stream {
+            self.exchange.clock.limit_upstream(Some(limit));
+        }
         if let Some(noted) = &mut self.exchange.noted
             && self.exchange.info.http.access_logs.as_ref().is_some_and(|logs| logs.upstream_local)
         {
@@ -218,7 +248,7 @@ impl Serving<'_> {
         }
         let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
         pump.continues = forwards;
-        let answered = pump.until_header().await;
+        let answered = if terminates { Ok(forward::connected()) } else { pump.until_header().await };
         let response = match answered {
             Ok(response) => response,
             Err(stop) => {
@@ -309,9 +339,14 @@ impl Serving<'_> {
             Stop::Drained => (Reason::Drained.into(), Next::Answer),
             Stop::Expired(expired) => {
                 stats.timeouts.inc();
+                if let Some(cluster) = &self.exchange.virtual_cluster {
+                    cluster.timeouts.inc();
+                }
                 upstream.unanswered(&picked.endpoint, StatusCode::GATEWAY_TIMEOUT);
-                let next =
-                    if expired == Expired::Try { retries.after_timeout(rewinds) } else { Next::Answer };
+                let next = match expired {
+                    Expired::Try | Expired::Upstream => retries.after_timeout(rewinds),
+                    _ => Next::Answer,
+                };
                 let end = match expired {
                     // The upstream is what is waited for.
                     Expired::Idle if body.is_complete() => {
@@ -365,15 +400,22 @@ impl Serving<'_> {
         body: &mut Body,
         upload: Progress,
     ) -> Result<(Follows, Progress), End> {
-        let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        let tunnel = switches || (head.connect.is_some() && parts.status.is_success());
         let agreed = parts.version == Version::HTTP_11 && forward::is_agreed(head, &parts.headers);
-        if tunnel && !(head.upgrade && agreed) {
+        if switches && !(head.upgrade && agreed) {
             let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("101 to what was not asked for");
             return Err(wrong.into());
         }
+        if head.upgrade && head.version == Version::HTTP_2 && parts.status.is_success() {
+            // The client would take it for the tunnel (RFC 8441 5).
+            let wrong =
+                LocalReply::new(Reason::UpstreamProtocol).detail("an upgrade answered by something else");
+            return Err(wrong.into());
+        }
         let waited = self.exchange.upstream_time.unwrap_or_default();
-        // HTTP/1 drops trailers on either side.
-        let trailers = session.is_http2() && head.version == Version::HTTP_2;
+        let http1 = &self.exchange.info.http.settings.http1;
+        let trailers = session.passes_trailers() && (head.version == Version::HTTP_2 || http1.trailers);
         forward::sanitize_response(&mut parts, waited, trailers, &self.exchange.info.http.settings);
         self.tell_attempts(&mut parts.headers);
         for cookie in self.exchange.cookies.drain(..) {
@@ -389,6 +431,10 @@ impl Serving<'_> {
         };
         self.sign(&mut parts.headers);
         self.exchange.status = parts.status;
+        // Unless a policy has made another answer of it.
+        let grants = parts.status == StatusCode::SWITCHING_PROTOCOLS || parts.status.is_success();
+        let refused = tunnel && !grants;
+        let tunnel = tunnel && grants;
         let follows = match payload {
             _ if tunnel => Follows::Tunnel,
             // Over HTTP/2 data can come where HTTP allows none: it stays unread, and the stream is reset.
@@ -398,9 +444,14 @@ impl Serving<'_> {
             Payload::Whole(whole, None) if whole.is_empty() => Follows::Nothing,
             Payload::Whole(whole, trailers) => Follows::Whole(whole, trailers),
         };
+        if tunnel {
+            forward::frame_tunnel(&mut parts);
+            self.down.switch(parts)?;
+            return Ok((follows, upload));
+        }
         let end = matches!(follows, Follows::Nothing);
         forward::frame_response(&mut parts, head.version, is_head, end);
-        if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {
+        if *self.drain.borrow() || refused || forward::is_close_delimited(&parts, head.version, is_head) {
             self.down.close_after();
         }
         self.down.respond(parts, end)?;
@@ -480,6 +531,7 @@ fn cut(stop: Stop) -> End {
         Stop::Client(Gone::Refused(reply)) => End::Cut(reply.reason, reply.detail),
         Stop::Expired(Expired::Idle) => End::Cut(Reason::IdleTimeout, None),
         Stop::Expired(Expired::Stream) => End::Cut(Reason::MaxDuration, None),
+        Stop::Expired(Expired::Upstream) => End::Cut(Reason::UpstreamMaxDuration, None),
         Stop::Expired(Expired::Request) => End::Cut(Reason::RequestTimeout, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
         Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
@@ -503,19 +555,21 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
     }
 }
 
-/// Where an endpoint's connections go.
-pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
+/// Where an endpoint's connections go. `http2`: the client speaks it.
+pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint, http2: bool) -> Target {
+    let as_downstream = upstream.manner.http.as_downstream;
     Target {
-        address: endpoint.address,
+        place: endpoint.address.clone(),
         epoch: upstream.connection_epoch(),
-        http2: upstream.http2,
+        http2: if as_downstream { http2 } else { upstream.http2 },
         tls: upstream.tls.as_ref().map(|tls| TlsTarget {
             config: tls.config.clone(),
             identity: tls.identity,
-            name: tls.server_name(endpoint),
+            name: upstream.server_name(tls, endpoint),
+            chosen_by_request: as_downstream,
         }),
-        timeout: upstream.connect_timeout,
-        max_requests: upstream.max_requests_per_connection,
+        manner: Arc::clone(&upstream.manner),
+        proxied: None,
         breakers: upstream.breakers.clone(),
     }
 }

@@ -29,14 +29,16 @@ pub(super) fn forward(headers: &mut HeaderMap, info: &ConnInfo) {
     if settings.forward == ForwardClientCert::SanitizeSet {
         headers.remove(FIELD);
     }
-    if let Ok(value) = HeaderValue::try_from(element(certificate, settings)) {
+    if let Ok(value) = HeaderValue::try_from(element(certificate, info.own_uris.as_deref(), settings)) {
         append_value(headers, &FIELD, b",", &value);
     }
 }
 
-/// What is said about one client.
-fn element(certificate: &CertificateDer<'_>, settings: &ClientCertificate) -> String {
-    let mut parts = vec![format!("Hash={}", peer::fingerprint(certificate))];
+/// What is said about one client, and by whom.
+fn element(certificate: &CertificateDer<'_>, own_uris: Option<&str>, settings: &ClientCertificate) -> String {
+    let own = own_uris.into_iter().flat_map(|uris| uris.split(','));
+    let mut parts: Vec<String> = own.map(|uri| format!("By={uri}")).collect();
+    parts.push(format!("Hash={}", peer::fingerprint(certificate)));
     if settings.cert {
         parts.push(format!("Cert=\"{}\"", encoded_pem(certificate)));
     }
@@ -80,7 +82,7 @@ fn encoded_pem(certificate: &CertificateDer<'_>) -> String {
     text
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {

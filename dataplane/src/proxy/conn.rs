@@ -1,39 +1,47 @@
 //! An accepted connection, as the listener hands it to the engine. Must not read from it.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::h1::ServerIo as Io;
 use super::socket::Socket;
+use crate::policy::metadata::Metadata;
 use crate::policy::{Own, TlsFacts};
 use crate::runtime::Http;
 
 /// What is known about a connection before its first request; shared by all its requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConnInfo {
     /// Name of the listener that accepted it.
     pub listener: Arc<str>,
+    /// Name of the filter chain that was chosen for it.
+    pub chain: Arc<str>,
     /// Route configuration of the filter chain that was chosen for it.
     pub route_config: Arc<str>,
     /// The client: from the PROXY protocol where it is spoken, else the socket's peer.
     pub client: SocketAddr,
     /// The socket's peer.
     pub direct: SocketAddr,
-    /// The socket's own address.
+    /// Where the client connected to: from the PROXY protocol where it is spoken, else the socket's own address.
     pub local: SocketAddr,
     /// Server name that the client asked for.
     pub sni: Option<Arc<str>>,
     /// Filled in by [`Conn::tls`].
     pub tls: Option<TlsFacts>,
+    /// URI names of the certificate that the client was shown, joined by commas.
+    pub own_uris: Option<Arc<str>>,
     /// Its rate limits, where each connection has its own.
     pub buckets: Arc<Own>,
+    /// Its requests that were not admitted.
+    pub refused: Arc<AtomicU32>,
     /// How HTTP is spoken on it.
     pub http: Arc<Http>,
+    /// What is known of it for requests and logs, from its PROXY header.
+    pub metadata: Option<Arc<Metadata>>,
     /// Its number in this process, of [`ConnInfo::next_id`].
     pub id: u64,
 }
@@ -51,23 +59,19 @@ impl ConnInfo {
 #[derive(Debug)]
 pub struct Conn {
     pub(super) io: Io,
-    pub(super) fd: i32,
     pub(super) info: Arc<ConnInfo>,
 }
 
 impl Conn {
     /// A plain text connection; `put_back` was read from `tcp` already.
     pub fn plain(tcp: TcpStream, put_back: Vec<u8>, info: ConnInfo) -> Self {
-        let fd = tcp.as_raw_fd();
-        Conn { io: Io::Plain(Socket::new(tcp, put_back)), fd, info: Arc::new(info) }
+        Conn { io: Io::Plain(Socket::new(tcp, put_back)), info: Arc::new(info) }
     }
 
     /// A connection after its TLS handshake.
     pub fn tls(stream: TlsStream<Socket>, mut info: ConnInfo) -> Self {
-        let (socket, session) = stream.get_ref();
-        let fd = socket.tcp.as_raw_fd();
-        info.tls = Some(crate::tls::server::facts(session));
-        Conn { io: Io::Tls(Box::new(stream)), fd, info: Arc::new(info) }
+        info.tls = Some(crate::tls::server::facts(stream.get_ref().1));
+        Conn { io: Io::Tls(Box::new(stream)), info: Arc::new(info) }
     }
 
     /// What is known about it.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use portcullis_shared::table::Place;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -21,8 +22,8 @@ use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
 use crate::policy::transformation::SpanName;
-use crate::policy::{Chain, Facts, Flags, Slots};
-use crate::runtime::{Route, Runtime, VirtualHost};
+use crate::policy::{Chain, Facts, Flags, SavedAddress, Slots};
+use crate::runtime::{Route, Runtime, VirtualCluster, VirtualHost};
 use crate::upstream::Upstream;
 
 /// One request.
@@ -34,17 +35,21 @@ pub(super) struct Exchange {
     pub(super) clock: Clock,
     pub(super) slots: Slots,
     pub(super) span: Option<Box<Server>>,
+    trace_decided: bool,
+    pub(super) virtual_cluster: Option<Arc<VirtualCluster>>,
     pub(super) virtual_host: Option<Arc<VirtualHost>>,
     pub(super) route: Option<Arc<Route>>,
     /// Policies, and how many of them have seen the request and so see the answer.
     pub(super) policies: (Chain, usize),
     pub(super) upstream: Option<Arc<Upstream>>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Place>,
     pub(super) attempts: u32,
     /// The client is told about them.
     pub(super) tells_attempts: bool,
     /// What the client got, or would have got.
     pub(super) status: StatusCode,
+    /// What it got in the header, where that is another one: a gRPC client is told by `grpc-status`.
+    pub(super) shown_status: Option<StatusCode>,
     pub(super) reason: Option<Reason>,
     pub(super) detail: Option<Box<str>>,
     pub(super) flags: Flags,
@@ -67,12 +72,18 @@ impl Exchange {
         shared.metrics.requests.inc();
         shared.metrics.active.inc();
         let started = Instant::now();
+        let mut slots = Slots::default();
+        if let Some(metadata) = info.metadata.as_deref() {
+            slots.put(metadata.clone());
+        }
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
             clock: Clock::new(started, &info.http),
-            slots: Slots::default(),
+            slots,
             span: None,
+            trace_decided: false,
+            virtual_cluster: None,
             virtual_host: None,
             route: None,
             policies: (Chain::default(), 0),
@@ -81,12 +92,13 @@ impl Exchange {
             attempts: 0,
             tells_attempts: false,
             status: StatusCode::OK,
+            shown_status: None,
             reason: None,
             detail: None,
             flags: Flags::default(),
             cookies: Vec::new(),
             upstream_time: None,
-            noted: info.http.access_logs.as_ref().map(|_| Box::default()),
+            noted: info.http.notes().then(Box::default),
             seen: None,
             started,
             started_at: SystemTime::now(),
@@ -96,11 +108,21 @@ impl Exchange {
         }
     }
 
-    /// The request is admitted: its span begins.
-    pub(super) fn admitted(&mut self, head: &Head, client: SocketAddr) {
+    /// The request is admitted.
+    pub(super) fn admitted(&mut self, client: SocketAddr) {
         self.client = client;
-        let tracing = self.info.http.settings.tracing.as_ref();
-        if let Some(tracer) = self.shared.tracer.as_ref().filter(|_| span::wanted(&head.headers, tracing)) {
+    }
+
+    /// Decides once whether there is a span, by the listener or by the route that was found.
+    fn trace(&mut self, head: &Head, route: Option<&Route>) {
+        if std::mem::replace(&mut self.trace_decided, true) {
+            return;
+        }
+        let own = self.info.http.exporter.as_ref().map(|exporter| &exporter.tracer);
+        let Some(tracer) = own.or(self.shared.tracer.as_ref()) else { return };
+        let of_route = route.and_then(|route| route.plan.tracing.as_ref()?.shares);
+        let shares = of_route.or_else(|| self.info.http.settings.tracing.as_ref().map(span::shares));
+        if span::wanted(&head.headers, shares) {
             self.span = Some(Box::new(Server::begin(tracer, head, &self.info, self.started_at)));
         }
     }
@@ -116,12 +138,22 @@ impl Exchange {
             version: head.version,
             method: head.method.as_str().into(),
             authority: head.authority.clone(),
-            path: head.target.as_str().into(),
+            path: head.target_text().into(),
         });
+    }
+
+    /// What is left of the limit of the whole exchange; all of it before the first try.
+    pub(super) fn left_of(&self, total: Option<Duration>) -> Option<Duration> {
+        if self.attempts <= 1 {
+            total
+        } else {
+            total.map(|total| total.saturating_sub(self.started.elapsed()))
+        }
     }
 
     /// The route is found.
     pub(super) fn routed(&mut self, head: &Head, route: &Arc<Route>) {
+        self.trace(head, Some(route));
         if let Some(span) = &mut self.span {
             span.route(&head.method, route);
         }
@@ -178,6 +210,13 @@ impl Exchange {
             upstream.stats.responses.inc(self.status);
             upstream.stats.time.observe(took);
         }
+        if let Some(cluster) = &self.virtual_cluster {
+            cluster.responses.inc(self.status);
+            cluster.time.observe(took);
+        }
+        if let Some(head) = head {
+            self.trace(head, None);
+        }
         let span = self.span.take();
         let own_logs = self.info.http.access_logs.as_ref();
         let log = self.shared.access_log.as_ref().filter(|_| own_logs.is_none());
@@ -203,7 +242,31 @@ impl Exchange {
             if let Some(SpanName(name)) = self.slots.get() {
                 span.rename(name);
             }
+            if let Some(tracing) = &self.info.http.settings.tracing {
+                let upstream = self.upstream.as_deref();
+                span.tag_metadata(tracing, self.slots.get(), upstream, self.endpoint);
+                if tracing.verbose {
+                    self.note_times(&mut span);
+                }
+            }
             span.end(self.status, self.reason);
+            if let Some(exporter) = &self.info.http.exporter {
+                exporter.send(&self.runtime, pool);
+            }
+        }
+    }
+
+    /// When things happened, in Envoy's words.
+    fn note_times(&self, span: &mut Server) {
+        let began = self.noted.as_ref().and_then(|noted| noted.response_began);
+        for (name, at) in [
+            ("last_downstream_rx_byte_received", self.clock.completed()),
+            ("first_upstream_rx_byte_received", began),
+            ("last_downstream_tx_byte_sent", Some(Instant::now())),
+        ] {
+            if let Some(at) = at {
+                span.event(name, self.started_at + at.saturating_duration_since(self.started));
+            }
         }
     }
 
@@ -218,7 +281,7 @@ impl Exchange {
             facts: self.facts_of(head),
             headers: head.map_or(&NO_FIELDS, |head| &head.headers),
             connection: self.info.id,
-            status: if left { 0 } else { self.status.as_u16() },
+            status: if left { 0 } else { self.shown_status.unwrap_or(self.status).as_u16() },
             details: Some(self.reason.map_or("via_upstream", Reason::details)),
             flags: self.flags.as_str(),
             response: noted.response.as_ref(),
@@ -236,6 +299,7 @@ impl Exchange {
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
             metadata: self.slots.get(),
+            address_saved: self.slots.get::<SavedAddress>().is_some(),
             of_connection: None,
         }
     }
@@ -254,13 +318,16 @@ impl Exchange {
             method: head.map(|head| head.method.as_str()).or(seen.map(|seen| &*seen.method)).unwrap_or(""),
             scheme: head.map_or("", |head| head.scheme),
             authority: head.map(|head| &*head.authority).or(seen.map(|seen| &*seen.authority)).unwrap_or(""),
-            path: head.map(|head| head.target.as_str()).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
+            path: head.map(Head::target_text).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
             route_name: self.route.as_ref().map_or("", |route| &route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            upstream_host: self.endpoint,
+            upstream_host: self.endpoint.as_ref(),
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
             flags: self.flags.as_str(),
+            buffer_limit: self.info.http.buffer_limit,
+            metadata: self.route.as_ref().and_then(|route| route.plan.metadata.as_deref()),
+            virtual_cluster: self.virtual_cluster.as_ref().filter(|it| !it.is_other).map(|it| &*it.name),
         }
     }
 
@@ -281,7 +348,7 @@ impl Exchange {
             method: pick(|head| head.method.as_str(), |seen| &seen.method),
             scheme: head.map_or("-", |head| head.scheme),
             authority: pick(|head| &head.authority, |seen| &seen.authority),
-            path: pick(|head| head.target.as_str(), |seen| &seen.path),
+            path: pick(Head::target_text, |seen| &seen.path),
             status: self.status.as_u16(),
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
@@ -289,7 +356,7 @@ impl Exchange {
             virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref(),
             attempts: self.attempts,
             duration: took,
             upstream_time: self.upstream_time,
@@ -303,7 +370,13 @@ impl Exchange {
 
     /// What policies may know.
     pub(super) fn facts<'a>(&'a self, head: &'a Head) -> Facts<'a> {
-        self.facts_of(Some(head))
+        let facts = self.facts_of(Some(head));
+        // It counts only what reaches an upstream, but which one it will be can be said before.
+        let clusters = || self.virtual_host.as_ref()?.virtual_clusters();
+        let found = if self.virtual_cluster.is_none() { clusters() } else { None };
+        let found = found.map(|all| all.find(head.method.as_str(), head.target.as_str()));
+        let name = found.filter(|it| !it.is_other).map(|it| &*it.name);
+        Facts { virtual_cluster: facts.virtual_cluster.or(name), ..facts }
     }
 }
 
@@ -322,7 +395,7 @@ pub(super) struct Noted {
 impl Noted {
     /// The request line of a try.
     pub(super) fn rewritten(&mut self, (_, target, host): (&Method, &str, &[u8]), head: &Head) {
-        self.path = (target != head.target.as_str()).then(|| target.into());
+        self.path = (head.connect.is_none() && target != head.target.as_str()).then(|| target.into());
         let host = (host != head.authority.as_bytes()).then(|| String::from_utf8_lossy(host).into());
         self.host = host;
     }

@@ -46,9 +46,9 @@ pub const DISCARD: usize = 64 * 1024;
 pub const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// Bytes queued for one peer at which the other peer is not read any more.
 pub const QUEUE: usize = 16 * 1024;
-/// Bytes of a request body that are kept for a retry; a request that is longer is not retried. Envoy's
-/// `perConnectionBufferLimitBytes` default.
-pub const REPLAY_BYTES: usize = 1024 * 1024;
+/// Bytes of a body that are kept for retries, copies and policies where the listener does not say: a request that is longer
+/// is not retried. Envoy's `perConnectionBufferLimitBytes` default.
+pub const BUFFER: usize = 1024 * 1024;
 
 /// Copies of requests under way on one data thread; more are not made.
 pub const SHADOWS: u32 = 1024;
@@ -78,6 +78,21 @@ pub const H2_DOWNSTREAM_STREAM_WINDOW: u32 = 1024 * 1024;
 /// process's memory. The protocol library also allows small DATA frames by it: half of this, at 256 bytes a frame, may
 /// wait unread (16,384 of them here) before it ends the connection as a flood. Streams of gRPC messages are such frames.
 pub const H2_DOWNSTREAM_CONNECTION_WINDOW: u32 = 8 * H2_DOWNSTREAM_STREAM_WINDOW;
+/// Requests on one downstream HTTP/2 connection that are malformed; then the client is asked to come again. HTTP/1 closes
+/// at the first one.
+pub const H2_REFUSED: u32 = 32;
+/// Frames that carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, empty DATA, unknown ones) that an HTTP/2
+/// peer may send at once; more end its connection.
+pub const H2_FRAMES: u64 = 10_000;
+/// How many more of them every second gives.
+pub const H2_FRAMES_PER_SECOND: u64 = 1_000;
+/// Every so many bytes that went to the peer give one more: windows are opened for them.
+pub const H2_BYTES_PER_FRAME: u64 = 64;
+/// Every DATA frame that went to the peer gives so many more: some peers open both windows again for each.
+pub const H2_FRAMES_PER_DATA: u64 = 2;
+/// Of so many streams that an HTTP/2 client opens in ten seconds, it may reset half within a second of opening them. What
+/// Envoy has in `overload.premature_reset_total_stream_count`.
+pub const H2_RESETS: u32 = 500;
 /// Informational answers to one request; an upstream that sends more never answers.
 pub const INFORMATIONAL: u8 = 16;
 

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
@@ -17,6 +18,7 @@ use super::exchange::Exchange;
 use super::forward;
 use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
+use super::steer;
 use super::strict::{self, Head};
 use crate::policy::{Chain, Dynamic, Plan, registry};
 use crate::runtime::{Action, Destination, Redirect, Route, Runtime, Target, VirtualHost};
@@ -59,6 +61,7 @@ impl From<Expired> for End {
             Expired::Try => Reason::PerTryTimeout,
             Expired::Idle => Reason::IdleTimeout,
             Expired::Stream => Reason::MaxDuration,
+            Expired::Upstream => Reason::UpstreamMaxDuration,
             Expired::Request => Reason::RequestTimeout,
         }
         .into()
@@ -102,9 +105,14 @@ impl Serving<'_> {
     }
 
     fn admit(&mut self) -> Result<Head, LocalReply> {
+        if self.exchange.shared.overload.is_full() {
+            self.exchange.refused(self.down.seen());
+            return Err(Reason::Overload.into());
+        }
         let mut head = match strict::admit(self.down, &self.exchange.info) {
             Ok(head) => head,
             Err(reply) => {
+                self.exchange.info.refused.fetch_add(1, Ordering::Relaxed);
                 self.exchange.refused(self.down.seen());
                 return Err(reply);
             }
@@ -112,11 +120,11 @@ impl Serving<'_> {
         let info = self.exchange.info.clone();
         if let Some(early) = &info.http.early_headers {
             let mut headers = std::mem::take(&mut head.headers);
-            early.apply(&mut headers, &self.exchange.facts(&head));
+            early.apply(&mut headers, &self.exchange.facts(&head), info.metadata.as_deref());
             head.headers = headers;
         }
         match forward::sanitize(&mut head, &info) {
-            Ok(client) => self.exchange.admitted(&head, client),
+            Ok(client) => self.exchange.admitted(client),
             Err(reply) => {
                 self.exchange.refused_head(&head);
                 return Err(reply);
@@ -133,6 +141,9 @@ impl Serving<'_> {
         self.exchange.virtual_host = Some(host.clone());
         if let Some(invalid) = &host.rejected {
             return Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into());
+        }
+        if host.client_chain.as_ref().is_some_and(|chain| *chain != self.exchange.info.chain) {
+            return Err(Reason::Misdirected.into());
         }
         let view = RequestView {
             method: head.method.as_str(),
@@ -155,7 +166,7 @@ impl Serving<'_> {
         let listener = runtime
             .listener_policies(&self.exchange.info.route_config)
             .or_else(|| registry::default_for(&head.headers));
-        let mut body = Body::new(head.body);
+        let mut body = Body::new(head.body, self.exchange.info.http.buffer_limit);
         let mut route = match self.route(head) {
             Ok(route) => route,
             Err(end) => {
@@ -169,6 +180,13 @@ impl Serving<'_> {
         let mut ran: Option<(Chain, usize)> = None;
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
+            if head.connect.is_some() {
+                let listener = || self.exchange.info.http.allows_connect();
+                let forwards = matches!(route.action, Action::Forward(_) | Action::Closed(_));
+                if !forwards || !plan.upgrade.connect.unwrap_or_else(listener) {
+                    return Err(Reason::ConnectNotAllowed.into());
+                }
+            }
             if head.upgrade
                 && !strict::upgrades(head).all(|protocol| {
                     let listener = || self.exchange.info.http.allows_upgrade(&protocol);
@@ -207,7 +225,11 @@ impl Serving<'_> {
                     Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into())
                 }
                 Action::Forward(_) => match known {
-                    Some(upstream) => self.forward(head, body, &route, &plan, &upstream).await,
+                    Some(upstream) => {
+                        let steered = !self.exchange.info.http.settings.client.internal.is_empty();
+                        let plan = if steered { steer::steered(plan, &mut head.headers) } else { plan };
+                        self.forward(head, body, &route, &plan, &upstream).await
+                    }
                     None => Err(missing(upstream.as_deref().unwrap_or("")).into()),
                 },
             };
@@ -222,21 +244,27 @@ impl Serving<'_> {
 
     /// Answers; says whether the client has it all.
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
+        let reply = if self.exchange.attempts > 1 { reply.retried() } else { reply };
         self.exchange.replied(&reply);
-        if reply.reason.closes() || *self.drain.borrow() {
+        let connect = head.is_some_and(|head| head.connect.is_some());
+        if reply.reason.closes() || connect || *self.drain.borrow() {
             self.down.close_after();
         } else {
             let rest = head.and_then(certain_length);
             std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
+        let of_the_stream = reply.reason.is_of_the_stream();
         let (mut parts, mut body) = reply.into_response(head.is_some_and(|head| head.grpc));
-        self.tell_attempts(&mut parts.headers);
+        if !of_the_stream {
+            self.tell_attempts(&mut parts.headers);
+        }
         if let Some(head) = head {
             let before = parts.status;
             self.local_policies(head, &mut parts, &mut body);
             if parts.status != before {
                 self.exchange.status = parts.status;
             }
+            self.exchange.shown_status = Some(parts.status);
         }
         self.sign(&mut parts.headers);
         let version = head.map_or(Version::HTTP_11, |head| head.version);

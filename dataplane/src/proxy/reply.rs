@@ -53,6 +53,10 @@ pub enum Reason {
     RequestTimeout,
     /// The request and its answer took longer than the listener allows.
     MaxDuration,
+    /// A try took longer than the upstream allows.
+    UpstreamMaxDuration,
+    /// The virtual host asks for a client certificate, and this connection was made for another.
+    Misdirected,
     /// A change of protocol that is not allowed.
     UpgradeFailed,
     /// A transfer coding that is not served.
@@ -109,6 +113,7 @@ impl Reason {
             Reason::HeaderTimeout => "header_timeout",
             Reason::RequestTimeout => "request_timeout",
             Reason::MaxDuration => "max_duration",
+            Reason::UpstreamMaxDuration => "upstream_max_duration",
             Reason::UpgradeFailed => "upgrade_failed",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
@@ -120,6 +125,7 @@ impl Reason {
             Reason::BodyTooLarge => "body_too_large",
             Reason::ResponseTooLarge => "response_too_large",
             Reason::Policy(word) => word,
+            Reason::Misdirected => "misdirected_request",
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
             Reason::Drained => "drained",
@@ -145,9 +151,9 @@ impl Reason {
             | Reason::VersionNotSupported
             | Reason::LowVersion
             | Reason::HeaderTimeout
-            | Reason::UnsupportedCoding
-            | Reason::ConnectNotAllowed => "DPE",
+            | Reason::UnsupportedCoding => "DPE",
             Reason::MaxDuration => "DT",
+            Reason::UpstreamMaxDuration => "UMSDR",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
             Reason::ConfigRejected
@@ -156,6 +162,8 @@ impl Reason {
             | Reason::DirectResponse
             | Reason::RequestTimeout
             | Reason::UpgradeFailed
+            | Reason::ConnectNotAllowed
+            | Reason::Misdirected
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
@@ -175,14 +183,18 @@ impl Reason {
             Reason::UpstreamReset => "upstream_reset_before_response_started{connection_termination}",
             Reason::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Reason::UpstreamTruncated => "upstream_reset_after_response_started{connection_termination}",
-            Reason::Timeout => "upstream_response_timeout",
+            Reason::Timeout => "response_timeout",
             Reason::PerTryTimeout => "upstream_per_try_timeout",
             Reason::IdleTimeout => "stream_idle_timeout",
             Reason::HeaderTimeout => "request_header_timeout",
             Reason::RequestTimeout => "request_overall_timeout",
             Reason::MaxDuration => "max_duration_timeout",
+            Reason::UpstreamMaxDuration => "upstream_max_stream_duration_reached",
+            Reason::ConnectNotAllowed => "upgrade_failed",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
+            Reason::Policy("fault_abort") => "fault_filter_abort",
+            Reason::Policy("cors_preflight") => "cors_response",
             other => other.as_str(),
         }
     }
@@ -203,7 +215,13 @@ impl Reason {
                 | Reason::ConnectNotAllowed
                 | Reason::ClientGone
                 | Reason::IdleTimeout
+                | Reason::Overload
         )
+    }
+
+    /// An end that the tries know nothing of: nobody is told of them then.
+    pub fn is_of_the_stream(self) -> bool {
+        matches!(self, Reason::IdleTimeout | Reason::MaxDuration | Reason::RequestTimeout)
     }
 
     /// The status, and the text that Envoy sends with it.
@@ -248,9 +266,13 @@ impl Reason {
             Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request header timeout"),
             Reason::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request timeout"),
             Reason::MaxDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
+            Reason::UpstreamMaxDuration => {
+                (StatusCode::REQUEST_TIMEOUT, "upstream max stream duration reached")
+            }
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
-            Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reason::ConnectNotAllowed => (StatusCode::FORBIDDEN, ""),
+            Reason::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
             Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),
@@ -375,6 +397,16 @@ impl LocalReply {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same after more than one try, in Envoy's words.
+    #[must_use]
+    pub fn retried(mut self) -> Self {
+        const BEFORE: &[u8] = b"upstream connect error or disconnect/reset before headers. ";
+        if let Some(reason) = self.body.strip_prefix(BEFORE) {
+            self.body = [BEFORE, b"retried and the latest ", reason].concat().into();
+        }
         self
     }
 

@@ -10,42 +10,48 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::response::Parts;
+use http::{HeaderMap, Method, Uri, Version};
 use pingora_core::protocols::http::v2::client::Http2Session as H2;
+use pingora_http::RequestHeader;
 
 use super::connect::Target;
 use super::downstream::Downstream;
 use super::failure::{Failure, Kind};
 use super::forward::Sealed;
-use super::h1::Client;
-use super::limits;
+use super::h1::{Client, Framing, header_fields, sanitize_trailers};
 use super::outbox::Outbox;
 use super::pool::{Lease, Pool};
+use crate::upstream::Manner;
 
 /// See the module.
 pub(super) enum Upstream {
     H1(Box<Client>),
-    H2 { session: Box<H2>, outbox: Option<Outbox> },
-}
-
-impl From<Lease> for Upstream {
-    fn from(lease: Lease) -> Self {
-        match lease {
-            Lease::H1(client) => Upstream::H1(client),
-            Lease::H2(session) => Upstream::H2 { session, outbox: None },
-        }
-    }
+    H2 {
+        session: Box<H2>,
+        outbox: Option<Outbox>,
+        /// Most fields of an answer.
+        most: usize,
+    },
 }
 
 impl Upstream {
+    /// One that is used in this manner.
+    pub(super) fn new(lease: Lease, manner: &Manner) -> Self {
+        match lease {
+            Lease::H1(client) => Upstream::H1(client),
+            Lease::H2(session) => Upstream::H2 { session, outbox: None, most: header_fields(&manner.http) },
+        }
+    }
+
     /// Queues the request header; without `body` also the end of the request.
     pub(super) fn send_header(&mut self, header: Sealed<'_>, body: bool) -> Result<(), Failure> {
         match (self, header) {
+            (Upstream::H1(_), Sealed::Nothing) => {}
             (Upstream::H1(client), Sealed::H1(outgoing)) => {
                 client.send(outgoing.line(), outgoing.fields(), outgoing.framing(), outgoing.came());
             }
-            (Upstream::H2 { session, outbox }, Sealed::H2(header)) => {
+            (Upstream::H2 { session, outbox, .. }, Sealed::H2(header)) => {
                 session
                     .write_request_header(header, !body)
                     .map_err(|error| Failure::new(Kind::Unsent, error.to_string()))?;
@@ -58,6 +64,26 @@ impl Upstream {
         Ok(())
     }
 
+    /// Queues a CONNECT request to `host`, which goes on with the bytes of a tunnel.
+    pub(super) fn connect(&mut self, host: &str, fields: HeaderMap) -> Result<(), Failure> {
+        match self {
+            Upstream::H1(client) => {
+                client.send((&Method::CONNECT, host, host.as_bytes()), fields.iter(), Framing::None, None);
+                Ok(())
+            }
+            Upstream::H2 { .. } => {
+                let (mut parts, ()) = http::Request::new(()).into_parts();
+                parts.method = Method::CONNECT;
+                parts.version = Version::HTTP_2;
+                // RFC 9113 section 8.5: neither scheme nor path.
+                let uri = Uri::builder().authority(host).build();
+                parts.uri = uri.map_err(|error| Failure::new(Kind::Unsent, error.to_string()))?;
+                parts.headers = fields;
+                self.send_header(Sealed::H2(Box::new(RequestHeader::from(parts))), true)
+            }
+        }
+    }
+
     /// Queues a piece of the request body.
     pub(super) fn push(&mut self, piece: Bytes) {
         match self {
@@ -67,15 +93,15 @@ impl Upstream {
         }
     }
 
-    /// No more request body.
-    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+    /// No more request body. `trailers` follow it where the endpoint is sent any.
+    pub(super) fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Failure> {
         match self {
-            Upstream::H1(client) => match client.finish() {
+            Upstream::H1(client) => match client.finish(trailers) {
                 true => Ok(()),
                 false => Err(Failure::new(Kind::Reset, "the request is shorter than it was announced")),
             },
             Upstream::H2 { outbox: Some(outbox), .. } => {
-                outbox.finish(None);
+                outbox.finish(trailers.cloned());
                 Ok(())
             }
             Upstream::H2 { .. } => Ok(()),
@@ -85,7 +111,7 @@ impl Upstream {
     /// The upstream takes more without piling up what waits for it.
     pub(super) fn has_room(&self) -> bool {
         match self {
-            Upstream::H1(client) => client.queued() < limits::QUEUE,
+            Upstream::H1(client) => client.has_room(),
             Upstream::H2 { outbox, .. } => outbox.as_ref().is_none_or(Outbox::is_empty),
         }
     }
@@ -112,8 +138,12 @@ impl Upstream {
         }
     }
 
-    pub(super) fn is_http2(&self) -> bool {
-        matches!(self, Upstream::H2 { .. })
+    /// Trailers can follow the answer.
+    pub(super) fn passes_trailers(&self) -> bool {
+        match self {
+            Upstream::H1(client) => client.passes_trailers(),
+            Upstream::H2 { .. } => true,
+        }
     }
 
     /// The next response header, 1xx included.
@@ -126,8 +156,11 @@ impl Upstream {
                 }
                 failure
             }),
-            Upstream::H2 { session, .. } => {
+            Upstream::H2 { session, most, .. } => {
                 session.poll_read_response_header(cx).map(|read| match (read, session.response_header()) {
+                    (Ok(()), Some(header)) if header.headers.len() > *most => {
+                        Err(Failure::new(Kind::Protocol, "header fields"))
+                    }
                     // A class of status that a client can know.
                     (Ok(()), Some(header)) if (100..=599).contains(&header.status.as_u16()) => {
                         Ok(header.as_owned_parts())
@@ -176,12 +209,23 @@ impl Upstream {
         Poll::Ready(Ok(more))
     }
 
-    /// Trailers, after the body. HTTP/1 drops them.
+    /// Whether trailers pass over HTTP/1, both ways. Over HTTP/2 they always do.
+    pub(super) fn pass_trailers(&mut self, pass: bool) {
+        if let Upstream::H1(client) = self {
+            client.pass_trailers(pass);
+        }
+    }
+
+    /// Trailers, after the body, without what must not stand there.
     pub(super) fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Failure>> {
         match self {
-            Upstream::H1(_) => Poll::Ready(Ok(None)),
+            Upstream::H1(client) => {
+                let trailers = client.take_trailers().map_err(Failure::of_h1);
+                Poll::Ready(trailers.map(sanitize_trailers))
+            }
             Upstream::H2 { session, .. } => pin!(session.read_trailers())
                 .poll(cx)
+                .map(|read| read.map(sanitize_trailers))
                 .map_err(|error| Failure::new(Kind::Reset, error.to_string())),
         }
     }

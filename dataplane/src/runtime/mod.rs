@@ -13,6 +13,7 @@ mod names;
 mod protocol;
 mod route_config;
 mod tcp;
+mod virtual_cluster;
 mod virtual_host;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use portcullis_shared::table::{DirectResponse, Redirect};
 pub use protocol::Http;
 pub use route_config::RouteConfig;
 pub use tcp::{TcpRoute, TcpTarget};
+pub use virtual_cluster::{VirtualCluster, VirtualClusters};
 pub use virtual_host::{Action, Route, Target, VirtualHost};
 
 /// Something made from a table resource, and the digest of what it was made from.
@@ -56,6 +58,8 @@ type Named<T> = Shards<Built<T>>;
 /// An executable table.
 #[derive(Debug, Default)]
 pub struct Runtime {
+    /// Its number among those of this process; 0 = nothing was built yet.
+    generation: u64,
     /// What it was made of, to know what changes next.
     held: Held,
     /// Kinds and parts that hold rejected resources: they are tried again in the next build.
@@ -87,6 +91,12 @@ impl Runtime {
     #[must_use]
     pub fn build(held: &Held, prev: Option<&Self>) -> (Arc<Self>, Vec<Rejection>) {
         build::run(held, prev)
+    }
+
+    /// Its number among those of this process.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// What it was made of, without what only the making needed.
@@ -123,6 +133,11 @@ impl Runtime {
     #[must_use]
     pub fn virtual_host(&self, name: &str) -> Option<&Arc<VirtualHost>> {
         self.virtual_hosts.get(name).map(|built| &built.value)
+    }
+
+    /// All virtual hosts, in no order.
+    pub fn virtual_hosts(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
+        self.virtual_hosts.values().map(|built| &built.value)
     }
 
     /// Number of virtual hosts.

@@ -9,7 +9,7 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table;
 
 use crate::policy::Early;
-use crate::proxy::{access_log::ListenerLogs, limits};
+use crate::proxy::{access_log::ListenerLogs, export::Exporter, limits};
 
 /// See the module. The default is what holds without a configuration.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Http {
     pub settings: table::HttpSettings,
     /// In place of the worker's own log.
     pub access_logs: Option<ListenerLogs>,
+    /// Sends spans to a collector of the listener's own.
+    pub exporter: Option<Exporter>,
     /// On a request before anything else looks at it.
     pub early_headers: Option<Early>,
     /// Bytes of a header.
@@ -32,6 +34,8 @@ pub struct Http {
     pub request_headers: Option<Duration>,
     /// From closing one side of a connection to closing it.
     pub delayed_close: Duration,
+    /// Bytes of a body that are kept for retries and policies.
+    pub buffer_limit: usize,
 }
 
 impl Default for Http {
@@ -46,6 +50,7 @@ impl Http {
         let drain = times.drain.map(Option::unwrap_or_default);
         Self {
             access_logs: logs,
+            exporter: settings.tracing.as_ref().and_then(|it| it.collector.as_ref()).map(Exporter::new),
             early_headers: early,
             header_bytes: settings.header_bytes.unwrap_or(limits::HEADER_BYTES),
             header_fields: settings.header_fields.unwrap_or(limits::HEADER_FIELDS),
@@ -57,6 +62,7 @@ impl Http {
             },
             request_headers: times.request_headers.unwrap_or(Some(limits::HEADER_DEADLINE)),
             delayed_close: times.delayed_close.map_or(limits::LINGER, Option::unwrap_or_default),
+            buffer_limit: settings.buffer_limit.unwrap_or(limits::BUFFER),
             settings,
         }
     }
@@ -72,6 +78,19 @@ impl Http {
             levels => Some(Early::build(levels).map_err(|e| e.under("early_headers"))?),
         };
         Ok(Arc::new(Self::of(config.clone(), logs, early)))
+    }
+
+    /// Whether CONNECT makes tunnels, where a route says nothing. The name is one that no protocol has: those are lower
+    /// case.
+    #[must_use]
+    pub fn allows_connect(&self) -> bool {
+        self.settings.upgrades.iter().any(|(name, enabled)| **name == *"CONNECT" && *enabled)
+    }
+
+    /// Somebody wants to know of a request what is forgotten otherwise.
+    #[must_use]
+    pub fn notes(&self) -> bool {
+        self.access_logs.is_some() || self.settings.tracing.as_ref().is_some_and(|tracing| tracing.verbose)
     }
 
     /// Whether a connection may change to `protocol`, which is lower case. Envoy's default: WebSocket alone.

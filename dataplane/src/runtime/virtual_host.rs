@@ -9,6 +9,7 @@ use portcullis_shared::table::{self, DirectResponse, Redirect};
 
 use super::destinations::{Destination, Destinations};
 use super::names::Names;
+use super::virtual_cluster::VirtualClusters;
 use crate::held::Claim;
 use crate::policy::{Plan, PlanBuilder};
 
@@ -19,18 +20,26 @@ pub struct VirtualHost {
     pub name: Arc<str>,
     /// A plain request is redirected (301) to https.
     pub require_tls: bool,
+    /// It asks for client certificates: requests on connections of other filter chains are answered 421.
+    pub client_chain: Option<Arc<str>>,
     /// Set when it could not be built and there was no earlier form: every request is answered 503, `config_rejected`.
     pub rejected: Option<Box<Invalid>>,
     pub(super) route_configs: Box<[Arc<str>]>,
     domains: Box<[Domain]>,
     routes: Box<[Arc<Route>]>,
     index: RouteIndex,
+    virtual_clusters: Option<Box<VirtualClusters>>,
 }
 
 impl VirtualHost {
     /// Builds what can be built. A route that cannot is closed: its requests are answered 503, never handled without the
     /// policy that this worker does not understand. The first such reason comes along.
-    pub(super) fn build(config: &table::VirtualHost, names: &Names) -> (Self, Option<Invalid>) {
+    /// `before` is the form whose counts go on.
+    pub(super) fn build(
+        config: &table::VirtualHost,
+        names: &Names,
+        before: Option<&Self>,
+    ) -> (Self, Option<Invalid>) {
         let mut rejected = None;
         let build = |(i, config): (usize, &table::Route)| {
             Arc::new(Route::build(config, names).unwrap_or_else(|reason| {
@@ -44,11 +53,16 @@ impl VirtualHost {
         let host = Self {
             name: Arc::clone(&config.name),
             require_tls: config.require_tls,
+            client_chain: config.client_chain.as_ref().map(|name| names.share(name)),
             rejected: None,
             route_configs: config.route_configs.iter().map(|name| names.share(name)).collect(),
             domains: config.domains.as_slice().into(),
             routes,
             index: RouteIndex::build(&matchers),
+            virtual_clusters: VirtualClusters::build(
+                &config.virtual_clusters,
+                before.and_then(|before| before.virtual_clusters.as_deref()),
+            ),
         };
         (host, rejected)
     }
@@ -58,11 +72,13 @@ impl VirtualHost {
         Self {
             name: Arc::clone(name),
             require_tls: false,
+            client_chain: None,
             rejected: Some(Box::new(reason)),
             route_configs: claim.route_configs.into(),
             domains: claim.domains.into(),
             routes: Box::default(),
             index: RouteIndex::default(),
+            virtual_clusters: None,
         }
     }
 
@@ -76,6 +92,12 @@ impl VirtualHost {
     pub fn route(&self, request: &RequestView<'_>) -> Option<&Arc<Route>> {
         let matcher = |i: usize| self.routes.get(i).map(|route| &route.matcher);
         self.routes.get(self.index.find(matcher, request)?)
+    }
+
+    /// Requests that are counted apart; none on most virtual hosts.
+    #[must_use]
+    pub fn virtual_clusters(&self) -> Option<&VirtualClusters> {
+        self.virtual_clusters.as_deref()
     }
 
     /// All routes, in order.

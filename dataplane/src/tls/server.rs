@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ConfigBuilder, NamedGroup, ProtocolVersion, ServerConfig, ServerConnection};
 
 use super::ocsp::Staple;
-use super::{Choices, ClientVerifier, Provider, ServerSessions, SubjectNames, Trust, identity};
+use super::{Choices, ClientVerifier, Provider, ServerSessions, SubjectNames, Trust, identity, peer};
 use crate::policy::TlsFacts;
 
 /// The settings of a filter chain, made once for all its handshakes.
@@ -25,9 +25,17 @@ pub struct Settings {
     usual: Arc<ServerConfig>,
     /// The client's does; none = never.
     by_client: Option<Arc<ServerConfig>>,
+    /// URI names of the certificate, joined by commas.
+    uri_names: Option<Arc<str>>,
 }
 
 impl Settings {
+    /// URI names of the certificate that clients are shown, joined by commas.
+    #[must_use]
+    pub fn uri_names(&self) -> Option<&Arc<str>> {
+        self.uri_names.as_ref()
+    }
+
     /// The configuration for this client. One that puts ChaCha20 first says that it has no instructions for AES: its
     /// battery counts more than our cycles. Whoever lists suites in the configuration wants them in that order.
     #[must_use]
@@ -65,10 +73,11 @@ fn lenient_alpn(config: &Arc<ServerConfig>, hello: &ClientHello<'_>) -> Arc<Serv
 /// # Errors
 /// The path names a field of `tls`.
 pub fn settings(tls: &DownstreamTls, certificate: &Certificate) -> Result<Settings, Invalid> {
+    let uri_names = certificate.chain.first().and_then(|leaf| peer::uri_names(leaf)).map(Arc::from);
     let mut config = config(tls, certificate)?;
     let by_client = tls.cipher_suites.is_empty().then(|| Arc::new(config.clone()));
     config.ignore_client_order = true;
-    Ok(Settings { usual: Arc::new(config), by_client })
+    Ok(Settings { usual: Arc::new(config), by_client, uri_names })
 }
 
 fn config(tls: &DownstreamTls, certificate: &Certificate) -> Result<ServerConfig, Invalid> {

@@ -83,6 +83,40 @@ async fn malformed_requests_are_refused_and_the_connection_closed() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: gzip\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding:\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: identity\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\u{c}\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer\u{b}-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\ncontent-length: 4\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3.0\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3 3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \u{b}3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999999999999\r\n\r\nabc",
+        "POST / HTTP/1.1\rHost: a\r\rabc\r\n\r\n",
+        "GET / HTTP/1.1\r\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: 1\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\u{1}y: 1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a#b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a?b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\\b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a:-1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a:\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a%2fb\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET http://a:99999/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a\\@b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /\r\n\r\n",
+        "GET\r\n\r\n",
+        "\0GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / http/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
+        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
     ] {
         refused(&gateway, request, 400).await;
         count += 1;
@@ -225,6 +259,12 @@ async fn answers_that_are_malformed_are_502() {
         "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\ncontent-length: +5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx: a\rb\r\n\r\n",
+        "HTTP/1.1 600 OK\r\n\r\n",
+        "HTTP/1.1 101 Ok\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
         "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nx: \0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nx y: z\r\n\r\n",
@@ -240,7 +280,7 @@ async fn answers_that_are_malformed_are_502() {
         let shown: String = answer.chars().take(60).collect();
         assert_eq!(status(&client.head().await), 502, "{shown:?}");
     }
-    let lines = gateway.lines(11).await;
+    let lines = gateway.lines(17).await;
     assert!(lines.iter().all(|line| line["reason"] == "upstream_protocol_error"), "{lines:?}");
 }
 
@@ -259,11 +299,26 @@ async fn the_answers_of_old_servers_are_put_in_order() {
 async fn other_transfer_codings_are_not_implemented() {
     let peer = Peer::bind().await;
     let gateway = Gateway::start(Table::to(peer.address)).await;
-    for coding in ["gzip, chunked", "chunked, chunked", "x\r\nTransfer-Encoding: chunked"] {
+    for coding in [
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked, identity",
+        "identity",
+        "identity, chunked",
+        "xchunked",
+        "chunkedx",
+        "\"chunked\"",
+        "chunked;q=1",
+        "chunked,",
+        ",chunked",
+        "",
+        "x\r\nTransfer-Encoding: chunked",
+        "chunked\r\nTransfer-Encoding: chunked",
+        "chunked\r\nTransfer-Encoding: x",
+    ] {
         let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n");
         refused(&gateway, request, 501).await;
     }
-    refused(&gateway, "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405).await;
 }
 
 #[tokio::test]
@@ -307,4 +362,54 @@ async fn unusual_but_clear_requests_are_served() {
     }
     // No prefix matches an asterisk.
     assert_eq!(status(&client.ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await.0), 404);
+}
+
+#[tokio::test]
+async fn http2_behind_an_upgrade_is_not_taken_up_and_not_passed_on() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    for protocol in ["h2c", "H2C", "HTTP/2.0", "websocket, h2c"] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\n\
+             HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n"
+        );
+        let (mut client, mut upstream, head) = gateway.forwarded(&peer, request).await;
+        for name in ["upgrade", "http2-settings", "connection"] {
+            assert_eq!(header(&head, name), None, "{protocol}: {head}");
+        }
+        // What would be frames is the beginning of another request, and a malformed one.
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        upstream.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(status(&client.answer().await.0), 200);
+        assert_eq!(status(&client.head().await), 505);
+        client.rest().await;
+        assert!(upstream.rest().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_body_where_none_may_be_is_never_the_next_answer() {
+    for answer in [
+        "HTTP/1.1 204 No\r\ncontent-length: 40\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad",
+        "HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad",
+        "HTTP/1.1 304 No\r\ncontent-length: 40\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad",
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad",
+        "HTTP/1.1 103 Early\r\ncontent-length: 5\r\n\r\nHTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad",
+    ] {
+        let peer = Peer::bind().await;
+        let gateway = Gateway::start(Table::to(peer.address)).await;
+        let (mut client, mut upstream, _) =
+            gateway.forwarded(&peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        upstream.send(answer).await;
+        let mut head = client.head().await;
+        if status(&head) == 103 {
+            head = client.head().await;
+        }
+        assert!([200, 204, 304].contains(&status(&head)), "{answer:?}: {head}");
+        // Nothing of it is the answer to somebody else.
+        client.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut upstream = peer.accept().await;
+        assert!(upstream.serve("good").await.starts_with("GET /2 "));
+        assert_eq!(client.answer().await.1, "good");
+    }
 }

@@ -131,7 +131,7 @@ fn recode(path: &str) -> Result<String, BadPath> {
         match byte {
             b'%' => match bytes.get(at..at + 2).and_then(hex) {
                 Some(0) => return Err(BadPath::Nul),
-                Some(plain) if is_unreserved(plain) => {
+                Some(plain) if is_unreserved(plain) && !completes_escape(&out) => {
                     out.push(char::from(plain));
                     at += 2;
                 }
@@ -145,6 +145,12 @@ fn recode(path: &str) -> Result<String, BadPath> {
         }
     }
     Ok(out)
+}
+
+/// What is decoded behind this would be part of an encoding that nobody wrote: `%2%65` is not `%2e`.
+fn completes_escape(out: &str) -> bool {
+    let end = out.as_bytes();
+    matches!(end, [.., b'%'] | [.., b'%', _])
 }
 
 fn hex(pair: &[u8]) -> Option<u8> {
@@ -233,6 +239,15 @@ mod tests {
         case("/a//c", rules(false, true, false), "/a/c", false);
         case("/a%2Fb/../c%5cd/%61?x=%2F", rules(true, false, true), "/a/b/../c\\d/%61?x=%2F", true);
         case("/a/../b", rules(true, false, false), "/a/../b", false);
+    }
+
+    #[test]
+    fn decoding_makes_no_new_encoding() {
+        for path in ["/x/%2%65%2%65/admin", "/%%32e%%32e/admin", "/a%2%66b", "/%%32%65"] {
+            check(path, path);
+        }
+        check("/%252e/a", "/%252e/a");
+        check("/%2f%61", "/%2fa");
     }
 
     #[test]

@@ -77,6 +77,10 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
     if host.require_tls && chain.tls.is_none() {
         return effect::redirect(&Redirect::to_https(), &PathMatcher::Connect, request);
     }
+    if host.client_chain.as_ref().is_some_and(|name| *name != chain.name) {
+        let why = format!("{} asks for a client certificate, and this server name is another's", host.origin);
+        return not_served(Some(421), "misdirected_request", why, Vec::new());
+    }
     for route in &host.routes {
         match route.matcher.mismatch(&request.view()) {
             None => {

@@ -59,7 +59,12 @@ impl Request {
         let port = authority.port_u16().unwrap_or(default_port);
         let mut request = Request {
             method: method.to_owned(),
-            authority: if port == default_port { host.to_owned() } else { format!("{host}:{port}") },
+            // A CONNECT always names the port.
+            authority: if port == default_port && method != "CONNECT" {
+                host.to_owned()
+            } else {
+                format!("{host}:{port}")
+            },
             sni: (scheme == "https").then(|| sni(host)).flatten(),
             client: Ipv4Addr::UNSPECIFIED.into(),
             scheme,
@@ -95,7 +100,8 @@ impl Request {
             method: &self.method,
             scheme: &self.scheme,
             authority: &self.authority,
-            path: &self.path,
+            // A CONNECT has none.
+            path: if self.method == "CONNECT" { "" } else { &self.path },
             query: self.query.as_deref(),
             headers: &self.headers,
         }
@@ -152,6 +158,12 @@ mod tests {
         assert_eq!((request.path.as_str(), request.query.as_deref()), ("/a", Some("b=c")));
         assert_eq!(request.headers.get_all("x-a").iter().count(), 2);
         assert!(!request.headers.contains_key("host"));
+    }
+
+    #[test]
+    fn a_connect_has_a_port_and_no_path() {
+        let request = Request::parse("CONNECT", "http://a.test:80/x", &[]).unwrap();
+        assert_eq!((request.authority.as_str(), request.view().path), ("a.test:80", ""));
     }
 
     #[test]

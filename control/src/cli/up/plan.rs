@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// A unix socket's path has room for 108 bytes, the last of them zero.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// A worker is not held below this, however many there are: it needs a part of it for itself.
+const LEAST_MEMORY: u64 = 64 << 20;
+
 /// Everything that `up` needs to know to start.
 #[derive(Debug)]
 pub struct Plan {
@@ -66,11 +69,12 @@ impl Plan {
             drain: args.drain,
         };
         let cache_key = cache_key::ensure(&data_dir)?;
+        let memory = memory_of_each(number, std::env::var_os("PORTCULLIS_MAX_MEMORY"));
         let dataplane = find("portcullis-dataplane", "PORTCULLIS_DATAPLANE_BIN")?;
         let drain = args.drain;
         let worker = |(index, admin): (usize, &SocketAddr)| {
             let name = format!("worker-{index}");
-            let args = arguments(&[
+            let mut args = arguments(&[
                 ("--link", link.as_os_str()),
                 ("--proxy-name", "gateway-proxy".as_ref()),
                 ("--worker-id", name.as_ref()),
@@ -82,6 +86,9 @@ impl Plan {
                 ("--log-format", log_format.as_ref()),
                 ("--access-log", args.access_log.as_os_str()),
             ]);
+            if let Some(memory) = &memory {
+                args.extend([OsString::from("--max-memory"), memory.clone()]);
+            }
             Program {
                 ready_file: Some(data_dir.join(format!("{name}.ready"))),
                 name,
@@ -109,6 +116,16 @@ impl Plan {
         })?;
         Ok(file)
     }
+}
+
+/// What each worker may use, unless the user says it: they share the machine, or the control group.
+fn memory_of_each(workers: usize, said: Option<OsString>) -> Option<OsString> {
+    if said.is_some_and(|said| !said.is_empty()) {
+        return None;
+    }
+    let all = portcullis_shared::memory::limit()?;
+    let each = all / u64::try_from(workers).ok()?.max(1);
+    Some(each.max(LEAST_MEMORY).to_string().into())
 }
 
 /// A person at a terminal reads text.
@@ -227,6 +244,14 @@ fn find(name: &str, variable: &str) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_share_what_memory_there_is_unless_the_user_says_how_much() {
+        let bytes = |text: Option<OsString>| text.unwrap().to_string_lossy().parse::<u64>().unwrap();
+        let (one, four) = (memory_of_each(1, None), memory_of_each(4, None));
+        assert_eq!((bytes(one) / 4).max(LEAST_MEMORY), bytes(four));
+        assert_eq!(memory_of_each(1, Some("1GiB".into())), None);
+    }
 
     #[test]
     fn each_configuration_folder_has_its_own_state() {

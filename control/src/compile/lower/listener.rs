@@ -29,9 +29,11 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                 // Encoded by us, so that it decodes.
                 http: (!chain.http.is_empty()).then(|| decoded(&chain.http)),
                 policies: policies(&chain.policies),
+                admission: (!chain.admission.is_empty()).then(|| decoded(&chain.admission)),
             })
             .collect(),
         connection_logs: listener.connection_logs.iter().map(|log| decoded(log)).collect(),
+        ..decoded(&listener.options)
     }
 }
 
@@ -46,6 +48,7 @@ fn tcp(proxy: &TcpProxy) -> wire::TcpProxy {
         }),
         max_connect_attempts: proxy.max_connect_attempts,
         idle_timeout_ms: millis(proxy.idle_timeout),
+        ..decoded(&proxy.options)
     }
 }
 

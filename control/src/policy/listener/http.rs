@@ -1,17 +1,19 @@
 //! `httpConnectionManagerSettings`: checked and made `HttpSettings`, part by part.
 
 use http::{HeaderName, HeaderValue};
-use portcullis_proto::policy::v1::{HeaderAdd, HeaderLevel};
+use portcullis_proto::policy::v1::HeaderLevel;
 use portcullis_proto::table::v1 as wire;
-use portcullis_shared::format::Format;
 use portcullis_shared::table::Network;
 
-use super::About;
+use super::{About, headers};
+use crate::policy::tracing::shares;
 use crate::resource::{
     CodecType, EarlyHeaderManipulation, ForwardClientCertDetails, GoDuration, HeadersWithUnderscoresAction,
-    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ServerHeaderTransformation,
-    TracePercentages,
+    HttpConnectionManagerSettings, ListenerTracing, MetadataTag, MetadataTagKind, OpenTelemetryConfig,
+    PathWithEscapedSlashesAction, ProtocolUpgradeConfig, ServerHeaderTransformation,
 };
+use crate::resource::{Kind, ObjectRef};
+use crate::translate::{ServerLookup, wire_name};
 
 /// Where the settings stand.
 const PATH: &str = "spec.httpGateway.options.httpConnectionManagerSettings";
@@ -20,7 +22,12 @@ const PATH: &str = "spec.httpGateway.options.httpConnectionManagerSettings";
 const WINDOWS: std::ops::RangeInclusive<u32> = 65_535..=2_147_483_647;
 
 /// Checks the settings and adds them to what travels.
-pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSettings, about: &mut About<'_>) {
+pub(super) fn lower(
+    it: &HttpConnectionManagerSettings,
+    to: &mut wire::HttpSettings,
+    upstreams: &mut dyn ServerLookup,
+    about: &mut About<'_>,
+) {
     to.client_address = some(client_address(it, about));
     to.request_id = some(wire::RequestId {
         none: it.generate_request_id == Some(false),
@@ -71,17 +78,11 @@ pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSetti
         HeadersWithUnderscoresAction::RejectClientRequest => wire::UnderscoreAction::Reject,
         HeadersWithUnderscoresAction::DropHeader => wire::UnderscoreAction::Drop,
     } as i32;
-    if it.enable_trailers == Some(true) {
-        about.warning(
-            format!("{PATH}.enableTrailers"),
-            "trailers over HTTP/1 are not supported yet and are dropped",
-        );
-    }
     if it.uuid_request_id_config.is_some() {
         let text = "the request id has no part in tracing here: W3C trace context and the percentages decide";
         about.warning(format!("{PATH}.uuidRequestIdConfig"), text);
     }
-    to.tracing = it.tracing.as_ref().map(|it| tracing(it, about));
+    to.tracing = it.tracing.as_ref().map(|it| tracing(it, upstreams, about));
 }
 
 /// A message that says nothing does not travel.
@@ -220,77 +221,52 @@ fn client_certificate(it: &HttpConnectionManagerSettings, about: &mut About<'_>)
 }
 
 fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wire::Upgrade> {
-    let mut upgrades = Vec::new();
+    let mut upgrades: Vec<wire::Upgrade> = Vec::new();
     for (at, upgrade) in it.upgrades.iter().enumerate() {
-        match &upgrade.websocket {
-            Some(spec) if upgrades.is_empty() => upgrades.push(wire::Upgrade {
-                protocol: "websocket".to_owned(),
-                enabled: spec.enabled != Some(false),
-            }),
-            Some(_) => error(about, format!("upgrades[{at}]"), "upgrade config websocket is not unique"),
-            None => {
-                error(about, format!("upgrades[{at}]"), "an upgrade needs a type, such as `websocket: {}`")
+        let field = format!("upgrades[{at}]");
+        let (protocol, spec) = match upgrade {
+            ProtocolUpgradeConfig { websocket: Some(spec), .. } => ("websocket", spec),
+            // Other than a protocol's, the name of a method is written in capitals.
+            ProtocolUpgradeConfig { connect: Some(spec), .. } => ("CONNECT", spec),
+            ProtocolUpgradeConfig { connect_terminate: Some(_), .. } => {
+                error(about, field, "connectTerminate is a matter of routes");
+                continue;
             }
+            _ => {
+                error(about, field, "an upgrade needs a type, such as `websocket: {}`");
+                continue;
+            }
+        };
+        if upgrades.iter().any(|other| other.protocol == protocol) {
+            error(about, field, format!("upgrade config {protocol} is not unique"));
+            continue;
         }
+        upgrades.push(wire::Upgrade { protocol: protocol.to_owned(), enabled: spec.enabled != Some(false) });
     }
     upgrades
 }
 
 /// Two levels, so that additions come first.
 fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<HeaderLevel> {
-    let mut add = HeaderLevel::default();
+    let path = format!("{PATH}.earlyHeaderManipulation");
+    let add = headers::additions(&it.headers_to_add, &format!("{path}.headersToAdd"), about);
     let mut remove = HeaderLevel::default();
-    for (at, addition) in it.headers_to_add.iter().enumerate() {
-        let field = format!("earlyHeaderManipulation.headersToAdd[{at}].header");
-        let Some(header) = &addition.header else {
-            error(about, field, "a header is needed");
-            continue;
-        };
-        if HeaderValue::from_str(&header.value).is_err() {
-            error(about, format!("{field}.value"), "the value has characters that a header cannot have");
-        } else if let Err(problem) = Format::parse(&header.value) {
-            error(about, format!("{field}.value"), problem.to_string());
-        }
-        if let Some(name) = name(&header.key, format!("{field}.key"), about) {
-            add.add.push(HeaderAdd {
-                name,
-                value: header.value.clone(),
-                overwrite: addition.append == Some(false),
-            });
-        }
-    }
     for (at, text) in it.headers_to_remove.iter().enumerate() {
-        let field = format!("earlyHeaderManipulation.headersToRemove[{at}]");
-        remove.remove.extend(name(text, field, about));
+        remove.remove.extend(headers::name(text, format!("{path}.headersToRemove[{at}]"), about));
     }
+    let add = HeaderLevel { add, ..HeaderLevel::default() };
     [add, remove].into_iter().filter(|level| *level != HeaderLevel::default()).collect()
 }
 
-fn name(text: &str, field: String, about: &mut About<'_>) -> Option<String> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) if name != http::header::HOST => Some(name.to_string()),
-        _ => {
-            error(about, field, format!("[{text}] is not the name of a header that may be modified"));
-            None
-        }
-    }
-}
-
-fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
-    let TracePercentages { client_sample_percentage, random_sample_percentage, overall_sample_percentage } =
-        it.trace_percentages.clone().unwrap_or_default();
-    let mut share = |field: &str, percent: Option<f32>| {
-        let percent = percent.unwrap_or(100.0);
-        if !(0.0..=100.0).contains(&percent) {
-            let text = format!("a number from 0 to 100 is needed, found {percent}");
-            error(about, format!("tracing.tracePercentages.{field}"), text);
-            return 0;
-        }
-        (percent * 100.0).round() as u32
-    };
-    let client_share = share("clientSamplePercentage", client_sample_percentage);
-    let random_share = share("randomSamplePercentage", random_sample_percentage);
-    let overall_share = share("overallSamplePercentage", overall_sample_percentage);
+fn tracing(
+    it: &ListenerTracing,
+    upstreams: &mut dyn ServerLookup,
+    about: &mut About<'_>,
+) -> wire::Tracing {
+    let [client_share, random_share, overall_share] =
+        shares(it.trace_percentages.as_ref(), &mut |field, problem| {
+            error(about, format!("tracing.tracePercentages.{field}"), problem);
+        });
     let mut request_headers = Vec::new();
     for (at, header) in it.request_headers_for_tags.iter().enumerate() {
         match HeaderName::from_bytes(header.as_bytes()) {
@@ -300,12 +276,6 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
                 format!("tracing.requestHeadersForTags[{at}]"),
                 format!("[{header}] is not a header name"),
             ),
-        }
-    }
-    for (field, set) in [("verbose", it.verbose), ("spawnUpstreamSpan", it.spawn_upstream_span)] {
-        if set {
-            let text = "makes no difference here: every try has a span of its own, with all there is to say";
-            about.warning(format!("{PATH}.tracing.{field}"), text);
         }
     }
     let environment = it.environment_variables_for_tags.iter().map(|tag| wire::Tag {
@@ -319,12 +289,90 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
         name: tag.tag.clone(),
         value: Some(wire::tag::Value::Literal(tag.value.clone())),
     });
+    let metadata: Vec<wire::Tag> = it
+        .metadata_for_tags
+        .iter()
+        .enumerate()
+        .filter_map(|(at, tag)| metadata_tag(at, tag, about))
+        .collect();
     wire::Tracing {
         client_share,
         random_share,
         overall_share,
         request_headers,
-        tags: environment.chain(literals).collect(),
+        tags: environment.chain(literals).chain(metadata).collect(),
         verbose: it.verbose,
+        collector: it.open_telemetry_config.as_ref().and_then(|it| collector(it, upstreams, about)),
     }
+}
+
+/// Envoy's.
+const MOST_SPANS: u32 = 1024;
+
+fn collector(
+    it: &OpenTelemetryConfig,
+    upstreams: &mut dyn ServerLookup,
+    about: &mut About<'_>,
+) -> Option<wire::Collector> {
+    let field = "tracing.openTelemetryConfig";
+    let upstream = match (&it.collector_upstream_ref, &it.cluster_name) {
+        (_, Some(name)) if !name.is_empty() => name.clone(),
+        (Some(reference), _) if !reference.name.is_empty() && !reference.namespace.is_empty() => {
+            let id = ObjectRef::new(Kind::Upstream, reference.namespace.as_str(), reference.name.as_str());
+            let field = format!("{field}.collectorUpstreamRef");
+            let (name, namespace) = (&reference.name, &reference.namespace);
+            match upstreams.http2(&id) {
+                None => {
+                    let text = format!("Invalid CollectorUpstreamRef (no upstream found for ref {namespace}.{name})");
+                    error(about, field, text);
+                    return None;
+                }
+                Some(false) => about.warning(
+                    format!("{PATH}.{field}"),
+                    format!("spans go by gRPC, and upstream {namespace}.{name} has no `useHttp2: true`: they are lost"),
+                ),
+                Some(true) => {}
+            }
+            wire_name(&id).to_string()
+        }
+        _ => {
+            error(
+                about,
+                field,
+                "the collector is needed: `collectorUpstreamRef` with `name` and `namespace`, or `clusterName`",
+            );
+            return None;
+        }
+    };
+    let service = Some(&it.service_name).filter(|name| !name.is_empty());
+    Some(wire::Collector {
+        upstream,
+        authority: it.grpc_service.as_ref().map(|it| it.authority.clone()).unwrap_or_default(),
+        service_name: service.map_or_else(|| about.id.name.to_string(), String::clone),
+        most_spans: it.max_cache_size.filter(|size| *size > 0).unwrap_or(MOST_SPANS),
+    })
+}
+
+fn metadata_tag(at: usize, tag: &MetadataTag, about: &mut About<'_>) -> Option<wire::Tag> {
+    let field = format!("tracing.metadataForTags[{at}]");
+    let value = tag.value.clone().unwrap_or_default();
+    let needed = [("tag", &tag.tag), ("value.namespace", &value.namespace), ("value.key", &value.key)];
+    let missing: Vec<&str> =
+        needed.iter().filter(|(_, text)| text.is_empty()).map(|(name, _)| *name).collect();
+    for name in &missing {
+        error(about, format!("{field}.{name}"), "is needed");
+    }
+    let keys = match value.nested_field_delimiter.as_str() {
+        "" => vec![value.key],
+        delimiter => value.key.split(delimiter).map(str::to_owned).collect(),
+    };
+    missing.is_empty().then(|| wire::Tag {
+        name: tag.tag.clone(),
+        value: Some(wire::tag::Value::Metadata(wire::MetadataTag {
+            namespace: value.namespace,
+            keys,
+            of_endpoint: tag.kind == MetadataTagKind::Endpoint,
+            default_value: tag.default_value.clone(),
+        })),
+    })
 }

@@ -170,6 +170,7 @@ async fn exchange(pool: &Arc<Pool>, upstream: &Arc<Upstream>, call: Call) -> Res
         length: (!call.body.is_empty()).then_some(call.body.len() as u64),
         grpc: false,
         upgrade: false,
+        connect: None,
         came: None,
     };
     let mut retries = Retries::new(None, &upstream.breakers, &head.method);
@@ -215,9 +216,9 @@ impl Try<'_> {
     async fn run(self, limit: usize, discard: bool) -> Result<Called, Ended> {
         self.upstream.stats.requests.inc();
         let breakers = &self.upstream.breakers;
-        let target = target(self.upstream, &self.picked.endpoint);
+        let target = target(self.upstream, &self.picked.endpoint, self.upstream.http2);
         let header = Outgoing::new(self.head, &HttpSettings::default())
-            .seal(target.http2, target.tls.is_some())
+            .seal(target.http2, target.tls.is_some(), false)
             .map_err(|reply| Ended::Error(reply.into()))?;
         let idle = if self.fresh { None } else { self.pool.idle(&target, tokio::time::Instant::now()) };
         let (lease, reused) = match idle {
@@ -233,12 +234,12 @@ impl Try<'_> {
             return Err(CallError::Overflow.into());
         };
         let failed = |failure| Ended::Failed(failure, reused);
-        let mut session = Session::from(lease);
+        let mut session = Session::new(lease, &target.manner);
         session.send_header(header, self.head.body).map_err(failed)?;
         if self.head.body {
             session.push(self.body.clone());
         }
-        session.finish().map_err(failed)?;
+        session.finish(None).map_err(failed)?;
         let mut reading = Reading::new(limit, discard);
         std::future::poll_fn(|cx| reading.poll(&mut session, cx)).await.map_err(|ended| match ended {
             // An answer had begun: whatever the call was for, it was taken.

@@ -11,7 +11,6 @@ use http::{Method, StatusCode, Version, request, response};
 use memchr::{memchr, memchr_iter};
 
 use super::{Invalid, spare};
-use crate::proxy::limits;
 
 /// A request's head. What could be read before an error is there, for the log.
 #[derive(Debug)]
@@ -53,6 +52,20 @@ pub(super) fn request(head: &Bytes, most: usize, into: &mut Request) -> Result<(
     request_line(head, lines.next()?, into)?;
     let headers = &mut into.parts.headers;
     *headers = spare::map();
+    strict_fields(head, &mut lines, most, headers)
+}
+
+/// Reads lines of at most `most` fields up to the empty one, as strictly as a request's.
+pub(super) fn fields(section: &Bytes, most: usize, into: &mut HeaderMap) -> Result<(), Invalid> {
+    strict_fields(section, &mut Lines { rest: section, strict: true }, most, into)
+}
+
+fn strict_fields(
+    head: &Bytes,
+    lines: &mut Lines<'_>,
+    most: usize,
+    headers: &mut HeaderMap,
+) -> Result<(), Invalid> {
     let mut count = 0;
     loop {
         let line = lines.next()?;
@@ -71,8 +84,8 @@ pub(super) fn request(head: &Bytes, most: usize, into: &mut Request) -> Result<(
     }
 }
 
-/// Reads a whole response head.
-pub(super) fn response(head: &Bytes) -> Result<response::Parts, Invalid> {
+/// Reads a whole response head of at most `most` fields.
+pub(super) fn response(head: &Bytes, most: usize) -> Result<response::Parts, Invalid> {
     let mut lines = Lines { rest: head, strict: false };
     let (version, status) = status_line(lines.next()?)?;
     let (mut parts, ()) = http::Response::new(()).into_parts();
@@ -100,7 +113,7 @@ pub(super) fn response(head: &Bytes) -> Result<response::Parts, Invalid> {
             value = joined.into();
         }
         count += 1;
-        append(&mut parts.headers, count, limits::HEADER_FIELDS, trim(name), value)?;
+        append(&mut parts.headers, count, most, trim(name), value)?;
     }
 }
 

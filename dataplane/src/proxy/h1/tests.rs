@@ -192,7 +192,7 @@ fn fields_are_limited_in_number() {
 #[test]
 fn an_old_server_s_answer_is_understood() {
     let head = b"HTTP/1.0 404\nX : 1\nFolded: a\r\n b\n\tc \r\nempty:\r\n\r\n";
-    let parts = head::response(&Bytes::from_static(head)).unwrap();
+    let parts = head::response(&Bytes::from_static(head), 100).unwrap();
     assert_eq!((parts.version, parts.status), (Version::HTTP_10, StatusCode::NOT_FOUND));
     assert_eq!(parts.headers["x"], "1");
     assert_eq!(parts.headers["folded"], "a b c");
@@ -214,14 +214,14 @@ fn an_old_server_s_answer_is_understood() {
         "HTTP/1.1 200 OK\r\n folded: 1",
     ] {
         let head = Bytes::from(format!("{line}\r\n\r\n"));
-        assert!(head::response(&head).is_err(), "{line:?}");
+        assert!(head::response(&head, 100).is_err(), "{line:?}");
     }
 }
 
 #[test]
 fn an_answer_s_length_depends_on_what_was_asked() {
     let read = |text: &str, is_head| {
-        let parts = head::response(&Bytes::from(format!("HTTP/1.1 {text}\r\n\r\n"))).unwrap();
+        let parts = head::response(&Bytes::from(format!("HTTP/1.1 {text}\r\n\r\n")), 100).unwrap();
         framing::of_response(parts.status, &parts.headers, parts.version, is_head)
     };
     assert_eq!(read("200 OK\r\ncontent-length: 3", false), Ok(Framing::Length(3)));
@@ -341,7 +341,7 @@ fn an_answer_is_written() {
         (http::header::CONNECTION, http::HeaderValue::from_static("x")),
         (http::header::CONTENT_LENGTH, http::HeaderValue::from_static("2")),
     ]);
-    encode::response(&mut out, StatusCode::OK, &headers, (Persistence::Default, HeaderCase::Lower));
+    encode::response(&mut out, StatusCode::OK, &headers, (Persistence::Default, HeaderCase::Lower), None);
     assert_eq!(out, b"HTTP/1.1 200 OK\r\ndate: then\r\ncontent-length: 2\r\n\r\n");
     out.clear();
     encode::response(
@@ -349,6 +349,7 @@ fn an_answer_is_written() {
         StatusCode::from_u16(299).unwrap(),
         &http::HeaderMap::new(),
         (Persistence::Close, HeaderCase::Lower),
+        None,
     );
     let text = String::from_utf8(out).unwrap();
     let (date, rest) = text.strip_prefix("HTTP/1.1 299 \r\ndate: ").unwrap().split_once("\r\n").unwrap();
@@ -361,9 +362,9 @@ fn a_body_is_never_longer_than_it_was_announced() {
     let (mut out, mut body) = (Vec::new(), Encoder::new(Framing::Length(5)));
     assert_eq!(body.piece(&mut out, b"abc"), 3);
     assert_eq!(body.piece(&mut out, b"defg"), 2);
-    assert!(body.finish(&mut out));
+    assert!(body.finish(&mut out, None));
     assert_eq!(out, b"abcde");
-    assert!(!Encoder::new(Framing::Length(1)).finish(&mut out), "too short is told");
+    assert!(!Encoder::new(Framing::Length(1)).finish(&mut out, None), "too short is told");
     assert_eq!(Encoder::new(Framing::None).piece(&mut out, b"x"), 0);
 }
 
@@ -379,10 +380,46 @@ proptest! {
         for piece in &pieces {
             body.piece(&mut out, piece);
         }
-        body.finish(&mut out);
+        body.finish(&mut out, None);
         let length = out.len();
         out.extend_from_slice(b"next");
         prop_assert_eq!(decode(Framing::Chunked, &out, &cuts), Ok((pieces.concat(), length, true)));
+    }
+
+    /// Trailers come out as they went in, however they are cut, and only where they are asked for.
+    #[test]
+    fn trailers_round_trip(
+        fields in prop::collection::vec(("[a-z][a-z0-9-]{0,12}", "[!-~]{0,20}"), 0..12),
+        cuts in cuts(),
+        keeping in any::<bool>(),
+    ) {
+        let mut trailers = http::HeaderMap::new();
+        for (name, value) in &fields {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            trailers.append(name, value.parse().unwrap());
+        }
+        let (mut out, mut body) = (Vec::new(), Encoder::new(Framing::Chunked));
+        body.piece(&mut out, b"content");
+        body.finish(&mut out, Some(&trailers));
+        let mut decoder = Decoder::new(Framing::Chunked).keeping_trailers(keeping);
+        let (mut buf, mut rest) = (Vec::new(), &out[..]);
+        let mut cuts = cuts.into_iter();
+        while !decoder.is_done() {
+            let (piece, after) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
+            buf.extend_from_slice(piece);
+            rest = after;
+            loop {
+                let taken = decoder.framing(&buf).unwrap();
+                buf.drain(..taken);
+                let content = decoder.content(buf.len());
+                buf.drain(..content);
+                if taken + content == 0 {
+                    break;
+                }
+            }
+        }
+        let read = decoder.take_trailers().unwrap();
+        prop_assert_eq!(read.unwrap_or_default(), if keeping { trailers } else { http::HeaderMap::new() });
     }
 
     /// Bytes that look like chunks mean the same in one piece and in many.

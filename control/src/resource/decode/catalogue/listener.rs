@@ -2,8 +2,8 @@
 
 use super::{Entry, PLAIN, enterprise, reject, warn};
 
-const OTLP: &str = "workers send traces by OTLP to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names; the other fields of \
-    tracing hold";
+const OTLP: &str = "spans go by OTLP, to the collector of `openTelemetryConfig` or to the one that \
+    OTEL_EXPORTER_OTLP_ENDPOINT names; the other fields of tracing hold";
 const TO_OPTIONS: &str = "options";
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -34,14 +34,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "ListenerOptions",
         later: &[
-            reject("perConnectionBufferLimitBytes"),
-            reject("socketOptions"),
-            warn("connectionBalanceConfig"),
-            warn("tcpStats"),
+            warn("tcpStats").note("what the system knows of a connection (TCP_INFO) is not read"),
             warn("extensions"),
         ],
         ..PLAIN
     },
+    Entry { name: "SocketOption", oneofs: &[&["intValue", "bufValue"]], ..PLAIN },
     Entry {
         name: "AccessLog",
         oneofs: &[&["fileSink", "grpcService", "openTelemetryService"]],
@@ -78,17 +76,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         ]],
         ..PLAIN
     },
-    Entry {
-        name: "ProxyProtocol",
-        later: &[warn("rules"), enterprise("allowRequestsWithoutProxyProtocol")],
-        ..PLAIN
-    },
+    Entry { name: "ProxyProtocol", later: &[enterprise("allowRequestsWithoutProxyProtocol")], ..PLAIN },
     Entry {
         name: "HttpListenerOptions",
         later: &[
             reject("grpcJsonTranscoder"),
-            reject("connectionLimit"),
-            reject("networkLocalRatelimit"),
             enterprise("waf"),
             enterprise("dlp"),
             enterprise("caching"),
@@ -109,18 +101,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..PLAIN
     },
     Entry {
-        name: "DynamicForwardProxy",
-        later: &[reject("sslConfig"), reject("circuitBreakers"), warn("saveUpstreamAddress")],
+        name: "DnsCacheConfig",
+        oneofs: &[&["caresDns", "appleDns"]],
+        later: &[warn("appleDns").note("it is for macOS")],
         ..PLAIN
     },
     Entry {
-        name: "DnsCacheConfig",
-        oneofs: &[&["caresDns", "appleDns"]],
-        later: &[
-            warn("dnsFailureRefreshRate").note("a host that is not found is looked up at the next request"),
-            reject("caresDns").note("names are resolved with the system's configuration"),
-            warn("appleDns"),
-        ],
+        name: "ResolverAddress",
+        oneofs: &[&["socketAddress", "pipe"]],
+        later: &[reject("pipe")],
         ..PLAIN
     },
     Entry {
@@ -134,18 +123,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[
             warn("zipkinConfig").note(OTLP),
             warn("datadogConfig").note(OTLP),
-            warn("openTelemetryConfig").note(OTLP),
             reject("openCensusConfig").note("it was removed from Envoy"),
-            warn("metadataForTags"),
         ],
         ..PLAIN
     },
-    Entry {
-        name: "ListenerUpgrade",
-        oneofs: &[&["websocket", "connect"]],
-        later: &[reject("connect")],
-        ..PLAIN
-    },
+    Entry { name: "OpenTelemetryConfig", oneofs: &[&["collectorUpstreamRef", "clusterName"]], ..PLAIN },
     Entry {
         name: "ListenerRouter",
         later: &[warn("dynamicStats"), warn("startChildSpan").note("each try has a span of its own")],
