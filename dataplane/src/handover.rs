@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Where a successor of `worker_id` says that it is ready.
 #[must_use]
-pub fn ready_file(data_dir: Option<&PathBuf>, worker_id: &str) -> PathBuf {
-    let folder = data_dir.cloned().unwrap_or_else(std::env::temp_dir);
+pub fn ready_file(data_dir: Option<&Path>, worker_id: &str) -> PathBuf {
+    let folder = data_dir.map_or_else(std::env::temp_dir, Path::to_owned);
     folder.join(format!("{worker_id}-{}.ready", std::process::id()))
 }
 
@@ -68,7 +68,7 @@ async fn follow(mut signals: Signal, drain: Drain, ready_file: PathBuf) {
 }
 
 /// Starts a successor and waits until it serves.
-async fn successor(drain: &Drain, ready_file: &PathBuf) -> io::Result<u32> {
+async fn successor(drain: &Drain, ready_file: &Path) -> io::Result<u32> {
     // Of an earlier process with our number.
     match std::fs::remove_file(ready_file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -89,7 +89,7 @@ async fn successor(drain: &Drain, ready_file: &PathBuf) -> io::Result<u32> {
     outcome
 }
 
-async fn wait(child: &mut Child, drain: &Drain, ready_file: &PathBuf) -> io::Result<u32> {
+async fn wait(child: &mut Child, drain: &Drain, ready_file: &Path) -> io::Result<u32> {
     let pid = child.id().ok_or_else(|| io::Error::other("it has ended"))?;
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn two_generations_do_not_share_a_file() {
-        let file = ready_file(Some(&"/d".into()), "worker-1");
+        let file = ready_file(Some(Path::new("/d")), "worker-1");
         assert_eq!(file, PathBuf::from(format!("/d/worker-1-{}.ready", std::process::id())));
     }
 }

@@ -104,7 +104,7 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let journal = Arc::new(if place.is_some() { Journal::default() } else { Journal::idle() });
     let pulse = Arc::new(Pulse::new(usize::from(settings.threads), systemd::watchdog()));
     let ready_file = std::env::var_os(READY_FILE).map(PathBuf::from);
-    let successors = handover::ready_file(settings.data_dir.as_ref(), &settings.worker_id);
+    let successors = handover::ready_file(settings.data_dir.as_deref(), &settings.worker_id);
     handover::on_signal(drain.clone(), successors)
         .map_err(|error| Error::System("cannot handle signals", error))?;
     let endpoints = Endpoints::new(Arc::clone(&current), Arc::clone(&journal));

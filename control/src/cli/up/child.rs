@@ -110,7 +110,7 @@ impl Running {
 
 /// What came of a successor.
 enum Next {
-    Ready(Running, Replace),
+    Ready(Box<Running>, Replace),
     Failed(Replace, String),
 }
 
@@ -173,7 +173,7 @@ pub async fn supervise(
                         Next::Ready(successor, answer) => {
                             is_ready = true;
                             pause = FIRST_PAUSE;
-                            let former = std::mem::replace(&mut running, successor);
+                            let former = std::mem::replace(&mut running, *successor);
                             retired.spawn(retire(former, program.drain, answer));
                         }
                     }
@@ -257,7 +257,7 @@ async fn successor(program: Program, answer: Replace, console: Console) -> Next 
     };
     let _ = tokio::fs::remove_file(&ready_file).await;
     match outcome {
-        Ok(()) => Next::Ready(next, answer),
+        Ok(()) => Next::Ready(Box::new(next), answer),
         Err(reason) => Next::Failed(answer, reason),
     }
 }
