@@ -23,6 +23,24 @@ test: tools ## Run all tests
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
 
+.PHONY: attack
+attack: tools ## The suite's attacks with large crowds, one after the other; some minutes, and many open files
+	$(CARGO) build --package portcullis-control --package portcullis-dataplane
+	ulimit -n "$$(ulimit -Hn)"; PORTCULLIS_ATTACK=long timeout 1800 \
+	  $(CARGO) test --package portcullis-tests --test suite attack -- --test-threads 1
+
+.PHONY: fuzz
+fuzz: tools ## Fuzz TARGET (of tests/fuzz/fuzz_targets) for a minute (FOR=600 for longer); needs cargo-fuzz
+	cd tests && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir fuzz $(TARGET) fuzz/corpus/$(TARGET) -- \
+	  -max_total_time=$(or $(FOR),60) -timeout=10 -rss_limit_mb=4096
+
+SECONDS_OF_SOAK = $(if $(filter command line environment,$(origin SECONDS)),$(SECONDS),60)
+.PHONY: soak
+soak: tools ## Deaths and changes under load for SECONDS=60, every answer checked; a thousand changes after that
+	$(CARGO) build --workspace --bins --tests
+	SECONDS=$(SECONDS_OF_SOAK) $(CARGO) test --package portcullis-tests --test soak -- --nocapture
+	PORTCULLIS_CHANGES=1000 $(CARGO) test --package portcullis-tests --test suite -- changes_under_load
+
 .PHONY: lint
 lint: tools ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check

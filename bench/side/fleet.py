@@ -129,7 +129,7 @@ class Fleet:
     def __init__(self, profile, workers, env=None, wrap=()):
         self.programs = os.path.join(ROOT, "target", profile)
         self.number = workers
-        self.env = {**os.environ, **(env or {})}
+        self.env = {**os.environ, "PORTCULLIS_ALLOW_CORE_DUMPS": "1", **(env or {})}
         self.wrap = list(wrap)
         self.work = tempfile.mkdtemp(prefix="portcullis-change-")
         self.config = os.path.join(self.work, "config")

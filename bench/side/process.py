@@ -47,10 +47,14 @@ def _settle(core, end):
     return before_exec
 
 
+# Who is not root may read the memory figures only of processes that allow it.
+MEASURABLE = {"PORTCULLIS_ALLOW_CORE_DUMPS": "1"}
+
+
 def spawn(command, core, environment=None, end=signal.SIGTERM, **streams):
     """Starts it in a session of its own: Ctrl-C reaches the run only, which then decides the order. `end` comes when we die."""
     process = subprocess.Popen(
-        command, start_new_session=True, env={**os.environ, **(environment or {})}, preexec_fn=_settle(core, end), **streams
+        command, start_new_session=True, env={**os.environ, **MEASURABLE, **(environment or {})}, preexec_fn=_settle(core, end), **streams
     )
     _running.add(process)
     return process

@@ -17,6 +17,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod discovery;
+pub mod fuzzing;
 pub mod keyring;
 pub mod publish;
 pub mod root;

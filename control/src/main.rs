@@ -9,6 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> anyhow::Result<()> {
     let settings = Settings::parse();
+    if !settings.allow_core_dumps {
+        portcullis_shared::sensitive::keep_out_of_dumps();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4))
         .enable_all()

@@ -75,6 +75,11 @@ pub struct Settings {
           value_parser = humantime::parse_duration)]
     pub debounce_max: Duration,
 
+    /// Let the system write core dumps, and programs of the same user look into this process: both show private keys.
+    #[arg(long, env = "PORTCULLIS_ALLOW_CORE_DUMPS", value_parser = clap::builder::BoolishValueParser::new(),
+          num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+    pub allow_core_dumps: bool,
+
     /// How log lines look: json, or text for a person.
     #[arg(long, env = "PORTCULLIS_LOG_FORMAT", value_name = "FORMAT", default_value = "json")]
     pub log_format: LogFormat,

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -16,6 +17,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::drain::Drain;
 use crate::link;
 use crate::listener::{Board, Listening};
 use crate::loader::Loaded;
@@ -37,8 +39,8 @@ pub struct Admin {
     pub board: Arc<Board>,
     /// What is served.
     pub runtime: Arc<ArcSwap<Runtime>>,
-    /// True when the worker goes down.
-    pub drain: watch::Receiver<bool>,
+    /// Whether the worker goes down, and for a successor.
+    pub drain: Drain,
 }
 
 /// The actor's body.
@@ -50,18 +52,24 @@ pub async fn run(admin: Arc<Admin>) -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     tracing::info!(%address, "admin server listening");
     admin.bound.send_replace(Some(address));
+    let drain = admin.drain.clone();
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/endpoints", get(endpoints))
         .with_state(admin);
-    axum::serve(listener, router).await?;
+    tokio::select! {
+        served = async { axum::serve(listener, router).await } => served?,
+        // The address is the successor's. Without one it says "draining" to the end.
+        () = drain.relieved() => std::future::pending().await,
+    }
     Ok(())
 }
 
 async fn bind(address: SocketAddr) -> TcpListener {
-    let mut backoff = Backoff::standard();
+    // A predecessor lets go of it in a moment.
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
     let mut told = false;
     loop {
         match TcpListener::bind(address).await {
@@ -88,7 +96,7 @@ async fn endpoints(State(admin): State<Arc<Admin>>) -> String {
                 (false, true) => "ejected",
                 (true, true) => "failed its check, ejected",
             };
-            let (name, address, weight) = (&upstream.name, endpoint.address, endpoint.weight);
+            let (name, address, weight) = (&upstream.name, &endpoint.address, endpoint.weight);
             lines.push(format!("{name} {address}: {state}, weight {weight}, active {}\n", endpoint.active()));
         }
     }
@@ -101,7 +109,7 @@ async fn readyz(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> R
         loaded: admin.loaded.borrow().clone(),
         link: admin.link.borrow().clone(),
         listeners: admin.board.listening(),
-        draining: *admin.drain.borrow(),
+        draining: admin.drain.is_begun(),
     };
     let verdict = readiness.verdict();
     let status = if verdict.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

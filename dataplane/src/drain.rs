@@ -16,40 +16,68 @@ const FORCED: i32 = 1;
 
 /// The flag. It is only ever raised.
 #[derive(Debug, Clone)]
-pub struct Drain(watch::Sender<bool>);
+pub struct Drain {
+    draining: watch::Sender<bool>,
+    /// A successor has taken over: what there can only be one of is its.
+    relieved: watch::Sender<bool>,
+}
 
 impl Default for Drain {
     fn default() -> Self {
-        Self(watch::Sender::new(false))
+        Self { draining: watch::Sender::new(false), relieved: watch::Sender::new(false) }
     }
+}
+
+/// Whether a parent watches over us that also starts our successors.
+#[must_use]
+pub fn is_supervised() -> bool {
+    std::env::var_os(SUPERVISED).is_some_and(|value| value == "1")
 }
 
 impl Drain {
     /// Begins the drain. `false` when it had begun already.
     pub fn begin(&self, reason: &str) -> bool {
-        let first = !self.0.send_replace(true);
+        let first = !self.draining.send_replace(true);
         if first {
             tracing::info!(reason, "draining");
         }
         first
     }
 
+    /// Begins the drain of a worker whose successor serves already.
+    pub fn relieve(&self, reason: &str) {
+        self.relieved.send_replace(true);
+        self.begin(reason);
+    }
+
+    /// Whether a successor serves.
+    #[must_use]
+    pub fn is_relieved(&self) -> bool {
+        *self.relieved.borrow()
+    }
+
+    /// Completes when a successor serves.
+    pub async fn relieved(&self) {
+        // The sender lives in self, so this ends only when the value is true.
+        let _ = self.relieved.subscribe().wait_for(|relieved| *relieved).await;
+    }
+
     /// Follows the flag.
     #[must_use]
     pub fn follow(&self) -> watch::Receiver<bool> {
-        self.0.subscribe()
+        self.draining.subscribe()
     }
 
     /// Whether it has begun.
     #[must_use]
     pub fn is_begun(&self) -> bool {
-        *self.0.borrow()
+        *self.draining.borrow()
     }
 
     /// Completes when the drain begins.
     pub async fn begun(&self) {
         // The sender lives in self, so this ends only when the value is true.
-        let _ = self.0.subscribe().wait_for(|draining| *draining).await;
+        let _ = self.draining.subscribe().wait_for(|draining| *draining).await;
     }
 
     /// Raises the flag at the first signal and ends the process at the second.
@@ -80,7 +108,7 @@ impl Drain {
     /// # Errors
     /// The system gives no thread.
     pub fn on_parent_gone(&self) -> std::io::Result<()> {
-        if std::env::var_os(SUPERVISED).is_none_or(|value| value != "1") {
+        if !is_supervised() {
             return Ok(());
         }
         let drain = self.clone();

@@ -7,10 +7,14 @@
 pub mod admin;
 pub mod cache;
 pub mod drain;
+pub mod fuzzing;
+pub mod handover;
 pub mod held;
 pub mod link;
 pub mod listener;
 pub mod loader;
+pub mod notify;
+pub mod overload;
 pub mod policy;
 pub mod proxy;
 pub mod root;

@@ -12,5 +12,9 @@ fn main() -> anyhow::Result<()> {
     // The allocator asks for no huge pages (Cargo.toml); this is for hosts that give them unasked. Without it there is
     // more memory in use, nothing else.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    root::run(Settings::parse()).context("portcullis-dataplane")
+    let settings = Settings::parse();
+    if !settings.allow_core_dumps {
+        portcullis_shared::sensitive::keep_out_of_dumps();
+    }
+    root::run(settings).context("portcullis-dataplane")
 }

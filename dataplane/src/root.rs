@@ -3,6 +3,7 @@
 //! The root owns every topic, so that state survives the restart of any actor. Order of the start: the cache is served
 //! first, then the admin server, then control is looked for. Nothing here is in the path of a request.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +11,21 @@ use arc_swap::ArcSwap;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use portcullis_shared::actor::{self, BoxError, ChildSpec, Restarts};
+use portcullis_shared::{memory, systemd};
 use portcullis_shared::telemetry::{Telemetry, TracesError};
 use portcullis_shared::transport::{Target, TlsFiles};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::cache::{self, Journal, seal, store::Store};
+use crate::cache::{self, Journal, seal};
 use crate::drain::Drain;
+use crate::handover;
 use crate::link::{self, Link};
 use crate::listener::{Board, DataThread, Slots, fit_to_open_files, thread};
 use crate::loader::{self, Endpoints, Loaded, Loader, Mailbox, Published, Topics};
+use crate::notify::{self, Notify, Pulse, READY_FILE};
+use crate::overload::{self, Overload};
 use crate::proxy;
 use crate::runtime::Runtime;
 use crate::settings::Settings;
@@ -95,8 +100,13 @@ async fn worker(settings: Settings) -> Result<(), Error> {
     let metrics = Metrics::new(own);
     let restarts = Restarts::default();
     let current = Arc::new(ArcSwap::from_pointee(Runtime::default()));
-    let store = open_cache(&settings)?;
-    let journal = Arc::new(if store.is_some() { Journal::default() } else { Journal::idle() });
+    let place = cache_place(&settings)?;
+    let journal = Arc::new(if place.is_some() { Journal::default() } else { Journal::idle() });
+    let pulse = Arc::new(Pulse::new(usize::from(settings.threads), systemd::watchdog()));
+    let ready_file = std::env::var_os(READY_FILE).map(PathBuf::from);
+    let successors = handover::ready_file(settings.data_dir.as_ref(), &settings.worker_id);
+    handover::on_signal(drain.clone(), successors)
+        .map_err(|error| Error::System("cannot handle signals", error))?;
     let endpoints = Endpoints::new(Arc::clone(&current), Arc::clone(&journal));
     let published = Arc::new(watch::Sender::new(Published { runtime: current.load_full(), generation: 0 }));
     let loaded = Arc::new(watch::Sender::new(Loaded::default()));
@@ -107,18 +117,24 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         loaded: Arc::clone(&loaded),
     };
     let link_status = watch::Sender::new(link::Status::default());
-    let admin_address = watch::Sender::new(None);
+    // The one that it will have, before it has it: a predecessor may still be there.
+    let admin_address = watch::Sender::new((settings.admin.port() != 0).then_some(settings.admin));
+    let overload = Overload::new(settings.max_memory.map_or_else(memory::limit, |size| size.0));
     let slots = Slots::new(fit_to_open_files(settings.max_connections));
     let board = Board::new(usize::from(settings.threads), Arc::clone(&slots));
 
     let state =
         State { loaded: loaded.subscribe(), link: link_status.subscribe(), restarts: restarts.clone() };
-    registry.sub_registry_with_prefix("portcullis").register_collector(Box::new(state));
+    let own = registry.sub_registry_with_prefix("portcullis");
+    own.register_collector(Box::new(state));
+    own.register_collector(Box::new(overload::Shown(Arc::clone(&overload))));
     proxy::access_log::reopen_on_signals().map_err(|error| Error::System("cannot handle signals", error))?;
     let access_log = proxy::AccessLog::open(&settings.access_log)
         .map_err(|error| Error::System("cannot open the access log", error))?;
     let shared = proxy::Shared::new(Arc::clone(&current), &telemetry, &mut registry)
-        .with_access_log(access_log.clone());
+        .with_access_log(access_log.clone())
+        .with_overload(Arc::clone(&overload))
+        .with_stream_patience(settings.stream_patience());
 
     let context = Arc::new(thread::Context {
         runtime: Arc::clone(&current),
@@ -127,15 +143,19 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         board: Arc::clone(&board),
         slots,
         metrics,
+        overload: Arc::clone(&overload),
         drain: drain.follow(),
         drain_timeout: settings.drain_timeout,
+        pulse: Arc::clone(&pulse),
     });
     let threads = (0..usize::from(settings.threads))
         .map(|index| DataThread::spawn(index, Arc::clone(&context)))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| Error::System("cannot start a data thread", error))?;
 
-    let first = restore(Loader::new(topics.clone()), store.clone()).await;
+    // A predecessor has the cache, and control the newest table.
+    let cached = place.clone().filter(|_| ready_file.is_none());
+    let first = restore(Loader::new(topics.clone()), cached).await;
     let (client, mailbox) = Mailbox::new(first, topics, Arc::clone(&board));
     let admin = Arc::new(Admin {
         address: settings.admin,
@@ -145,7 +165,15 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         link: link_status.subscribe(),
         board: Arc::clone(&board),
         runtime: current,
-        drain: drain.follow(),
+        drain: drain.clone(),
+    });
+    let notify = Arc::new(Notify {
+        loaded: loaded.subscribe(),
+        link: link_status.subscribe(),
+        board: Arc::clone(&board),
+        drain: drain.clone(),
+        pulse,
+        ready_file,
     });
     let link = Arc::new(Link {
         target: target(&settings),
@@ -164,19 +192,21 @@ async fn worker(settings: Settings) -> Result<(), Error> {
         ChildSpec::body("admin", move || admin::run(Arc::clone(&admin))),
         ChildSpec::body("loader", move || loader::actor::run(Arc::clone(&mailbox))),
         ChildSpec::body("care", move || care::run(followed.clone())),
+        ChildSpec::body("overload", move || overload::run(Arc::clone(&overload))),
         ChildSpec::body("link", move || link::client::run(Arc::clone(&link))),
+        ChildSpec::body("notify", move || notify::run(Arc::clone(&notify))),
     ];
-    if let Some(store) = store.clone() {
+    if let Some(place) = place.clone() {
         let journal = Arc::clone(&journal);
-        let write = move || cache::write_behind(Arc::clone(&journal), Arc::clone(&store));
+        let write = move || cache::write_behind(Arc::clone(&journal), Arc::clone(&place));
         children.push(ChildSpec::body("cache", write));
     }
 
     let mut failed = false;
     let stop = async { failed = end_of(threads, &drain, settings.drain_timeout + SLACK).await };
     actor::run_root("worker", restarts, children, stop).await.map_err(Error::Actors)?;
-    if let Some(store) = store {
-        match tokio::time::timeout(LAST_WRITE, cache::flush(&journal, &store)).await {
+    if let Some(place) = place {
+        match tokio::time::timeout(LAST_WRITE, cache::flush(&journal, &place)).await {
             Ok(Err(error)) => tracing::warn!(%error, "the cache misses the last changes"),
             Err(_) => tracing::warn!("the cache misses the last changes: the disk is slow"),
             Ok(Ok(())) => {}
@@ -210,25 +240,29 @@ async fn end_of(threads: Vec<DataThread>, drain: &Drain, patience: Duration) -> 
     failed
 }
 
-/// Opens the cache, if there is to be one. A cache that cannot be opened costs the next cold start, nothing else.
-fn open_cache(settings: &Settings) -> Result<Option<Arc<Store>>, Error> {
+/// Where the cache is to be, if there is to be one.
+fn cache_place(settings: &Settings) -> Result<Option<Arc<cache::Place>>, Error> {
     let Some(data_dir) = &settings.data_dir else { return Ok(None) };
-    let sealer = settings.cache_key().map(|file| seal::Sealer::from_file(&file)).transpose()?;
+    let key = settings.cache_key();
+    // Now, and not when the first table is to be written.
+    key.as_deref().map(seal::Sealer::from_file).transpose()?;
     let folder = data_dir.join(format!("{}-cache", settings.worker_id));
-    match Store::open(&folder, sealer) {
-        Ok(store) => Ok(Some(Arc::new(store))),
-        Err(error) => {
-            tracing::error!(folder = %folder.display(), %error, "no cache: a restart will need control");
-            Ok(None)
-        }
-    }
+    Ok(Some(Arc::new(cache::Place::new(folder, key))))
 }
 
-/// Serves what the cache has, before anything else is tried.
-async fn restore(loader: Loader, store: Option<Arc<Store>>) -> Loader {
-    let Some(store) = store else { return loader };
+/// Serves what the cache has, before anything else is tried. One that cannot be opened costs this cold start, nothing
+/// else.
+async fn restore(loader: Loader, place: Option<Arc<cache::Place>>) -> Loader {
+    let Some(place) = place else { return loader };
     let spare = loader.clone_cold();
     let restored = tokio::task::spawn_blocking(move || {
+        let store = match place.open() {
+            Ok(store) => store,
+            Err(error) => {
+                tracing::error!(folder = %place.folder().display(), %error, "no cache: this start needs control");
+                return loader;
+            }
+        };
         let mut loader = loader;
         let cached = store.load();
         if cached.unusable > 0 {

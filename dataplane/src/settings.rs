@@ -23,7 +23,9 @@ Every flag can be given as the environment variable that its description names. 
 as JSON lines (--log-format text for a person); RUST_LOG sets the level (info), OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_* variables set up traces.
 
 Signals: SIGTERM or SIGINT drains (stop accepting, let requests finish up to --drain-timeout, exit 0); a second one
-exits at once. With PORTCULLIS_SUPERVISED=1 the end of standard input drains as well.";
+exits at once. SIGUSR2 starts a successor (an upgrade: the program is read anew), and drains when that one serves.
+SIGHUP and SIGUSR1 open the access log anew. With PORTCULLIS_SUPERVISED=1 the end of standard input drains as well,
+and SIGUSR2 only drains: the parent has started the successor.";
 
 /// A Portcullis data plane worker: terminates TLS, routes and proxies HTTP as control tells it to.
 ///
@@ -91,6 +93,11 @@ pub struct Settings {
     #[arg(long, env = "PORTCULLIS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
 
+    /// How long WebSockets, other tunnels and gRPC streams may go on after SIGTERM: they seldom end by themselves. Each
+    /// that is cut has a line in the access log, reason "drained". [default: --drain-timeout]
+    #[arg(long, env = "PORTCULLIS_DRAIN_STREAMS", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub drain_streams: Option<Duration>,
+
     /// How log lines look: json, or text for a person.
     #[arg(long, env = "PORTCULLIS_LOG_FORMAT", value_name = "FORMAT", default_value = "json")]
     pub log_format: LogFormat,
@@ -100,12 +107,28 @@ pub struct Settings {
     #[arg(long, env = "PORTCULLIS_MAX_CONNECTIONS", value_name = "N", default_value_t = 65_536)]
     pub max_connections: usize,
 
+    /// Memory that this worker may use, such as 512MiB; "off" for no limit. At 85 % it takes no new connections, at 95 %
+    /// it answers requests with 503. [default: 90 % of the control group's limit, else 75 % of the machine's memory;
+    /// `portcullis up` divides that among its workers]
+    #[arg(long, env = "PORTCULLIS_MAX_MEMORY", value_name = "SIZE", value_parser = portcullis_shared::memory::parse_size)]
+    pub max_memory: Option<portcullis_shared::memory::Size>,
+
+    /// Let the system write core dumps, and programs of the same user look into this process: both show private keys.
+    #[arg(long, env = "PORTCULLIS_ALLOW_CORE_DUMPS", value_parser = clap::builder::BoolishValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true")]
+    pub allow_core_dumps: bool,
+
     /// Where the access log goes, one JSON object per request: a file, "-" for standard output, or "off".
     #[arg(long, env = "PORTCULLIS_ACCESS_LOG", value_name = "FILE", default_value = "-")]
     pub access_log: String,
 }
 
 impl Settings {
+    /// How long streams may go on while the worker drains.
+    #[must_use]
+    pub fn stream_patience(&self) -> Duration {
+        self.drain_streams.map_or(self.drain_timeout, |streams| streams.min(self.drain_timeout))
+    }
+
     /// The file of the key that seals private keys in the cache, if there is to be one.
     #[must_use]
     pub fn cache_key(&self) -> Option<PathBuf> {

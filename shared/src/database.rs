@@ -2,7 +2,10 @@
 //!
 //! What both planes keep on disk is a convenience that can be made again; a process that does not start over it would
 //! be worse. So damage costs the content and nothing else. A folder that is busy or a disk that is full is not damage:
-//! nothing is moved away then.
+//! nothing is moved away then. Because sled needs room to open even what it only reads, each folder has a reserve beside
+//! it, `<folder>.reserve`, which is given up on a full disk.
+//!
+//! After an error of the disk a database fails for ever: who wants to go on drops it and opens it again.
 //!
 //! Everything here blocks.
 
@@ -16,6 +19,10 @@ use std::time::{Duration, Instant};
 
 /// How long the former owner may take to let go: a process that ends, or sled's threads after the last handle.
 const HANDOVER: Duration = Duration::from_secs(2);
+/// Ending of the reserve's name.
+const RESERVE: &str = ".reserve";
+/// Some of sled's segments, and a snapshot.
+const RESERVE_BYTES: usize = 2 << 20;
 /// Between two looks at the lock.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -65,8 +72,18 @@ pub fn open(folder: &Path, page_cache: u64) -> Result<sled::Db, Error> {
         made.map_err(|source| Error::Folder { folder: folder.to_owned(), source })
     };
     make()?;
-    let refused = match waited_for(folder, page_cache) {
-        Ok(db) => return Ok(db),
+    let mut opened = waited_for(folder, page_cache);
+    if matches!(&opened, Err(Refusal::Sled(sled::Error::Io(error))) if is_full(error))
+        && std::fs::remove_file(beside(folder, RESERVE)).is_ok()
+    {
+        tracing::warn!(folder = %folder.display(), "the disk is full; the reserve is given up");
+        opened = waited_for(folder, page_cache);
+    }
+    let refused = match opened {
+        Ok(db) => {
+            keep_reserve(folder);
+            return Ok(db);
+        }
         Err(refused) => refused,
     };
     if matches!(refused, Refusal::Damaged) {
@@ -122,10 +139,31 @@ fn read_whole(folder: &Path, page_cache: u64) -> Result<sled::Db, Refusal> {
     }
 }
 
-fn set_aside(folder: &Path) -> io::Result<PathBuf> {
+/// A path next to the folder.
+fn beside(folder: &Path, ending: &str) -> PathBuf {
     let mut name = folder.as_os_str().to_owned();
-    name.push(".damaged");
-    let aside = PathBuf::from(name);
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Makes the reserve if there is none. Where there is no room for it now, there may be at the next opening.
+fn keep_reserve(folder: &Path) {
+    let reserve = beside(folder, RESERVE);
+    if reserve.exists() {
+        return;
+    }
+    // Written, because a file that is only long takes no room.
+    if std::fs::write(&reserve, vec![0; RESERVE_BYTES]).is_err() {
+        let _ = std::fs::remove_file(&reserve);
+    }
+}
+
+fn set_aside(folder: &Path) -> io::Result<PathBuf> {
+    let aside = beside(folder, ".damaged");
     if aside.exists() {
         std::fs::remove_dir_all(&aside)?;
     }
@@ -168,5 +206,71 @@ mod tests {
         let _held = open(dir.path(), 1 << 20).unwrap();
         let error = open(dir.path(), 1 << 20).unwrap_err();
         assert!(matches!(error, Error::Open { .. }), "{error}");
+    }
+
+    /// Every file of a folder, with its content.
+    fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                files.extend(self::files(&entry.path()));
+            } else {
+                files.push((entry.path(), std::fs::read(entry.path()).unwrap()));
+            }
+        }
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn whatever_happens_to_the_files_a_usable_database_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("db");
+        {
+            let db = open(&folder, 1 << 20).unwrap();
+            for n in 0..200_u32 {
+                db.insert(n.to_be_bytes(), vec![n as u8; 50 + n as usize * 7]).unwrap();
+            }
+            db.flush().unwrap();
+        }
+        let whole = files(&folder);
+        let mut state = 7_u64;
+        let mut dice = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below.max(1)
+        };
+        for round in 0..40 {
+            let _ = std::fs::remove_dir_all(&folder);
+            for (path, bytes) in &whole {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+            let (path, bytes) = &whole[dice(whole.len())];
+            let mut bytes = bytes.clone();
+            match round % 4 {
+                0 => bytes.truncate(dice(bytes.len())),
+                1 => std::fs::remove_file(path).unwrap(),
+                2 => (0..1 + dice(20)).for_each(|_| {
+                    let at = dice(bytes.len());
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte ^= 1 << dice(8);
+                    }
+                }),
+                _ => {
+                    let from = dice(bytes.len());
+                    let to = (from + dice(4096)).min(bytes.len());
+                    bytes[from..to].fill(0);
+                }
+            }
+            if round % 4 != 1 {
+                std::fs::write(path, bytes).unwrap();
+            }
+            for _ in 0..2 {
+                let db = open(&folder, 1 << 20).unwrap_or_else(|error| panic!("round {round}: {error}"));
+                db.insert(b"new", vec![1; 3000]).unwrap();
+                db.flush().unwrap();
+                assert!(db.get(b"new").unwrap().is_some(), "round {round}");
+            }
+        }
     }
 }

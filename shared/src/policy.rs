@@ -6,6 +6,8 @@
 
 /// Type URLs of policy messages, in the order of a request.
 pub const ORDER: &[&str] = &[
+    // Not a step: what others read of the route.
+    "/portcullis.policy.v1.Metadata",
     "/portcullis.policy.v1.Compression",
     "/portcullis.policy.v1.Fault",
     "/portcullis.policy.v1.EarlyTransformation",

@@ -45,6 +45,15 @@ impl<T: Zeroize> fmt::Debug for Sensitive<T> {
     }
 }
 
+/// Keeps this process's memory, and the keys in it, out of core dumps and away from debuggers of the same user. Where the
+/// system refuses, nothing else changes.
+pub fn keep_out_of_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // A program that the kernel pipes dumps into goes by this one.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

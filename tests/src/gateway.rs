@@ -100,7 +100,7 @@ impl Gateway {
             .arg(self.config.path())
             .arg("--data-dir")
             .arg(self.data.path().join("state"))
-            .args(["--admin", &self.admin(0).to_string()])
+            .args(["--admin", &self.admin(0).to_string(), "--drain", "3s"])
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -197,6 +197,11 @@ impl Gateway {
         pids
     }
 
+    /// Sends a signal to `up` that it survives.
+    pub fn tell(&self, signal: &str) {
+        send(self.up.as_ref().and_then(Child::id).unwrap(), signal);
+    }
+
     /// Sends a signal to `up` and gives its exit code.
     pub async fn stop(&mut self, signal: &str) -> Option<i32> {
         let mut up = self.up.take().unwrap();
@@ -227,6 +232,20 @@ pub fn send(pid: u32, signal: &str) {
     let status =
         std::process::Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap();
     assert!(status.success(), "kill -{signal} {pid}");
+}
+
+/// Memory that a process has to itself, in KiB, and files that it has open.
+#[must_use]
+pub fn holdings(pid: u32) -> (u64, usize) {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let of = |name: &str| -> u64 {
+        let line = rollup.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1))
+            .and_then(|kib| kib.parse().ok())
+            .unwrap_or_default()
+    };
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    (of("Private_Dirty:") + of("Private_Clean:"), files)
 }
 
 /// Runs the command line.

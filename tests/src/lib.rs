@@ -14,8 +14,12 @@
 pub mod backend;
 pub mod client;
 pub mod gateway;
+pub mod load;
+pub mod peer;
 pub mod pki;
+pub mod scene;
 pub mod wait;
+pub mod yaml;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

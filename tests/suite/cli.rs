@@ -59,7 +59,7 @@ async fn check_tells_file_line_and_what_would_be_right_and_exits_accordingly() {
 #[tokio::test]
 async fn the_examples_are_accepted() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples");
-    for example in ["hello-world", "canary", "delegation"] {
+    for example in ["hello-world", "canary", "delegation", "events"] {
         let dir = TempDir::new().unwrap();
         copy_tree(&examples.join(example), dir.path());
         let checked = portcullis(&["check", "-f", dir.path().to_str().unwrap()], nowhere()).await;

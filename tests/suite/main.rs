@@ -9,24 +9,34 @@
 )]
 
 mod architecture;
+mod attack;
 mod canary;
+mod changes;
 mod cli;
 mod dynamic;
+mod failing;
 mod health;
 mod listeners;
+mod notes;
 mod options;
 mod protocols;
 mod reload;
 mod routing;
+mod sds;
+mod secrecy;
 mod servers;
 mod strictness;
 mod survival;
+mod systemd;
 mod tcp;
 mod tls;
 mod traces;
 mod tunnels;
+mod upstreams;
 
 use std::net::SocketAddr;
+
+use portcullis_tests::yaml::{forward, virtual_service};
 
 /// Two demo upstreams `v1` and `v2` on a gateway's address, and their Upstream resources in the folder.
 async fn two_versions(gateway: &portcullis_tests::gateway::Gateway) -> Vec<portcullis_tests::backend::Hello> {
@@ -39,19 +49,4 @@ async fn two_versions(gateway: &portcullis_tests::gateway::Gateway) -> Vec<portc
     }
     gateway.write("upstreams.yaml", &resources);
     running
-}
-
-/// A VirtualService with these domains and routes (YAML, indented by six).
-fn virtual_service(name: &str, domains: &str, routes: &str) -> String {
-    format!(
-        "apiVersion: gateway.solo.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: gloo-system}}\n\
-         spec:\n  virtualHost:\n    domains: {domains}\n    routes:\n{routes}"
-    )
-}
-
-/// A route that forwards a prefix to one upstream.
-fn forward(prefix: &str, upstream: &str) -> String {
-    format!(
-        "    - matchers: [{{prefix: {prefix}}}]\n      routeAction: {{single: {{upstream: {{name: {upstream}, namespace: gloo-system}}}}}}\n"
-    )
 }

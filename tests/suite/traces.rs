@@ -138,3 +138,66 @@ async fn a_collector_that_is_down_or_hangs_slows_no_request() {
     assert_eq!(gateway.stop("TERM").await, Some(0));
     drop(hung);
 }
+
+#[tokio::test]
+async fn a_listener_sends_spans_to_its_own_collector_and_a_route_says_how_many() {
+    let gateway = Gateway::new();
+    let _upstreams = two_versions(&gateway).await;
+    let routes = "    - matchers: [{prefix: /never}]
+      options: {tracing: {tracePercentages: {randomSamplePercentage: 0}}}
+      routeAction: {single: {upstream: {name: v1, namespace: gloo-system}}}
+    - matchers: [{prefix: /named}]
+      options:
+        tracing: {routeDescriptor: shopping}
+        stagedTransformations:
+          regular:
+            requestTransforms:
+            - requestTransformation:
+                transformationTemplate:
+                  passthrough: {}
+                  dynamicMetadataValues: [{metadataNamespace: ns, key: user, value: {text: '{\"id\": \"ann\"}'}, jsonToProto: true}]
+      routeAction: {single: {upstream: {name: v1, namespace: gloo-system}}}
+";
+    gateway.write("vs.yaml", &virtual_service("traced", "['t.test']", routes));
+    let collector = Collector::default();
+    let listener = tokio::net::TcpListener::bind((gateway.ip, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tonic::transport::Server::builder()
+        .add_service(TraceServiceServer::new(collector.clone()))
+        .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
+    tokio::spawn(serving);
+    gateway.write(
+        "collector.yaml",
+        &portcullis_tests::backend::upstream("collector", address, "  useHttp2: true\n"),
+    );
+    let tracing = "  httpGateway:
+    options:
+      httpConnectionManagerSettings:
+        tracing:
+          verbose: true
+          spawnUpstreamSpan: true
+          tracePercentages: {randomSamplePercentage: 0}
+          openTelemetryConfig: {collectorUpstreamRef: {name: collector, namespace: gloo-system}, serviceName: edge}
+          metadataForTags:
+          - {tag: user, value: {namespace: ns, key: user.id, nestedFieldDelimiter: .}}
+          - {tag: plan, value: {namespace: ns, key: plan}, defaultValue: free}
+          - {tag: none, value: {namespace: ns, key: plan}}
+";
+    gateway.write("gateways.yaml", &gateway.listeners().replacen("  httpGateway: {}\n", tracing, 1));
+    let gateway = gateway.start().await;
+    for path in ["/never", "/none", "/named/1"] {
+        gateway.get("t.test", path).await;
+    }
+    let spans = until("the spans of the named route", async || {
+        let spans = collector.0.lock().unwrap().clone();
+        (spans.len() >= 2).then_some(spans)
+    })
+    .await;
+    let server = spans.iter().find(|span| span.name == "shopping").unwrap();
+    assert_eq!(attribute(server, "user").as_deref(), Some("ann"));
+    assert_eq!(attribute(server, "plan").as_deref(), Some("free"));
+    assert_eq!(attribute(server, "none"), None);
+    let events: Vec<&str> = server.events.iter().map(|event| event.name.as_str()).collect();
+    assert!(events.contains(&"first_upstream_rx_byte_received"), "{events:?}");
+    assert!(spans.iter().all(|span| span.trace_id == server.trace_id), "{spans:?}");
+}

@@ -77,7 +77,8 @@ them. OTEL_* and RUST_LOG reach all of them. Worker i answers /healthz, /readyz
 and /metrics on the admin port + 1 + i.
 
 Ctrl-C or SIGTERM drains the workers and ends with 0; a second one does not wait
-for open requests.")]
+for open requests. SIGHUP replaces control and the workers by new processes, one at a
+time, without losing a request: after an upgrade of the programs.")]
 pub struct UpArgs {
     /// Folder of YAML or JSON resources; watched, so that edits take effect at once
     #[arg(long, short = 'f', value_name = "DIR", env = "PORTCULLIS_CONFIG")]

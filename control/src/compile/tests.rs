@@ -13,7 +13,13 @@ fn host(name: &str, status: u16, body: usize) -> Placement {
         action: ir::Action::DirectResponse(ir::DirectResponse { status, body: "x".repeat(body).into() }),
         policies: Vec::new(),
     };
-    let host = ir::VirtualHost { name: name.into(), origin, domains: vec![name.into()], routes: vec![route] };
+    let host = ir::VirtualHost {
+        name: name.into(),
+        origin,
+        domains: vec![name.into()],
+        routes: vec![route],
+        virtual_clusters: Vec::new(),
+    };
     Placement {
         name: name.into(),
         host: Arc::new(host),
@@ -88,6 +94,8 @@ fn a_proxy_that_comes_later_gets_everything_that_is_shared() {
         outlier_detection: None,
         ignore_health_on_host_removal: false,
         circuit_breakers: None,
+        connections: ir::Connections::default(),
+        http: ir::UpstreamHttp::default(),
     };
     let mut ir = model(vec![host("a", 200, 0)]);
     ir.upstreams = Arc::new([("u".into(), Arc::new(upstream))].into());

@@ -1,5 +1,6 @@
 //! The loop: wait, build, publish, remember.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::topics::Topics;
 const LIST: Duration = Duration::from_secs(3);
 /// How long a build is held back for secrets that are being read.
 const SECRETS: Duration = Duration::from_secs(3);
+/// After the disk has refused.
+const REWRITE: Duration = Duration::from_secs(5);
 
 /// What the actor needs.
 #[derive(Clone)]
@@ -59,9 +62,15 @@ struct Model {
     /// Until when an outcome is held back for files that are being read.
     hold_until: Option<Instant>,
     builder: Option<Builder>,
-    unwritten: Vec<Change>,
-    writing: Option<JoinHandle<Result<(), StoreError>>>,
+    /// By the key of the record: the last change of each.
+    unwritten: BTreeMap<String, Change>,
+    writing: Option<Writing>,
+    /// The disk refused; not before this is it asked again.
+    write_at: Option<Instant>,
 }
+
+/// What is being written.
+type Writing = (Arc<[Change]>, JoinHandle<Result<(), StoreError>>);
 
 impl Model {
     async fn new(config: Config) -> Result<Self, BoxError> {
@@ -80,8 +89,9 @@ impl Model {
             debounce,
             hold_until: None,
             builder,
-            unwritten: Vec::new(),
+            unwritten: BTreeMap::new(),
             writing: None,
+            write_at: None,
         })
     }
 
@@ -110,6 +120,7 @@ impl Model {
 
     async fn step(&mut self) -> Result<(), BoxError> {
         let due = self.due();
+        let rewrite = self.write_at.filter(|_| self.writing.is_none());
         tokio::select! {
             changed = self.sources.changed() => {
                 changed?;
@@ -122,6 +133,10 @@ impl Model {
                 self.touched();
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.build().await?,
+            () = sleep_until(rewrite.unwrap_or_else(Instant::now)), if rewrite.is_some() => {
+                self.write_at = None;
+                self.write();
+            }
             written = finished(&mut self.writing), if self.writing.is_some() => self.written(written),
         }
         Ok(())
@@ -190,7 +205,7 @@ impl Model {
     fn publish(&mut self, built: Built) {
         let Built { published, wanted, dynamic, unread, blind, changes } = built;
         let topics = &self.config.topics;
-        self.unwritten.extend(changes);
+        self.unwritten.extend(changes.into_iter().map(|change| (change.key(), change)));
         // Sent even if it is equal: equal sources may differ in the text of an inline key.
         topics.wanted.send_replace(wanted);
         if blind {
@@ -220,28 +235,35 @@ impl Model {
 
     /// Starts writing what the store does not know yet, one batch at a time.
     fn write(&mut self) {
-        if self.writing.is_some() || self.unwritten.is_empty() {
+        if self.writing.is_some() || self.unwritten.is_empty() || self.write_at.is_some() {
             return;
         }
-        let (store, changes) = (self.config.store.clone(), std::mem::take(&mut self.unwritten));
-        self.writing = Some(tokio::task::spawn_blocking(move || store.write(changes)));
+        let store = self.config.store.clone();
+        let changes: Arc<[Change]> = std::mem::take(&mut self.unwritten).into_values().collect();
+        let batch = Arc::clone(&changes);
+        self.writing = Some((changes, tokio::task::spawn_blocking(move || store.write(&batch))));
     }
 
     fn written(&mut self, outcome: Result<(), StoreError>) {
-        self.writing = None;
+        let Some((changes, _)) = self.writing.take() else { return };
         if let Err(error) = outcome {
             // What is in memory still protects against everything but a restart.
-            tracing::error!(%error, "accepted resources could not be stored");
+            tracing::error!(%error, "accepted resources could not be stored; trying again");
             self.config.metrics.store_failed();
+            self.write_at = Some(Instant::now() + REWRITE);
+            for change in &*changes {
+                // A newer one of the same object wins.
+                self.unwritten.entry(change.key()).or_insert_with(|| change.clone());
+            }
         }
         self.write();
     }
 }
 
 /// Waits for a batch.
-async fn finished(writing: &mut Option<JoinHandle<Result<(), StoreError>>>) -> Result<(), StoreError> {
+async fn finished(writing: &mut Option<Writing>) -> Result<(), StoreError> {
     match writing {
-        Some(task) => task.await.unwrap_or_else(|error| Err(StoreError::Panicked(error.to_string()))),
+        Some((_, task)) => task.await.unwrap_or_else(|error| Err(StoreError::Panicked(error.to_string()))),
         None => std::future::pending().await,
     }
 }

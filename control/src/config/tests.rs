@@ -223,8 +223,8 @@ impl Drop for Running {
 fn start(records: Vec<Record>) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::lock(dir.path()).unwrap();
-    let store = Store::open(&data).unwrap();
-    store.write(records.into_iter().map(Change::Remember).collect()).unwrap();
+    let store = Store::open(&data);
+    store.write(&records.into_iter().map(Change::Remember).collect::<Vec<_>>()).unwrap();
     let topics = Topics::new(&["file"]);
     let config = Config {
         topics: topics.clone(),

@@ -17,6 +17,19 @@ pub struct VirtualHost {
     pub domains: Vec<Arc<str>>,
     /// The first match wins.
     pub routes: Vec<Route>,
+    /// The first one that fits counts a request.
+    pub virtual_clusters: Vec<VirtualCluster>,
+}
+
+/// Requests that are counted apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualCluster {
+    /// Without dots.
+    pub name: Arc<str>,
+    /// The whole path with its query, RE2 syntax; it compiles.
+    pub pattern: Arc<str>,
+    /// Empty = any.
+    pub method: Arc<str>,
 }
 
 /// One matcher and what happens to its requests.

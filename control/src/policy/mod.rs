@@ -19,6 +19,7 @@ mod host_rewrite;
 mod lb_hash;
 mod levels;
 pub mod listener;
+mod metadata;
 mod path_rewrite;
 mod rate_limit;
 mod regex;
@@ -31,6 +32,7 @@ mod timeout;
 mod tracing;
 mod transformation;
 mod upgrades;
+pub mod virtual_clusters;
 
 pub use dynamic_forward_proxy::of_route as dynamic_host;
 pub use dynamic_forward_proxy::upstream as dynamic_upstream;

@@ -2,7 +2,7 @@
 
 use super::{
     Policy, attempt_count, buffer, cors, csrf, dynamic_forward_proxy, ext_auth, faults, grpc_web, gzip,
-    headers, health_check, host_rewrite, lb_hash, path_rewrite, rate_limit, retries, shadowing,
+    headers, health_check, host_rewrite, lb_hash, metadata, path_rewrite, rate_limit, retries, shadowing,
     stream_limits, timeout, tracing, transformation, upgrades,
 };
 
@@ -28,6 +28,7 @@ pub const REGISTRY: &[&dyn Policy] = &[
     &path_rewrite::PathRewrite,
     &host_rewrite::HostRewrite,
     &headers::Headers,
+    &metadata::Metadata,
     &ext_auth::ExtAuth,
     &rate_limit::Local,
     &rate_limit::Early,

@@ -50,6 +50,19 @@ impl fmt::Display for Level {
     }
 }
 
+/// Bytes of a message; what a user wrote may be larger than anybody wants to read again.
+const LONGEST: usize = 4 * 1024;
+
+/// The message, without the middle of one that is too long.
+pub(super) fn short(message: String) -> String {
+    if message.len() <= LONGEST {
+        return message;
+    }
+    let start = message.get(..message.floor_char_boundary(LONGEST / 2)).unwrap_or_default();
+    let end = message.get(message.ceil_char_boundary(message.len() - LONGEST / 4)..).unwrap_or_default();
+    format!("{start} [...] {end}")
+}
+
 /// One error or warning. Prints as `path: message`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -66,12 +79,12 @@ pub struct Finding {
 impl Finding {
     /// An error at a field.
     pub fn error(path: impl Into<String>, message: impl Into<String>) -> Finding {
-        Finding { level: Level::Error, path: path.into(), message: message.into(), location: None }
+        Finding { level: Level::Error, path: path.into(), message: short(message.into()), location: None }
     }
 
     /// A warning at a field.
     pub fn warning(path: impl Into<String>, message: impl Into<String>) -> Finding {
-        Finding { level: Level::Warning, path: path.into(), message: message.into(), location: None }
+        Finding { level: Level::Warning, path: path.into(), message: short(message.into()), location: None }
     }
 
     /// The same finding with a place.

@@ -11,6 +11,9 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use portcullis_shared::database;
 
 pub use lock::{DataDir, LockError};
@@ -47,11 +50,26 @@ pub enum StoreError {
     Panicked(String),
 }
 
-/// The open store. Cheap to clone.
+/// The store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
+    folder: Arc<Path>,
+    /// `None` as long as the disk does not allow it.
+    open: Arc<Mutex<Option<Open>>>,
+}
+
+#[derive(Clone)]
+struct Open {
     db: sled::Db,
     records: sled::Tree,
+}
+
+impl Open {
+    fn at(folder: &Path) -> Result<Self, StoreError> {
+        let db = database::open(folder, PAGE_CACHE)?;
+        let records = db.open_tree(TREE)?;
+        Ok(Self { db, records })
+    }
 }
 
 /// One change to the store.
@@ -63,24 +81,43 @@ pub enum Change {
     Forget(String),
 }
 
+impl Change {
+    /// Which record it changes.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Remember(record) => record.key(),
+            Self::Forget(key) => key.clone(),
+        }
+    }
+}
+
 impl Store {
-    /// Opens the store of `data`, which this process has locked.
-    ///
-    /// # Errors
-    /// The folder cannot be opened. A damaged one is set aside, which is no error.
-    pub fn open(data: &DataDir) -> Result<Self, StoreError> {
-        let db = database::open(&data.path().join(FOLDER), PAGE_CACHE)?;
-        let records = db.open_tree(TREE)?;
-        Ok(Self { db, records })
+    /// Opens the store of `data`, which this process has locked. A control that does not start because it cannot
+    /// remember would be worse than one that remembers nothing: an error of the disk costs the memory, and opening is
+    /// tried again with every write.
+    #[must_use]
+    pub fn open(data: &DataDir) -> Self {
+        let folder: Arc<Path> = data.path().join(FOLDER).into();
+        let open = Open::at(&folder)
+            .inspect_err(|error| {
+                tracing::error!(%error, "nothing is remembered: what is broken now has no last accepted form");
+            })
+            .ok();
+        Self { folder, open: Arc::new(Mutex::new(open)) }
     }
 
-    /// Every record that can be read, by key. One that cannot is reported in the log and left out.
+    /// Every record that can be read, by key. One that cannot is reported in the log and left out. None when the store
+    /// is not open.
     ///
     /// # Errors
     /// The database cannot be read.
     pub fn load(&self) -> Result<Vec<Record>, StoreError> {
         let mut records = Vec::new();
-        for entry in &self.records {
+        let Some(open) = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
+            return Ok(records);
+        };
+        for entry in &open.records {
             let (key, value) = entry?;
             match serde_json::from_slice::<Record>(&value) {
                 Ok(record) => records.push(record),
@@ -95,14 +132,28 @@ impl Store {
     /// Applies `changes` as one transaction and waits until they are on disk.
     ///
     /// # Errors
-    /// The database refuses, for example because the disk is full; then nothing was changed.
-    pub fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    /// The database refuses, for example because the disk is full; then nothing was changed, and the next call opens
+    /// it anew.
+    pub fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match open.take() {
+            Some(open) => open,
+            None => Open::at(&self.folder)?,
+        };
+        now.write(changes)?;
+        *open = Some(now);
+        Ok(())
+    }
+}
+
+impl Open {
+    fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for change in changes {
             match change {
-                Change::Remember(mut record) => {
+                Change::Remember(record) => {
                     let key = record.key();
-                    record.history = self.history(&key, &record)?;
+                    let record = Record { history: self.history(&key, record)?, ..record.clone() };
                     let value = serde_json::to_vec(&record)
                         .map_err(|source| StoreError::Encode { key: key.clone(), source })?;
                     batch.insert(key.as_bytes(), value);

@@ -221,7 +221,10 @@ impl<'s, 'm> Build<'s, 'm> {
             gateway.tcp.wanted.iter().chain(&gateway.wanted).cloned().collect::<Vec<_>>()
         };
         self.wanted.extend(gateways.iter().flat_map(wanted));
-        self.independent &= !cx.finish().iter().any(Read::is_of_accepted);
+        let reads = cx.finish();
+        // Also what a form asked for that could not be served: it may be, once it is there.
+        self.wanted.extend(reads.iter().filter_map(Read::secret).cloned());
+        self.independent &= !reads.iter().any(Read::is_of_accepted);
         gateways
     }
 

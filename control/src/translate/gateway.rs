@@ -12,7 +12,6 @@ use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, TcpChains};
 use super::upstreams::Wanting;
-use crate::ir::CertificateSource;
 use crate::policy::listener;
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
 use crate::{ir, policy};
@@ -49,8 +48,6 @@ pub struct Gateway {
     pub tcp: TcpChains,
     /// Upstreams of its own.
     pub upstreams: Vec<Arc<ir::Upstream>>,
-    /// Key material that they refer to, found or not.
-    pub wanted: BTreeSet<CertificateSource>,
     /// Stands in its last accepted form.
     pub substituted: bool,
 }
@@ -159,7 +156,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     }
     let mut tcp = TcpChains::default();
     let mut own = Vec::new();
-    let (mut upstreams, mut wanted) = (Vec::new(), BTreeSet::new());
+    let mut upstreams = Vec::new();
     let mut servers = Arc::<policy::Servers>::default();
     let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
         (Some(gateway), _) => {
@@ -176,11 +173,9 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             servers = self::servers(id, http, globals, notes);
             servers.check(cx, notes);
             let mut secrets = Wanting::new(cx);
-            let dynamic = with_options(id, http, |layer| {
+            upstreams.extend(with_options(id, http, |layer| {
                 policy::dynamic_upstream(layer, globals, &mut secrets, notes).map(Arc::new)
-            });
-            wanted = secrets.wanted;
-            upstreams.extend(dynamic);
+            }));
             selection(cx, id, http, notes)
         }
         (None, None) => {
@@ -190,7 +185,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     };
     let options = spec.route_options.as_ref();
     let proxies: BTreeSet<Arc<str>> = spec.proxy_names.iter().map(|name| kebab(name).into()).collect();
-    let settings = listener::lower(spec, id, notes);
+    let settings = listener::lower(spec, id, cx, notes);
     tcp.with(&settings);
     let (address, port) = (address?, port?);
     Some(Gateway {
@@ -215,7 +210,6 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         selection,
         tcp,
         upstreams,
-        wanted,
         substituted,
     })
 }
@@ -315,7 +309,6 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             selection: Selection::All,
             tcp: TcpChains::default(),
             upstreams: Vec::new(),
-            wanted: BTreeSet::new(),
             substituted: false,
         }
     };

@@ -131,6 +131,7 @@ fn attempt<'s>(cx: &mut Cx<'s>, globals: &Globals, object: &'s Object, variant: 
     };
     let mut notes = Notes::default();
     policy::of_route(&levels, ActionKind::Forward, &mut notes);
+    let virtual_clusters = policy::virtual_clusters::of_host(&layers, &mut notes);
     for note in notes.into_vec() {
         reporter.add(note, "spec.virtualHost.optionsConfigRefs");
     }
@@ -138,7 +139,7 @@ fn attempt<'s>(cx: &mut Cx<'s>, globals: &Globals, object: &'s Object, variant: 
     let flat = route::flatten(cx, variant, object, &content.routes, &mut reporter);
     let mut context = Context { cx, globals, variant, host_name: &name, host_layers: &layers };
     let routes = route::lower(&flat, &mut context, &mut reporter);
-    let host = ir::VirtualHost { name, origin: origin(&object.id), domains, routes };
+    let host = ir::VirtualHost { name, origin: origin(&object.id), domains, routes, virtual_clusters };
     (Some(Arc::new(host)), tls, reporter.notes)
 }
 

@@ -6,6 +6,7 @@
 //! module must not decide what is served, and never writes a private key unsealed.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -154,28 +155,74 @@ impl Drop for Batch {
     }
 }
 
+/// Where the cache lies: open, or to be opened when there is something to write. A predecessor may still have it, and a
+/// disk that was full may have room again.
+#[derive(Debug)]
+pub struct Place {
+    folder: PathBuf,
+    key: Option<PathBuf>,
+    store: std::sync::Mutex<Option<Arc<store::Store>>>,
+}
+
+impl Place {
+    /// A cache in `folder`, whose private keys are sealed with the key in that file.
+    #[must_use]
+    pub fn new(folder: PathBuf, key: Option<PathBuf>) -> Self {
+        Self { folder, key, store: std::sync::Mutex::default() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The store, opened if it is not. Blocks, for some seconds when somebody else has it.
+    ///
+    /// # Errors
+    /// Another process has it open, the key cannot be read, or the disk does not allow it.
+    pub fn open(&self) -> Result<Arc<store::Store>, store::Error> {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*store {
+            return Ok(Arc::clone(store));
+        }
+        let sealer = self.key.as_deref().map(seal::Sealer::from_file).transpose()?;
+        let opened = Arc::new(store::Store::open(&self.folder, sealer)?);
+        *store = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Lets go of it: after an error it would fail for ever.
+    fn close(&self) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// The actor: writes what the journal collects, until it is dropped. A full disk costs the cache's freshness and log
 /// lines, not traffic.
 ///
 /// # Errors
 /// None: the supervisor's signature asks for the type.
-pub async fn write_behind(journal: Arc<Journal>, store: Arc<store::Store>) -> Result<(), BoxError> {
-    let mut told = false;
+pub async fn write_behind(journal: Arc<Journal>, place: Arc<Place>) -> Result<(), BoxError> {
+    let (mut told, mut failing) = (false, false);
     loop {
         // Before waiting: an earlier run may have left something behind.
         if journal.is_empty() {
             journal.changed().await;
         }
-        let pause = match flush(&journal, &store).await {
+        let pause = match flush(&journal, &place).await {
             Ok(()) => {
                 // Once: from now on a restart needs no control.
-                if !std::mem::replace(&mut told, true) {
+                if !std::mem::replace(&mut told, true) || std::mem::take(&mut failing) {
                     tracing::info!("the table is in the cache");
                 }
                 PAUSE
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot write the cache; trying again");
+                // Once: a full disk stays full for a while.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(folder = %place.folder.display(), %error, "cannot write the cache; trying again");
+                }
                 AFTER_FAILURE
             }
         };
@@ -186,12 +233,19 @@ pub async fn write_behind(journal: Arc<Journal>, store: Arc<store::Store>) -> Re
 /// Writes what is pending now.
 ///
 /// # Errors
-/// The store cannot be written to. What was not written stays in the journal.
-pub async fn flush(journal: &Arc<Journal>, store: &Arc<store::Store>) -> Result<(), BoxError> {
+/// The store cannot be opened or written to. What was not written stays in the journal.
+pub async fn flush(journal: &Arc<Journal>, place: &Arc<Place>) -> Result<(), BoxError> {
     if journal.is_empty() {
         return Ok(());
     }
-    let (journal, store) = (Arc::clone(journal), Arc::clone(store));
-    tokio::task::spawn_blocking(move || journal.write_to(&store)).await??;
+    let (journal, place) = (Arc::clone(journal), Arc::clone(place));
+    let write = move || {
+        let written = place.open().and_then(|store| journal.write_to(&store));
+        if written.is_err() {
+            place.close();
+        }
+        written
+    };
+    tokio::task::spawn_blocking(write).await??;
     Ok(())
 }

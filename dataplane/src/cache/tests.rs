@@ -160,11 +160,27 @@ fn later_changes_win_and_a_batch_that_was_not_written_comes_back() {
 #[tokio::test]
 async fn the_writer_writes_what_was_recorded() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(&folder.path().join("cache"), None).unwrap());
+    let place = Arc::new(Place::new(folder.path().join("cache"), None));
     let journal = Arc::new(Journal::default());
     journal.record(upserts([(key(1, "a"), entry(b"1", false))]));
-    flush(&journal, &store).await.unwrap();
-    assert_eq!(store.load().entries.len(), 1);
+    flush(&journal, &place).await.unwrap();
+    assert_eq!(place.open().unwrap().load().entries.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_predecessor_s_lock_kept_back_is_written_when_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Arc::new(Place::new(folder.path().join("cache"), None));
+    let predecessor = Place::new(folder.path().join("cache"), None);
+    let held = predecessor.open().unwrap();
+    held.write(&upserts([(key(1, "old"), entry(b"0", false))])).unwrap();
+    let journal = Arc::new(Journal::default());
+    journal.record(Changes { reset: true, ..upserts([(key(1, "a"), entry(b"1", false))]) });
+    flush(&journal, &place).await.unwrap_err();
+    drop((held, predecessor));
+    flush(&journal, &place).await.unwrap();
+    let names: Vec<Key> = place.open().unwrap().load().entries.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(names, [key(1, "a")]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use portcullis_shared::actor::Backoff;
 use portcullis_shared::table::SocketOption;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use super::accept::accept;
 use super::bind::{bind, explain};
 use super::serve::serve;
 use super::thread::Context;
+use crate::overload::Level;
 use crate::proxy::Engine;
 use crate::runtime::{Listener, Runtime};
 
@@ -27,13 +29,21 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 struct Bound {
     /// Stop accepting.
     stop: CancellationToken,
-    /// Its connections end after their current requests.
-    drain: watch::Sender<bool>,
-    /// Its connections end now.
+    /// All its connections end now, those of earlier generations too.
     kill: CancellationToken,
-    connections: TaskTracker,
+    /// Those that come now belong to it.
+    generation: Arc<ArcSwap<Generation>>,
     /// What its socket was opened with.
     options: Arc<[SocketOption]>,
+}
+
+/// Connections that are told to end together.
+struct Generation {
+    /// They end after their current requests.
+    drain: watch::Sender<bool>,
+    /// They end now.
+    kill: CancellationToken,
+    connections: TaskTracker,
 }
 
 /// A socket that could not be bound.
@@ -144,15 +154,16 @@ impl Sockets {
         socket: tokio::net::TcpListener,
         bound: &Bound,
     ) -> impl Future<Output = ()> + use<> {
-        let stop = bound.stop.clone();
-        let (kill, connections, drain) =
-            (bound.kill.clone(), bound.connections.clone(), bound.drain.subscribe());
+        let (stop, generation) = (bound.stop.clone(), Arc::clone(&bound.generation));
         let (context, engine) = (Arc::clone(&self.context), Arc::clone(&self.engine));
         let (failing, all) = (Arc::clone(&context), self.all.clone());
         async move {
-            let failed = move |error: &std::io::Error| {
-                tracing::warn!(%address, %error, "cannot accept; waiting");
+            let failed = move |error: &std::io::Error, away: usize| {
+                tracing::warn!(%address, %error, turned_away = away, "cannot accept; waiting");
                 failing.metrics.accept_failed();
+                if let Some(listener) = failing.listener(address).filter(|_| away > 0) {
+                    (0..away).for_each(|_| failing.metrics.refused(&listener.name, "file_descriptors"));
+                }
             };
             accept(socket, stop, failed, move |tcp, peer| {
                 // The current runtime, not the one of the time when the socket was bound.
@@ -160,9 +171,13 @@ impl Sockets {
                 let Some(slot) = context.slots.take() else {
                     return context.metrics.refused(&listener.name, "connection_limit");
                 };
+                if context.overload.is_tight() {
+                    return context.metrics.refused(&listener.name, "overload");
+                }
                 let (context, engine) = (Arc::clone(&context), Arc::clone(&engine));
-                let (kill, drain) = (kill.clone(), drain.clone());
-                connections.spawn(all.track_future(async move {
+                let generation = generation.load();
+                let (kill, drain) = (generation.kill.clone(), generation.drain.subscribe());
+                generation.connections.spawn(all.track_future(async move {
                     let _slot = slot;
                     let _open = context.metrics.connection(&listener.name);
                     tokio::select! {
@@ -175,24 +190,65 @@ impl Sockets {
         }
     }
 
+    /// Memory is scarce: present connections end after their current requests. Where it is still scarce after the time of
+    /// a drain, they end in the middle.
+    pub fn relieve(&self) {
+        for bound in self.bound.values() {
+            let old = bound.renew();
+            old.drain.send_replace(true);
+            old.connections.close();
+            let (patience, mut overload) = (self.context.drain_timeout, self.context.overload.follow());
+            tokio::spawn(async move {
+                let over = old.connections.wait();
+                tokio::pin!(over);
+                if tokio::time::timeout(patience, &mut over).await.is_ok() {
+                    return;
+                }
+                tokio::select! {
+                    () = over => {}
+                    // An error means that the process is going down.
+                    _ = overload.wait_for(|told| told.level > Level::Calm) => {
+                        tracing::warn!(connections = old.connections.len(), "ending connections: out of memory");
+                        old.kill.cancel();
+                    }
+                }
+            });
+        }
+    }
+
     /// Stops accepting everywhere and waits for the connections to end, but not beyond `deadline`.
     pub async fn drain(self, deadline: Instant) {
         self.bound.values().for_each(Bound::close);
+        self.engine.end();
         self.all.close();
         // What is left at the deadline ends with the thread's runtime.
-        let _ = timeout_at(deadline, self.all.wait()).await;
+        if timeout_at(deadline, self.all.wait()).await.is_err() {
+            let connections = self.all.len();
+            tracing::warn!(thread = self.thread, connections, "the drain is over; what is left is cut");
+        }
+    }
+}
+
+impl Generation {
+    fn under(kill: &CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            drain: watch::Sender::new(false),
+            kill: kill.child_token(),
+            connections: TaskTracker::new(),
+        })
     }
 }
 
 impl Bound {
     fn open(options: Arc<[SocketOption]>) -> Self {
-        Self {
-            stop: CancellationToken::new(),
-            drain: watch::Sender::new(false),
-            kill: CancellationToken::new(),
-            connections: TaskTracker::new(),
-            options,
-        }
+        let kill = CancellationToken::new();
+        let generation = Arc::new(ArcSwap::new(Generation::under(&kill)));
+        Self { stop: CancellationToken::new(), kill, generation, options }
+    }
+
+    /// From now on connections belong to a new generation; gives the old one.
+    fn renew(&self) -> Arc<Generation> {
+        self.generation.swap(Generation::under(&self.kill))
     }
 
     /// Stops accepting on the present socket; the next one goes on.
@@ -204,17 +260,19 @@ impl Bound {
     /// No new connections; the present ones are told to end.
     fn close(&self) {
         self.stop.cancel();
-        self.drain.send_replace(true);
-        self.connections.close();
+        let generation = self.generation.load();
+        generation.drain.send_replace(true);
+        generation.connections.close();
     }
 
     /// The listener is gone: its connections may finish what they do, for a while.
     fn retire(self, patience: Duration) {
         self.close();
         tokio::spawn(async move {
-            if tokio::time::timeout(patience, self.connections.wait()).await.is_err() {
-                self.kill.cancel();
-            }
+            let generation = self.generation.load_full();
+            // Those of earlier generations were told before, and get no longer than these.
+            let _ = tokio::time::timeout(patience, generation.connections.wait()).await;
+            self.kill.cancel();
         });
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::admission::Refusal;
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
-use crate::policy::metadata::DynamicMetadata;
+use crate::policy::metadata::Metadata;
 use crate::proxy::{Conn, ConnInfo, Connection, Engine, Passed, Socket};
 use crate::runtime::{Chain, Listener, Serve};
 use crate::tcp::{self, peek};
@@ -178,11 +178,11 @@ fn refused(
 }
 
 /// What is kept of the extensions of a PROXY header; of several of one type the last.
-fn metadata(rules: &[Tlv], header: &[u8]) -> Option<Arc<DynamicMetadata>> {
+fn metadata(rules: &[Tlv], header: &[u8]) -> Option<Arc<Metadata>> {
     if rules.is_empty() {
         return None;
     }
-    let mut metadata = DynamicMetadata::default();
+    let mut metadata = Metadata::default();
     for (kind, value) in proxy_protocol::extensions(header) {
         for rule in rules.iter().filter(|rule| rule.kind == kind) {
             let text = String::from_utf8_lossy(value).into_owned();

@@ -106,6 +106,24 @@ impl Chain {
         Self(steps.into())
     }
 
+    /// Policies behind the first `seen` that see every answer of their route, whatever kept the request from them.
+    fn behind(&self, seen: usize) -> impl DoubleEndedIterator<Item = &Step> {
+        self.0.iter().skip(seen).filter(|step| step.policy.sees_every_answer())
+    }
+
+    /// There are some behind the first `seen`.
+    #[must_use]
+    pub fn has_late(&self, seen: usize) -> bool {
+        self.behind(seen).next().is_some()
+    }
+
+    /// Runs the response side of those behind the first `seen`. They want nothing but the header.
+    pub fn late(&self, seen: usize, cx: &mut ResponseCx<'_>) {
+        for step in self.behind(seen).rev() {
+            step.policy.response(cx);
+        }
+    }
+
     /// This chain on a listener that has policies of its own: where both have a type, this one's counts.
     #[must_use]
     pub fn on(&self, listener: &Self) -> Self {

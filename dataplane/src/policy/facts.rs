@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use portcullis_shared::table::Place;
 use rustls_pki_types::CertificateDer;
+
+use super::metadata::Metadata;
 
 /// What the handshake with the client settled. One per connection.
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ pub struct Facts<'a> {
     /// Name of the chosen upstream.
     pub upstream: Option<&'a str>,
     /// The endpoint of the last try; none before the first.
-    pub upstream_host: Option<SocketAddr>,
+    pub upstream_host: Option<&'a Place>,
     /// Tries so far.
     pub attempts: u32,
     /// Why the gateway answers itself, when it does.
@@ -57,4 +60,8 @@ pub struct Facts<'a> {
     pub flags: &'a str,
     /// Bytes of a body that may be kept.
     pub buffer_limit: usize,
+    /// What users note on the route.
+    pub metadata: Option<&'a Metadata>,
+    /// Name of the virtual cluster.
+    pub virtual_cluster: Option<&'a str>,
 }

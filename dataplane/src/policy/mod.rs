@@ -91,6 +91,12 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
         Answer::Continue
     }
 
+    /// [`Policy::response`] runs on every answer of a route that forwards, also of the gateway's own to requests that an
+    /// earlier policy has kept from this one. Such a policy wants the header only.
+    fn sees_every_answer(&self) -> bool {
+        false
+    }
+
     /// Runs when the whole body is here, after [`Answer::Body`]. The engine announces the length that it has then.
     fn response_body(&self, _cx: &mut ResponseCx<'_>, _body: &mut Bytes) -> Answer {
         Answer::Continue

@@ -20,8 +20,8 @@ pub enum PathRewrite {
 }
 
 impl PathRewrite {
-    /// The new path with query, or none when it stays as it is. `path_and_query` is the target that `matched`
-    /// matched.
+    /// The new path with query, which may be the old one; none where there is nothing to rewrite to. `path_and_query` is
+    /// the target that `matched` matched.
     #[must_use]
     pub fn apply(&self, matched: &PathMatcher, path_and_query: &str) -> Option<String> {
         let (path, query) = match path_and_query.find('?') {
@@ -29,10 +29,11 @@ impl PathRewrite {
             None => (path_and_query, ""),
         };
         let new = match self {
+            Self::Prefix(new) if new.is_empty() => return None,
             Self::Prefix(new) => rewrite_prefix(path, matched, new),
             Self::Regex(substitution) => substitution.replace_all(path),
         };
-        (new != path).then(|| [&*new, query].concat())
+        Some([&*new, query].concat())
     }
 }
 
@@ -66,7 +67,8 @@ mod tests {
         let to_root = PathRewrite::Prefix("/".into());
         assert_eq!(to_root.apply(&prefix("/foo"), "/foo/x?a=/foo").as_deref(), Some("//x?a=/foo"));
         assert_eq!(to_root.apply(&prefix("/foo/"), "/foo/x").as_deref(), Some("/x"));
-        assert_eq!(to_root.apply(&prefix("/"), "/same"), None);
+        assert_eq!(to_root.apply(&prefix("/"), "/same").as_deref(), Some("/same"));
+        assert_eq!(PathRewrite::Prefix("".into()).apply(&prefix("/a"), "/a/b"), None);
     }
 
     #[test]

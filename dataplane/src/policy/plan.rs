@@ -9,7 +9,7 @@ use portcullis_shared::table::Labels;
 use super::chain::{Chain, Step};
 use super::{
     AttemptCount, Hash, HostRewrite, PathRewrite, Policy, Retry, Shadow, StreamLimits, Tracing, Upgrade,
-    registry,
+    metadata::Metadata, registry,
 };
 
 /// Limit of the whole exchange when no policy says otherwise.
@@ -42,6 +42,8 @@ pub struct Plan {
     pub subset: Option<Labels>,
     /// Where copies go.
     pub shadow: Option<Arc<Shadow>>,
+    /// What users note on the route.
+    pub metadata: Option<Arc<Metadata>>,
 }
 
 impl Default for Plan {
@@ -59,6 +61,7 @@ impl Default for Plan {
             hash: None,
             subset: None,
             shadow: None,
+            metadata: None,
         }
     }
 }
@@ -80,6 +83,7 @@ impl Plan {
             hash: over.hash.clone().or_else(|| self.hash.clone()),
             subset: over.subset.clone().or_else(|| self.subset.clone()),
             shadow: over.shadow.clone().or_else(|| self.shadow.clone()),
+            metadata: over.metadata.clone().or_else(|| self.metadata.clone()),
         }
     }
 }
@@ -99,6 +103,7 @@ pub struct PlanBuilder {
     hash: Option<Arc<Hash>>,
     subset: Option<Labels>,
     shadow: Option<Arc<Shadow>>,
+    metadata: Option<Arc<Metadata>>,
 }
 
 impl PlanBuilder {
@@ -129,6 +134,7 @@ impl PlanBuilder {
             && self.hash.is_none()
             && self.subset.is_none()
             && self.shadow.is_none()
+            && self.metadata.is_none()
     }
 
     /// The plan of a route that has these policies.
@@ -190,6 +196,11 @@ impl PlanBuilder {
     /// Where copies go.
     pub fn shadow(&mut self, shadow: Shadow) {
         self.shadow = Some(Arc::new(shadow));
+    }
+
+    /// What users note on the route.
+    pub fn metadata(&mut self, metadata: Metadata) {
+        self.metadata = Some(Arc::new(metadata));
     }
 
     /// Host towards the upstream.

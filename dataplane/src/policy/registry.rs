@@ -8,8 +8,8 @@ use prost_types::Any;
 
 use super::{
     Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, dynamic_forward, ext_auth,
-    fault, grpc_web, hash, headers, health_check, host_rewrite, path_rewrite, rate_limit, retry, shadow,
-    stream_limits, timeout, tracing, transformation, upgrade,
+    fault, grpc_web, hash, headers, health_check, host_rewrite, metadata, path_rewrite, rate_limit, retry,
+    shadow, stream_limits, timeout, tracing, transformation, upgrade,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -33,6 +33,7 @@ const POLICIES: &[(&str, Install)] = &[
     (headers::TYPE_URL, headers::install),
     (health_check::TYPE_URL, health_check::install),
     (host_rewrite::TYPE_URL, host_rewrite::install),
+    (metadata::TYPE_URL, metadata::install),
     (path_rewrite::TYPE_URL, path_rewrite::install),
     (rate_limit::global::EARLY, rate_limit::global::install_early),
     (rate_limit::global::REGULAR, rate_limit::global::install),
@@ -121,6 +122,7 @@ mod tests {
             proto::HealthCheck::type_url(),
             proto::HostRewrite::type_url(),
             proto::LocalRateLimit::type_url(),
+            proto::Metadata::type_url(),
             proto::PathRewrite::type_url(),
             proto::RateLimit::type_url(),
             proto::Retry::type_url(),

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 use smallvec::SmallVec;
@@ -51,6 +51,8 @@ impl RetryOn {
     pub const RESOURCE_EXHAUSTED: Self = Self(1 << 12);
     /// gRPC status 14.
     pub const UNAVAILABLE: Self = Self(1 << 13);
+    /// One of the listed fields is in the answer.
+    pub const HEADERS: Self = Self(1 << 14);
 
     /// The condition of a word; words that are not known mean nothing, as in Envoy.
     fn of_word(word: &str) -> Self {
@@ -69,6 +71,7 @@ impl RetryOn {
             "internal" => Self::INTERNAL,
             "resource-exhausted" => Self::RESOURCE_EXHAUSTED,
             "unavailable" => Self::UNAVAILABLE,
+            "retriable-headers" => Self::HEADERS,
             _ => Self::default(),
         }
     }
@@ -114,6 +117,8 @@ pub struct Retry {
     pub max_interval: Duration,
     /// For `retriable-status-codes`.
     pub status_codes: SmallVec<[u16; 4]>,
+    /// For `retriable-headers`.
+    pub headers: Vec<HeaderName>,
     /// Fields of an answer that say when to come again; the first one that does counts.
     pub resets: SmallVec<[ResetHeader; 2]>,
     /// An answer that asks for a longer pause is not believed.
@@ -140,7 +145,56 @@ impl ResetHeader {
     }
 }
 
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            on: RetryOn::default(),
+            num_retries: 1,
+            per_try_timeout: None,
+            base_interval: DEFAULT_BASE,
+            max_interval: DEFAULT_BASE.saturating_mul(10),
+            status_codes: SmallVec::new(),
+            headers: Vec::new(),
+            resets: SmallVec::new(),
+            reset_max: DEFAULT_RESET_MAX,
+        }
+    }
+}
+
+/// The words of a list.
+fn words(value: Option<&HeaderValue>) -> impl Iterator<Item = &str> {
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
 impl Retry {
+    /// Takes the fields out of a request by which a client asks for retries, and adds what they say. Whether the client
+    /// may, has been decided.
+    pub fn ask(&mut self, headers: &mut HeaderMap) {
+        let [on, grpc_on, max, codes, names] = [
+            "x-envoy-retry-on",
+            "x-envoy-retry-grpc-on",
+            "x-envoy-max-retries",
+            "x-envoy-retriable-status-codes",
+            "x-envoy-retriable-header-names",
+        ]
+        .map(|name| headers.remove(name));
+        let more = words(on.as_ref()).chain(words(grpc_on.as_ref()));
+        self.on = more.fold(self.on, |on, word| on.or(RetryOn::of_word(word)));
+        if let Some(retries) = words(max.as_ref()).next().and_then(|text| text.parse().ok()) {
+            self.num_retries = retries;
+        }
+        self.status_codes.extend(words(codes.as_ref()).filter_map(|text| text.parse::<u16>().ok()));
+        self.headers
+            .extend(words(names.as_ref()).filter_map(|text| HeaderName::from_bytes(text.as_bytes()).ok()));
+    }
+
+    /// It asks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.on == RetryOn::default() && self.per_try_timeout.is_none()
+    }
+
     /// Whether a response with this header asks for another try.
     #[must_use]
     pub fn wants_response(&self, status: StatusCode, headers: &HeaderMap) -> bool {
@@ -153,6 +207,7 @@ impl Retry {
             || self.on.has(RetryOn::GATEWAY_ERROR) && matches!(code, 502..=504)
             || self.on.has(RetryOn::RETRIABLE_4XX) && code == 409
             || self.on.has(RetryOn::STATUS_CODES) && self.status_codes.contains(&code)
+            || self.on.has(RetryOn::HEADERS) && self.headers.iter().any(|name| headers.contains_key(name))
         {
             return true;
         }
@@ -232,6 +287,7 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
         base_interval: base,
         max_interval: max,
         status_codes,
+        headers: Vec::new(),
         resets: resets(&wire.reset_headers)?,
         reset_max: match wire.reset_max_interval_ms {
             0 => DEFAULT_RESET_MAX,

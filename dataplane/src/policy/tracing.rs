@@ -16,6 +16,19 @@ pub struct Tracing {
     pub descriptor: Option<Arc<str>>,
     /// Upstreams do not learn the context of the trace.
     pub no_propagation: bool,
+    /// How many requests are traced, in place of what the listener says.
+    pub shares: Option<Shares>,
+}
+
+/// How many requests are traced: parts of 10,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// Of requests that force a trace.
+    pub client: u32,
+    /// Of all others.
+    pub random: u32,
+    /// Cap.
+    pub overall: u32,
 }
 
 pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Invalid> {
@@ -23,6 +36,7 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
     builder.tracing(Tracing {
         descriptor: (!wire.descriptor.is_empty()).then(|| wire.descriptor.into()),
         no_propagation: wire.no_propagation,
+        shares: wire.shares.map(|it| Shares { client: it.client, random: it.random, overall: it.overall }),
     });
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::forward;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
+pub(super) const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 const X_ENVOY_EXTERNAL: HeaderName = HeaderName::from_static("x-envoy-external-address");
 
 /// Fields by which a trusted client could steer Envoy; only internal clients may.
@@ -38,8 +38,13 @@ const STEERING: [&str; 15] = [
 ];
 
 /// What an edge believes of nobody, beside these.
-const OF_THE_EDGE: [&str; 3] =
-    ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node"];
+const OF_THE_EDGE: [&str; 5] = [
+    "x-envoy-decorator-operation",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+];
 
 /// Finds out who the client is, and puts the fields about it into the request.
 pub(super) fn identify(headers: &mut HeaderMap, info: &ConnInfo) -> SocketAddr {
@@ -114,7 +119,8 @@ pub(super) fn append_value(
     separator: &[u8],
     value: &HeaderValue,
 ) {
-    let mut all: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let before = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let mut all: Vec<&[u8]> = before.filter(|value| !value.is_empty()).collect();
     all.push(value.as_bytes());
     // Joined from values, so it is one.
     if let Ok(joined) = HeaderValue::from_bytes(&all.join(separator)) {
@@ -123,7 +129,7 @@ pub(super) fn append_value(
 }
 
 /// As Envoy, a client on this machine is shown by the machine's own address.
-fn own_if_loopback(client: IpAddr) -> IpAddr {
+pub(super) fn own_if_loopback(client: IpAddr) -> IpAddr {
     static OWN: LazyLock<Option<IpAddr>> = LazyLock::new(|| {
         // Nothing is sent: the system says which address it would send from.
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;

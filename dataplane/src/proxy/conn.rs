@@ -9,7 +9,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::h1::ServerIo as Io;
 use super::socket::Socket;
-use crate::policy::metadata::DynamicMetadata;
+use crate::policy::metadata::Metadata;
 use crate::policy::{Own, TlsFacts};
 use crate::runtime::Http;
 
@@ -26,7 +26,7 @@ pub struct ConnInfo {
     pub client: SocketAddr,
     /// The socket's peer.
     pub direct: SocketAddr,
-    /// The socket's own address.
+    /// Where the client connected to: from the PROXY protocol where it is spoken, else the socket's own address.
     pub local: SocketAddr,
     /// Server name that the client asked for.
     pub sni: Option<Arc<str>>,
@@ -41,7 +41,7 @@ pub struct ConnInfo {
     /// How HTTP is spoken on it.
     pub http: Arc<Http>,
     /// What is known of it for requests and logs, from its PROXY header.
-    pub metadata: Option<Arc<DynamicMetadata>>,
+    pub metadata: Option<Arc<Metadata>>,
     /// Its number in this process, of [`ConnInfo::next_id`].
     pub id: u64,
 }

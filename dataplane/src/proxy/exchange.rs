@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use portcullis_shared::table::Place;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -22,7 +23,7 @@ use super::span::{self, Server};
 use super::strict::Head;
 use crate::policy::transformation::SpanName;
 use crate::policy::{Chain, Facts, Flags, SavedAddress, Slots};
-use crate::runtime::{Route, Runtime, VirtualHost};
+use crate::runtime::{Route, Runtime, VirtualCluster, VirtualHost};
 use crate::upstream::Upstream;
 
 /// One request.
@@ -34,17 +35,21 @@ pub(super) struct Exchange {
     pub(super) clock: Clock,
     pub(super) slots: Slots,
     pub(super) span: Option<Box<Server>>,
+    trace_decided: bool,
+    pub(super) virtual_cluster: Option<Arc<VirtualCluster>>,
     pub(super) virtual_host: Option<Arc<VirtualHost>>,
     pub(super) route: Option<Arc<Route>>,
     /// Policies, and how many of them have seen the request and so see the answer.
     pub(super) policies: (Chain, usize),
     pub(super) upstream: Option<Arc<Upstream>>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Place>,
     pub(super) attempts: u32,
     /// The client is told about them.
     pub(super) tells_attempts: bool,
     /// What the client got, or would have got.
     pub(super) status: StatusCode,
+    /// What it got in the header, where that is another one: a gRPC client is told by `grpc-status`.
+    pub(super) shown_status: Option<StatusCode>,
     pub(super) reason: Option<Reason>,
     pub(super) detail: Option<Box<str>>,
     pub(super) flags: Flags,
@@ -59,6 +64,7 @@ pub(super) struct Exchange {
     started: Instant,
     started_at: SystemTime,
     client: SocketAddr,
+    finished: bool,
 }
 
 impl Exchange {
@@ -76,6 +82,8 @@ impl Exchange {
             clock: Clock::new(started, &info.http),
             slots,
             span: None,
+            trace_decided: false,
+            virtual_cluster: None,
             virtual_host: None,
             route: None,
             policies: (Chain::default(), 0),
@@ -84,25 +92,37 @@ impl Exchange {
             attempts: 0,
             tells_attempts: false,
             status: StatusCode::OK,
+            shown_status: None,
             reason: None,
             detail: None,
             flags: Flags::default(),
             cookies: Vec::new(),
             upstream_time: None,
-            noted: info.http.access_logs.as_ref().map(|_| Box::default()),
+            noted: info.http.notes().then(Box::default),
             seen: None,
             started,
             started_at: SystemTime::now(),
             client: info.client,
+            finished: false,
             info,
         }
     }
 
-    /// The request is admitted: its span begins.
-    pub(super) fn admitted(&mut self, head: &Head, client: SocketAddr) {
+    /// The request is admitted.
+    pub(super) fn admitted(&mut self, client: SocketAddr) {
         self.client = client;
-        let tracing = self.info.http.settings.tracing.as_ref();
-        if let Some(tracer) = self.shared.tracer.as_ref().filter(|_| span::wanted(&head.headers, tracing)) {
+    }
+
+    /// Decides once whether there is a span, by the listener or by the route that was found.
+    fn trace(&mut self, head: &Head, route: Option<&Route>) {
+        if std::mem::replace(&mut self.trace_decided, true) {
+            return;
+        }
+        let own = self.info.http.exporter.as_ref().map(|exporter| &exporter.tracer);
+        let Some(tracer) = own.or(self.shared.tracer.as_ref()) else { return };
+        let of_route = route.and_then(|route| route.plan.tracing.as_ref()?.shares);
+        let shares = of_route.or_else(|| self.info.http.settings.tracing.as_ref().map(span::shares));
+        if span::wanted(&head.headers, shares) {
             self.span = Some(Box::new(Server::begin(tracer, head, &self.info, self.started_at)));
         }
     }
@@ -122,8 +142,18 @@ impl Exchange {
         });
     }
 
+    /// What is left of the limit of the whole exchange; all of it before the first try.
+    pub(super) fn left_of(&self, total: Option<Duration>) -> Option<Duration> {
+        if self.attempts <= 1 {
+            total
+        } else {
+            total.map(|total| total.saturating_sub(self.started.elapsed()))
+        }
+    }
+
     /// The route is found.
     pub(super) fn routed(&mut self, head: &Head, route: &Arc<Route>) {
+        self.trace(head, Some(route));
         if let Some(span) = &mut self.span {
             span.route(&head.method, route);
         }
@@ -169,6 +199,7 @@ impl Exchange {
         trailers: Option<HeaderMap>,
         pool: &Arc<Pool>,
     ) {
+        self.finished = true;
         let took = self.started.elapsed();
         let metrics = self.shared.metrics.clone();
         metrics.finished(self.status, took);
@@ -178,6 +209,13 @@ impl Exchange {
         if let Some(upstream) = &self.upstream {
             upstream.stats.responses.inc(self.status);
             upstream.stats.time.observe(took);
+        }
+        if let Some(cluster) = &self.virtual_cluster {
+            cluster.responses.inc(self.status);
+            cluster.time.observe(took);
+        }
+        if let Some(head) = head {
+            self.trace(head, None);
         }
         let span = self.span.take();
         let own_logs = self.info.http.access_logs.as_ref();
@@ -204,7 +242,31 @@ impl Exchange {
             if let Some(SpanName(name)) = self.slots.get() {
                 span.rename(name);
             }
+            if let Some(tracing) = &self.info.http.settings.tracing {
+                let upstream = self.upstream.as_deref();
+                span.tag_metadata(tracing, self.slots.get(), upstream, self.endpoint);
+                if tracing.verbose {
+                    self.note_times(&mut span);
+                }
+            }
             span.end(self.status, self.reason);
+            if let Some(exporter) = &self.info.http.exporter {
+                exporter.send(&self.runtime, pool);
+            }
+        }
+    }
+
+    /// When things happened, in Envoy's words.
+    fn note_times(&self, span: &mut Server) {
+        let began = self.noted.as_ref().and_then(|noted| noted.response_began);
+        for (name, at) in [
+            ("last_downstream_rx_byte_received", self.clock.completed()),
+            ("first_upstream_rx_byte_received", began),
+            ("last_downstream_tx_byte_sent", Some(Instant::now())),
+        ] {
+            if let Some(at) = at {
+                span.event(name, self.started_at + at.saturating_duration_since(self.started));
+            }
         }
     }
 
@@ -219,7 +281,7 @@ impl Exchange {
             facts: self.facts_of(head),
             headers: head.map_or(&NO_FIELDS, |head| &head.headers),
             connection: self.info.id,
-            status: if left { 0 } else { self.status.as_u16() },
+            status: if left { 0 } else { self.shown_status.unwrap_or(self.status).as_u16() },
             details: Some(self.reason.map_or("via_upstream", Reason::details)),
             flags: self.flags.as_str(),
             response: noted.response.as_ref(),
@@ -259,11 +321,13 @@ impl Exchange {
             path: head.map(Head::target_text).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
             route_name: self.route.as_ref().map_or("", |route| &route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            upstream_host: self.endpoint,
+            upstream_host: self.endpoint.as_ref(),
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
             flags: self.flags.as_str(),
             buffer_limit: self.info.http.buffer_limit,
+            metadata: self.route.as_ref().and_then(|route| route.plan.metadata.as_deref()),
+            virtual_cluster: self.virtual_cluster.as_ref().filter(|it| !it.is_other).map(|it| &*it.name),
         }
     }
 
@@ -292,7 +356,7 @@ impl Exchange {
             virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref(),
             attempts: self.attempts,
             duration: took,
             upstream_time: self.upstream_time,
@@ -306,7 +370,13 @@ impl Exchange {
 
     /// What policies may know.
     pub(super) fn facts<'a>(&'a self, head: &'a Head) -> Facts<'a> {
-        self.facts_of(Some(head))
+        let facts = self.facts_of(Some(head));
+        // It counts only what reaches an upstream, but which one it will be can be said before.
+        let clusters = || self.virtual_host.as_ref()?.virtual_clusters();
+        let found = if self.virtual_cluster.is_none() { clusters() } else { None };
+        let found = found.map(|all| all.find(head.method.as_str(), head.target.as_str()));
+        let name = found.filter(|it| !it.is_other).map(|it| &*it.name);
+        Facts { virtual_cluster: facts.virtual_cluster.or(name), ..facts }
     }
 }
 
@@ -356,6 +426,14 @@ impl Seen {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.shared.metrics.active.dec();
+        // The task went away in the middle: at the end of a drain, or with a listener that was removed. There is no line
+        // of the access log for it, because its head is gone with it.
+        if !self.finished {
+            let upstream = self.upstream.as_ref().map_or("-", |upstream| &*upstream.name);
+            let route = self.route.as_ref().map_or("-", |route| &*route.name);
+            let running_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(client = %self.client, route, upstream, running_ms, "request cut: its time to end is over");
+        }
     }
 }
 

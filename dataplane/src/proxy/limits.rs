@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(3600);
 /// From saying that a connection ends to ending it. Envoy's `drainTimeout` default.
 pub const DRAIN: Duration = Duration::from_secs(5);
+/// A connection that is idle when it shall end waits so long for one more request. A client whose request crossed the
+/// end of its connection would see it fail.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// What stands for no limit of time: the timer's own bound is about two years.
 pub const FOREVER: Duration = Duration::from_secs(86_400 * 365);
 /// A downstream connection that is idle for this long gives its buffers back. Soon enough for memory, and too late to
@@ -78,6 +81,18 @@ pub const H2_DOWNSTREAM_CONNECTION_WINDOW: u32 = 8 * H2_DOWNSTREAM_STREAM_WINDOW
 /// Requests on one downstream HTTP/2 connection that are malformed; then the client is asked to come again. HTTP/1 closes
 /// at the first one.
 pub const H2_REFUSED: u32 = 32;
+/// Frames that carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, empty DATA, unknown ones) that an HTTP/2
+/// peer may send at once; more end its connection.
+pub const H2_FRAMES: u64 = 10_000;
+/// How many more of them every second gives.
+pub const H2_FRAMES_PER_SECOND: u64 = 1_000;
+/// Every so many bytes that went to the peer give one more: windows are opened for them.
+pub const H2_BYTES_PER_FRAME: u64 = 64;
+/// Every DATA frame that went to the peer gives so many more: some peers open both windows again for each.
+pub const H2_FRAMES_PER_DATA: u64 = 2;
+/// Of so many streams that an HTTP/2 client opens in ten seconds, it may reset half within a second of opening them. What
+/// Envoy has in `overload.premature_reset_total_stream_count`.
+pub const H2_RESETS: u32 = 500;
 /// Informational answers to one request; an upstream that sends more never answers.
 pub const INFORMATIONAL: u8 = 16;
 

@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::reply::Reason;
 use crate::policy::csrf;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, VirtualCluster};
 use crate::upstream::{Bound, Codes, Counter, Gauge, Histogram, Upstream};
 
 /// Request counts of one worker.
@@ -36,26 +36,46 @@ pub struct Metrics {
     pub(super) time: Histogram,
     /// Access log lines that the writer could not keep up with.
     pub(super) log_dropped: Arc<Counter>,
-    /// Few, and soon complete: read without a lock, copied when a new word comes.
-    reasons: ArcSwap<HashMap<&'static str, Arc<Counter>>>,
+    /// Answers, or ends, of the gateway itself.
+    reasons: Words,
+    /// HTTP/2 connections that the gateway ended for what their clients did.
+    pub(super) ended: Words,
+}
+
+/// Counts by word. Words are few, and soon complete: read without a lock, copied when a new one comes.
+#[derive(Debug, Default)]
+pub(super) struct Words(ArcSwap<HashMap<&'static str, Arc<Counter>>>);
+
+impl Words {
+    /// One more.
+    pub(super) fn inc(&self, word: &'static str) {
+        if let Some(counter) = self.0.load().get(word) {
+            return counter.inc();
+        }
+        let counter = Arc::new(Counter::default());
+        self.0.rcu(|before| {
+            let mut after = HashMap::clone(before);
+            after.entry(word).or_insert_with(|| counter.clone());
+            after
+        });
+        if let Some(counter) = self.0.load().get(word) {
+            counter.inc();
+        }
+    }
+
+    /// All of them, in order.
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let words = self.0.load();
+        let mut rows: Vec<_> = words.iter().map(|(word, counter)| (*word, counter.get())).collect();
+        rows.sort_unstable();
+        rows
+    }
 }
 
 impl Metrics {
     /// A request was answered, or ended, by the gateway itself.
     pub(super) fn local_reply(&self, reason: Reason) {
-        let word = reason.as_str();
-        if let Some(counter) = self.reasons.load().get(word) {
-            return counter.inc();
-        }
-        let counter = Arc::new(Counter::default());
-        self.reasons.rcu(|before| {
-            let mut after = HashMap::clone(before);
-            after.entry(word).or_insert_with(|| counter.clone());
-            after
-        });
-        if let Some(counter) = self.reasons.load().get(word) {
-            counter.inc();
-        }
+        self.reasons.inc(reason.as_str());
     }
 
     /// A request is over.
@@ -88,7 +108,8 @@ impl Collector for Exposition {
         self.downstream(&mut encoder)?;
         let mut upstreams: Vec<Arc<Upstream>> = self.runtime.load().upstreams().cloned().collect();
         upstreams.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        upstream_rows(&mut encoder, &upstreams)
+        upstream_rows(&mut encoder, &upstreams)?;
+        virtual_cluster_rows(&mut encoder, &self.runtime.load())
     }
 }
 
@@ -114,16 +135,19 @@ impl Exposition {
         let mut times =
             encoder.encode_descriptor("envoy_http_downstream_rq_time", "Milliseconds", None, Timed)?;
         histogram(&mut times, &[HTTP], &metrics.time)?;
-        family(
-            encoder,
-            ("portcullis_local_replies", "Answers of the gateway itself, by reason", Counted),
-            &mut |series| {
-                let reasons = metrics.reasons.load();
-                let mut rows: Vec<_> = reasons.iter().map(|(word, counter)| (*word, counter.get())).collect();
-                rows.sort_unstable();
-                rows.into_iter().try_for_each(|(word, count)| series(&[("reason", word)], count))
-            },
-        )?;
+        for (name, help, words) in [
+            ("portcullis_local_replies", "Answers of the gateway itself, by reason", &metrics.reasons),
+            (
+                "portcullis_http2_connections_ended",
+                "HTTP/2 connections ended for what their clients did, by reason",
+                &metrics.ended,
+            ),
+        ] {
+            family(encoder, (name, help, Counted), &mut |series| {
+                let mut rows = words.counts().into_iter();
+                rows.try_for_each(|(word, count)| series(&[("reason", word)], count))
+            })?;
+        }
         for (name, help, count) in [
             ("envoy_http_csrf_request_valid", "Requests of a fitting origin", &csrf::COUNTS.valid),
             ("envoy_http_csrf_request_invalid", "Requests of another origin", &csrf::COUNTS.invalid),
@@ -192,6 +216,58 @@ fn upstream_rows(encoder: &mut DescriptorEncoder, upstreams: &[Arc<Upstream>]) -
         }
     }
     Ok(())
+}
+
+/// Of virtual hosts that have some. There are as many as users have configured, and one more for each virtual host.
+fn virtual_cluster_rows(encoder: &mut DescriptorEncoder, runtime: &Runtime) -> fmt::Result {
+    let mut all: Vec<(&str, &VirtualCluster)> = Vec::new();
+    for host in runtime.virtual_hosts() {
+        let clusters = host.virtual_clusters().into_iter().flat_map(|clusters| clusters.all());
+        all.extend(clusters.map(|it| (&*host.name, &**it)));
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    all.sort_unstable_by_key(|(host, it)| (*host, &*it.name, it.is_other));
+    // One that is called as that for all others is the same series: it wins.
+    all.dedup_by_key(|(host, it)| (*host, it.name.clone()));
+    fn of<'a>(host: &'a str, it: &'a VirtualCluster) -> [(&'static str, &'a str); 2] {
+        [("envoy_virtual_host", host), ("envoy_virtual_cluster", &it.name)]
+    }
+    let codes = ("envoy_vhost_vcluster_upstream_rq", "Answers by status", Unknown);
+    family(encoder, codes, &mut |series| {
+        all.iter().try_for_each(|(host, it)| {
+            let [host, name] = of(host, it);
+            it.responses.each().try_for_each(|(code, count)| {
+                series(&[host, name, ("envoy_response_code", &code.to_string())], count)
+            })
+        })
+    })?;
+    let classes = ("envoy_vhost_vcluster_upstream_rq_xx", "Answers by class of status", Unknown);
+    family(encoder, classes, &mut |series| {
+        all.iter().try_for_each(|(host, it)| {
+            let [host, name] = of(host, it);
+            let mut classes = it.responses.classes();
+            classes.try_for_each(|(class, count)| {
+                series(&[host, name, ("envoy_response_code_class", class)], count)
+            })
+        })
+    })?;
+    let mut times =
+        encoder.encode_descriptor("envoy_vhost_vcluster_upstream_rq_time", "Milliseconds", None, Timed)?;
+    for (host, it) in &all {
+        histogram(&mut times, &of(host, it), &it.time)?;
+    }
+    let mut one = |name: &str, help: &str, kind: MetricType, count: fn(&VirtualCluster) -> u64| {
+        family(encoder, (name, help, kind), &mut |series| {
+            all.iter().try_for_each(|(host, it)| series(&of(host, it), count(it)))
+        })
+    };
+    one("envoy_vhost_vcluster_upstream_rq", "Tries", Counted, |it| it.requests.get())?;
+    one("envoy_vhost_vcluster_upstream_rq_retry", "Tries after the first", Unknown, |it| it.retries.get())?;
+    one("envoy_vhost_vcluster_upstream_rq_timeout", "Tries that ran into a limit", Unknown, |it| {
+        it.timeouts.get()
+    })
 }
 
 type Count = fn(&Upstream) -> u64;

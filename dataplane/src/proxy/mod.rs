@@ -20,8 +20,11 @@ mod connect;
 mod digits;
 mod downstream;
 mod exchange;
+pub(crate) mod export;
 mod failure;
 mod forward;
+pub mod fuzzing;
+mod guard;
 mod h1;
 mod h2;
 mod io;
@@ -32,6 +35,7 @@ mod outbox;
 mod phases;
 mod policies;
 mod pool;
+mod preconnect;
 mod pump;
 mod renew;
 pub mod reply;
@@ -39,6 +43,7 @@ mod retry;
 mod shadow;
 mod socket;
 mod span;
+mod steer;
 mod strict;
 mod timer;
 mod transport;
@@ -46,6 +51,7 @@ mod tunnel;
 mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -65,6 +71,7 @@ pub use socket::Socket;
 pub use tunnel::TunnelRequest;
 
 use crate::listener::admission;
+use crate::overload::Overload;
 pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use crate::tcp;
@@ -83,6 +90,9 @@ pub struct Shared {
     metrics: Arc<Metrics>,
     access_log: Option<AccessLog>,
     tcp: tcp::Metrics,
+    overload: Arc<Overload>,
+    /// How long streams may go on when the worker goes down.
+    streams: Duration,
 }
 
 impl Shared {
@@ -94,7 +104,15 @@ impl Shared {
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
         admission::register(registry);
-        Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
+        Shared {
+            runtime,
+            tracer: telemetry.tracer("portcullis"),
+            metrics,
+            access_log: None,
+            tcp,
+            overload: Overload::new(None),
+            streams: limits::DRAIN,
+        }
     }
 
     /// What is served now.
@@ -121,6 +139,20 @@ impl Shared {
         self
     }
 
+    /// Refuses requests when `overload` says so.
+    #[must_use]
+    pub fn with_overload(mut self, overload: Arc<Overload>) -> Self {
+        self.overload = overload;
+        self
+    }
+
+    /// Ends tunnels and gRPC streams `patience` after [`Engine::end`].
+    #[must_use]
+    pub fn with_stream_patience(mut self, patience: Duration) -> Self {
+        self.streams = patience;
+        self
+    }
+
     /// Makes request spans with `tracer`.
     #[must_use]
     pub fn with_tracer(mut self, tracer: Option<SdkTracer>) -> Self {
@@ -144,17 +176,29 @@ pub struct Services {
 pub struct Engine {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    /// True when the worker goes down. The thread's own, so that nobody else's streams are in the way.
+    end: watch::Sender<bool>,
 }
 
 impl Engine {
     /// An engine without connections yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Engine { shared, pool: Arc::default() }
+        Engine { shared, pool: Arc::default(), end: watch::Sender::new(false) }
     }
 
     /// What it shares with the worker's other engines.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The worker goes down: tunnels and gRPC streams have so much time and no more.
+    pub fn end(&self) {
+        self.end.send_replace(true);
+    }
+
+    /// Completes when tunnels have to end.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        drained(self.end.subscribe(), self.shared.streams)
     }
 
     /// Callouts over this engine's connections to upstreams.
@@ -254,7 +298,8 @@ impl Engine {
     ) -> Option<Downstream> {
         let mut exchange = Exchange::begin(&self.shared, info.clone());
         down.lend_timer(&mut exchange.clock);
-        let serving = Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain };
+        let serving =
+            Serving { exchange: &mut exchange, down: &mut down, pool: &self.pool, drain, end: &self.end };
         let (head, whole) = serving.run().await;
         down.take_timer(&mut exchange.clock);
         exchange.finish(head.as_ref(), down.body_bytes(), down.take_trailers(), &self.pool);
@@ -267,4 +312,13 @@ impl Engine {
         down.abort();
         None
     }
+}
+
+/// Completes when the worker was told to end and streams had `patience` since then.
+async fn drained(mut end: watch::Receiver<bool>, patience: Duration) {
+    if end.wait_for(|ends| *ends).await.is_err() {
+        // Nobody can tell any more.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(patience).await;
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
+use tokio::sync::watch;
 
 use super::body::Body;
 use super::clock::Expired;
@@ -17,6 +18,7 @@ use super::exchange::Exchange;
 use super::forward;
 use super::pool::Pool;
 use super::reply::{LocalReply, Reason};
+use super::steer;
 use super::strict::{self, Head};
 use crate::policy::{Chain, Dynamic, Plan, registry};
 use crate::runtime::{Action, Destination, Redirect, Route, Runtime, Target, VirtualHost};
@@ -59,6 +61,7 @@ impl From<Expired> for End {
             Expired::Try => Reason::PerTryTimeout,
             Expired::Idle => Reason::IdleTimeout,
             Expired::Stream => Reason::MaxDuration,
+            Expired::Upstream => Reason::UpstreamMaxDuration,
             Expired::Request => Reason::RequestTimeout,
         }
         .into()
@@ -71,6 +74,8 @@ pub(super) struct Serving<'a> {
     pub(super) down: &'a mut Downstream,
     pub(super) pool: &'a Arc<Pool>,
     pub(super) drain: &'a ShutdownWatch,
+    /// The worker itself goes down, and not only this connection.
+    pub(super) end: &'a watch::Sender<bool>,
 }
 
 impl Serving<'_> {
@@ -100,6 +105,10 @@ impl Serving<'_> {
     }
 
     fn admit(&mut self) -> Result<Head, LocalReply> {
+        if self.exchange.shared.overload.is_full() {
+            self.exchange.refused(self.down.seen());
+            return Err(Reason::Overload.into());
+        }
         let mut head = match strict::admit(self.down, &self.exchange.info) {
             Ok(head) => head,
             Err(reply) => {
@@ -115,7 +124,7 @@ impl Serving<'_> {
             head.headers = headers;
         }
         match forward::sanitize(&mut head, &info) {
-            Ok(client) => self.exchange.admitted(&head, client),
+            Ok(client) => self.exchange.admitted(client),
             Err(reply) => {
                 self.exchange.refused_head(&head);
                 return Err(reply);
@@ -216,7 +225,11 @@ impl Serving<'_> {
                     Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into())
                 }
                 Action::Forward(_) => match known {
-                    Some(upstream) => self.forward(head, body, &route, &plan, &upstream).await,
+                    Some(upstream) => {
+                        let steered = !self.exchange.info.http.settings.client.internal.is_empty();
+                        let plan = if steered { steer::steered(plan, &mut head.headers) } else { plan };
+                        self.forward(head, body, &route, &plan, &upstream).await
+                    }
                     None => Err(missing(upstream.as_deref().unwrap_or("")).into()),
                 },
             };
@@ -231,6 +244,7 @@ impl Serving<'_> {
 
     /// Answers; says whether the client has it all.
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
+        let reply = if self.exchange.attempts > 1 { reply.retried() } else { reply };
         self.exchange.replied(&reply);
         let connect = head.is_some_and(|head| head.connect.is_some());
         if reply.reason.closes() || connect || *self.drain.borrow() {
@@ -239,14 +253,18 @@ impl Serving<'_> {
             let rest = head.and_then(certain_length);
             std::future::poll_fn(|cx| self.down.discard(rest, cx)).await;
         }
+        let of_the_stream = reply.reason.is_of_the_stream();
         let (mut parts, mut body) = reply.into_response(head.is_some_and(|head| head.grpc));
-        self.tell_attempts(&mut parts.headers);
+        if !of_the_stream {
+            self.tell_attempts(&mut parts.headers);
+        }
         if let Some(head) = head {
             let before = parts.status;
             self.local_policies(head, &mut parts, &mut body);
             if parts.status != before {
                 self.exchange.status = parts.status;
             }
+            self.exchange.shown_status = Some(parts.status);
         }
         self.sign(&mut parts.headers);
         let version = head.map_or(Version::HTTP_11, |head| head.version);

@@ -19,6 +19,7 @@ use super::reply::{LocalReply, Reason};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::{Chain, Filters, Line, Passed, Progress, RequestCx, ResponseCx, Resume};
+use crate::runtime::Action;
 
 /// Where the request side goes on.
 enum Next {
@@ -260,6 +261,7 @@ impl Serving<'_> {
         let nothing = |parts: &Parts| is_bodyless(parts.status, head.method == Method::HEAD);
         let mut filters = Filters::default();
         let mut changed = false;
+        self.late_policies(head, parts, &mut filters, !nothing(parts));
         let mut passed = self.response_step(head, parts, None, &mut filters, !nothing(parts), true);
         loop {
             passed = match passed {
@@ -286,6 +288,20 @@ impl Serving<'_> {
         }
     }
 
+    /// Runs what is done to every answer of a route that forwards, also where an earlier policy kept the request from it.
+    fn late_policies(&mut self, head: &Head, parts: &mut Parts, filters: &mut Filters, has_body: bool) {
+        let forwards =
+            self.exchange.route.as_ref().is_some_and(|route| matches!(route.action, Action::Forward(_)));
+        let (chain, seen) = &self.exchange.policies;
+        // As in Envoy, a preflight is answered with the fields of CORS alone.
+        let preflight = self.exchange.reason == Some(Reason::Policy("cors_preflight"));
+        if !forwards || preflight || !chain.has_late(*seen) {
+            return;
+        }
+        let (chain, seen) = (chain.clone(), *seen);
+        self.with_response(head, parts, filters, (has_body, true), |cx| chain.late(seen, cx));
+    }
+
     /// Runs policies until one of them wants something.
     fn response_step(
         &mut self,
@@ -300,6 +316,20 @@ impl Serving<'_> {
             return Passed::Done;
         }
         let (chain, count) = self.exchange.policies.clone();
+        self.with_response(head, parts, filters, (has_body, local), |cx| match whole {
+            None => chain.response(count, cx),
+            Some((at, body)) => chain.response_body(at, body, cx),
+        })
+    }
+
+    fn with_response<T>(
+        &mut self,
+        head: &Head,
+        parts: &mut Parts,
+        filters: &mut Filters,
+        (has_body, local): (bool, bool),
+        run: impl FnOnce(&mut ResponseCx<'_>) -> T,
+    ) -> T {
         let mut slots = std::mem::take(&mut self.exchange.slots);
         let facts = self.exchange.facts(head);
         let mut cx = ResponseCx {
@@ -313,12 +343,9 @@ impl Serving<'_> {
             local,
             details: self.exchange.reason.map_or("via_upstream", Reason::details),
         };
-        let passed = match whole {
-            None => chain.response(count, &mut cx),
-            Some((at, body)) => chain.response_body(at, body, &mut cx),
-        };
+        let result = run(&mut cx);
         self.exchange.slots = slots;
-        passed
+        result
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Stop {
     Client(Gone),
     Upstream(Failure),
     Expired(Expired),
+    /// The worker's end is near.
+    Drained,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

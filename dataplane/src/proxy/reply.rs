@@ -53,6 +53,8 @@ pub enum Reason {
     RequestTimeout,
     /// The request and its answer took longer than the listener allows.
     MaxDuration,
+    /// A try took longer than the upstream allows.
+    UpstreamMaxDuration,
     /// The virtual host asks for a client certificate, and this connection was made for another.
     Misdirected,
     /// A change of protocol that is not allowed.
@@ -81,6 +83,8 @@ pub enum Reason {
     ClientGone,
     /// The upstream broke off after its response header: the answer is cut.
     UpstreamTruncated,
+    /// The worker goes down, and the stream has not ended in the time that it was given.
+    Drained,
     /// A fault of the gateway itself.
     Internal,
 }
@@ -109,6 +113,7 @@ impl Reason {
             Reason::HeaderTimeout => "header_timeout",
             Reason::RequestTimeout => "request_timeout",
             Reason::MaxDuration => "max_duration",
+            Reason::UpstreamMaxDuration => "upstream_max_duration",
             Reason::UpgradeFailed => "upgrade_failed",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
@@ -123,6 +128,7 @@ impl Reason {
             Reason::Misdirected => "misdirected_request",
             Reason::ClientGone => "client_disconnect",
             Reason::UpstreamTruncated => "upstream_truncated",
+            Reason::Drained => "drained",
             Reason::Internal => "internal",
         }
     }
@@ -147,6 +153,7 @@ impl Reason {
             | Reason::HeaderTimeout
             | Reason::UnsupportedCoding => "DPE",
             Reason::MaxDuration => "DT",
+            Reason::UpstreamMaxDuration => "UMSDR",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
             Reason::ConfigRejected
@@ -160,6 +167,7 @@ impl Reason {
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
+            | Reason::Drained
             | Reason::Internal => "-",
         }
     }
@@ -175,15 +183,18 @@ impl Reason {
             Reason::UpstreamReset => "upstream_reset_before_response_started{connection_termination}",
             Reason::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Reason::UpstreamTruncated => "upstream_reset_after_response_started{connection_termination}",
-            Reason::Timeout => "upstream_response_timeout",
+            Reason::Timeout => "response_timeout",
             Reason::PerTryTimeout => "upstream_per_try_timeout",
             Reason::IdleTimeout => "stream_idle_timeout",
             Reason::HeaderTimeout => "request_header_timeout",
             Reason::RequestTimeout => "request_overall_timeout",
             Reason::MaxDuration => "max_duration_timeout",
+            Reason::UpstreamMaxDuration => "upstream_max_stream_duration_reached",
             Reason::ConnectNotAllowed => "upgrade_failed",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
+            Reason::Policy("fault_abort") => "fault_filter_abort",
+            Reason::Policy("cors_preflight") => "cors_response",
             other => other.as_str(),
         }
     }
@@ -204,7 +215,13 @@ impl Reason {
                 | Reason::ConnectNotAllowed
                 | Reason::ClientGone
                 | Reason::IdleTimeout
+                | Reason::Overload
         )
+    }
+
+    /// An end that the tries know nothing of: nobody is told of them then.
+    pub fn is_of_the_stream(self) -> bool {
+        matches!(self, Reason::IdleTimeout | Reason::MaxDuration | Reason::RequestTimeout)
     }
 
     /// The status, and the text that Envoy sends with it.
@@ -249,6 +266,9 @@ impl Reason {
             Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request header timeout"),
             Reason::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request timeout"),
             Reason::MaxDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
+            Reason::UpstreamMaxDuration => {
+                (StatusCode::REQUEST_TIMEOUT, "upstream max stream duration reached")
+            }
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Reason::ConnectNotAllowed => (StatusCode::FORBIDDEN, ""),
@@ -262,6 +282,8 @@ impl Reason {
             Reason::Policy(_) => (StatusCode::FORBIDDEN, ""),
             // Nobody reads this one; 499 is what logs of other proxies show.
             Reason::ClientGone => (CLIENT_CLOSED_REQUEST, ""),
+            // Only said of what was answered already.
+            Reason::Drained => (StatusCode::SERVICE_UNAVAILABLE, ""),
             Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, ""),
         }
     }
@@ -375,6 +397,16 @@ impl LocalReply {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same after more than one try, in Envoy's words.
+    #[must_use]
+    pub fn retried(mut self) -> Self {
+        const BEFORE: &[u8] = b"upstream connect error or disconnect/reset before headers. ";
+        if let Some(reason) = self.body.strip_prefix(BEFORE) {
+            self.body = [BEFORE, b"retried and the latest ", reason].concat().into();
+        }
         self
     }
 

@@ -142,6 +142,7 @@ mod tests {
             base_interval: Duration::from_millis(1),
             max_interval: Duration::from_millis(1),
             status_codes: Default::default(),
+            headers: Vec::new(),
             resets: Default::default(),
             reset_max: Duration::from_secs(300),
         }

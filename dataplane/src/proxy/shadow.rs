@@ -13,6 +13,7 @@ use http::{HeaderMap, Method};
 
 use super::body::Body;
 use super::callout::{Call, Caller};
+use super::client;
 use super::forward::Sealed;
 use super::limits;
 use super::phases::Serving;
@@ -105,7 +106,7 @@ impl Serving<'_> {
         let Some(upstream) = self.exchange.runtime.upstream(&shadow.upstream).cloned() else { return };
         let Some(mut call) = copied(header, shadow) else { return };
         // A copy does not come from the client.
-        let here = self.exchange.info.local.ip().to_canonical();
+        let here = client::own_if_loopback(self.exchange.info.local.ip().to_canonical());
         let hops = match call.headers.get(X_FORWARDED_FOR).and_then(|hops| hops.to_str().ok()) {
             Some(hops) => format!("{hops},{here}"),
             None => here.to_string(),
@@ -113,6 +114,7 @@ impl Serving<'_> {
         if let Ok(hops) = HeaderValue::try_from(hops) {
             call.headers.insert(X_FORWARDED_FOR, hops);
         }
+        call.headers.insert(client::X_ENVOY_INTERNAL, HeaderValue::from_static("true"));
         call.timeout = plan.total_timeout.unwrap_or(DEFAULT_TOTAL_TIMEOUT);
         let limit = self.exchange.info.http.buffer_limit;
         let (pool, body_copy) = (self.pool.clone(), BytesMut::new());

@@ -5,7 +5,6 @@
 //! spans go into the exporter's bounded queue.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use http::header::InvalidHeaderValue;
@@ -17,15 +16,19 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
-use portcullis_shared::table::Tracing;
+use portcullis_shared::table::{MetadataTag, Place, Tracing};
 
 use super::conn::ConnInfo;
 use super::reply::Reason;
 use super::strict::Head;
+use crate::policy::metadata::Metadata;
+use crate::policy::tracing::Shares;
 use crate::runtime::Route;
 use crate::upstream::Upstream;
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The namespace of an endpoint's labels.
+const LABELS: &str = "envoy.lb";
 const X_CLIENT_TRACE_ID: HeaderName = HeaderName::from_static("x-client-trace-id");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -100,6 +103,34 @@ impl Server {
         }
     }
 
+    /// The tags that show what policies, or the endpoint of the last try, have noted.
+    pub(super) fn tag_metadata(
+        &mut self,
+        tracing: &Tracing,
+        noted: Option<&Metadata>,
+        upstream: Option<&Upstream>,
+        endpoint: Option<SocketAddr>,
+    ) {
+        if !self.span.is_recording() {
+            return;
+        }
+        for tag in &tracing.metadata {
+            let found = match tag.of_endpoint {
+                true => endpoint_label(tag, upstream, endpoint),
+                false => noted.and_then(|all| metadata(tag, all)),
+            };
+            let default = || (!tag.default.is_empty()).then(|| tag.default.to_string());
+            if let Some(value) = found.or_else(default) {
+                self.span.set_attribute(KeyValue::new(tag.name.to_string(), value));
+            }
+        }
+    }
+
+    /// Something happened then.
+    pub(super) fn event(&mut self, name: &'static str, at: SystemTime) {
+        self.span.add_event_with_timestamp(name, at, Vec::new());
+    }
+
     /// A policy gave it a name of its own.
     pub(super) fn rename(&mut self, name: &str) {
         self.span.update_name(name.to_owned());
@@ -122,7 +153,7 @@ impl Server {
         &self,
         head: &Head,
         upstream: &Upstream,
-        endpoint: SocketAddr,
+        endpoint: &Place,
         path: &str,
         attempt: u32,
     ) -> Client {
@@ -131,10 +162,12 @@ impl Server {
         }
         let parent = Context::new().with_remote_span_context(self.span.span_context().clone());
         let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+        let server =
+            endpoint.address().map_or_else(|| endpoint.to_string(), |address| address.ip().to_string());
         let builder =
             SpanBuilder::from_name(method(&head.method)).with_kind(SpanKind::Client).with_attributes([
                 KeyValue::new("http.request.method", method(&head.method)),
-                KeyValue::new("server.address", endpoint.ip().to_string()),
+                KeyValue::new("server.address", server),
                 KeyValue::new("server.port", i64::from(endpoint.port())),
                 KeyValue::new("url.full", format!("{scheme}://{endpoint}{path}")),
                 KeyValue::new("portcullis.upstream", upstream.name.to_string()),
@@ -167,12 +200,35 @@ impl Server {
     }
 }
 
+/// What a listener says of how many requests are traced.
+pub(super) fn shares(tracing: &Tracing) -> Shares {
+    Shares { client: tracing.client_share, random: tracing.random_share, overall: tracing.overall_share }
+}
+
 /// Whether a request is traced: by its context where it brings one, else by chance.
-pub(super) fn wanted(headers: &HeaderMap, tracing: Option<&Tracing>) -> bool {
-    let Some(tracing) = tracing.filter(|_| !headers.contains_key(TRACEPARENT)) else { return true };
+pub(super) fn wanted(headers: &HeaderMap, shares: Option<Shares>) -> bool {
+    let Some(shares) = shares.filter(|_| !headers.contains_key(TRACEPARENT)) else { return true };
     let hit = |share: u32| share >= 10_000 || fastrand::u32(..10_000) < share;
-    let forced = headers.contains_key(X_CLIENT_TRACE_ID) && hit(tracing.client_share);
-    (forced || hit(tracing.random_share)) && hit(tracing.overall_share)
+    let forced = headers.contains_key(X_CLIENT_TRACE_ID) && hit(shares.client);
+    (forced || hit(shares.random)) && hit(shares.overall)
+}
+
+fn metadata(tag: &MetadataTag, all: &Metadata) -> Option<String> {
+    let found =
+        all.find(&tag.namespace, tag.keys.iter().map(|key| &**key)).filter(|value| !value.is_null())?;
+    Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
+}
+
+/// Endpoints have labels and no other metadata.
+fn endpoint_label(
+    tag: &MetadataTag,
+    upstream: Option<&Upstream>,
+    endpoint: Option<SocketAddr>,
+) -> Option<String> {
+    let ([key], LABELS) = (&*tag.keys, &*tag.namespace) else { return None };
+    let endpoints = upstream?.endpoints();
+    let endpoint = endpoints.list().iter().find(|it| Some(it.address) == endpoint)?;
+    endpoint.labels.iter().find(|(name, _)| **name == **key).map(|(_, value)| value.to_string())
 }
 
 /// The tags that users have set.
@@ -290,20 +346,15 @@ mod tests {
 
     #[test]
     fn shares_decide_about_requests_without_a_context() {
-        let tracing = |client_share, random_share, overall_share| Tracing {
-            client_share,
-            random_share,
-            overall_share,
-            ..Default::default()
-        };
+        let some = |client, random, overall| Some(Shares { client, random, overall });
         let value = || HeaderValue::from_static("x");
         let forced = HeaderMap::from_iter([(X_CLIENT_TRACE_ID, value())]);
         let child = HeaderMap::from_iter([(TRACEPARENT, value())]);
         assert!(wanted(&HeaderMap::new(), None));
-        assert!(!wanted(&HeaderMap::new(), Some(&tracing(10_000, 0, 10_000))));
-        assert!(wanted(&HeaderMap::new(), Some(&tracing(0, 10_000, 10_000))));
-        assert!(wanted(&forced, Some(&tracing(10_000, 0, 10_000))));
-        assert!(!wanted(&forced, Some(&tracing(10_000, 10_000, 0))));
-        assert!(wanted(&child, Some(&tracing(0, 0, 0))));
+        assert!(!wanted(&HeaderMap::new(), some(10_000, 0, 10_000)));
+        assert!(wanted(&HeaderMap::new(), some(0, 10_000, 10_000)));
+        assert!(wanted(&forced, some(10_000, 0, 10_000)));
+        assert!(!wanted(&forced, some(10_000, 10_000, 0)));
+        assert!(wanted(&child, some(0, 0, 0)));
     }
 }

@@ -13,6 +13,7 @@ mod names;
 mod protocol;
 mod route_config;
 mod tcp;
+mod virtual_cluster;
 mod virtual_host;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use portcullis_shared::table::{DirectResponse, Redirect};
 pub use protocol::Http;
 pub use route_config::RouteConfig;
 pub use tcp::{TcpRoute, TcpTarget};
+pub use virtual_cluster::{VirtualCluster, VirtualClusters};
 pub use virtual_host::{Action, Route, Target, VirtualHost};
 
 /// Something made from a table resource, and the digest of what it was made from.
@@ -131,6 +133,11 @@ impl Runtime {
     #[must_use]
     pub fn virtual_host(&self, name: &str) -> Option<&Arc<VirtualHost>> {
         self.virtual_hosts.get(name).map(|built| &built.value)
+    }
+
+    /// All virtual hosts, in no order.
+    pub fn virtual_hosts(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
+        self.virtual_hosts.values().map(|built| &built.value)
     }
 
     /// Number of virtual hosts.

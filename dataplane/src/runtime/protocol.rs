@@ -9,7 +9,7 @@ use portcullis_shared::invalid::Invalid;
 use portcullis_shared::table;
 
 use crate::policy::Early;
-use crate::proxy::{access_log::ListenerLogs, limits};
+use crate::proxy::{access_log::ListenerLogs, export::Exporter, limits};
 
 /// See the module. The default is what holds without a configuration.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Http {
     pub settings: table::HttpSettings,
     /// In place of the worker's own log.
     pub access_logs: Option<ListenerLogs>,
+    /// Sends spans to a collector of the listener's own.
+    pub exporter: Option<Exporter>,
     /// On a request before anything else looks at it.
     pub early_headers: Option<Early>,
     /// Bytes of a header.
@@ -48,6 +50,7 @@ impl Http {
         let drain = times.drain.map(Option::unwrap_or_default);
         Self {
             access_logs: logs,
+            exporter: settings.tracing.as_ref().and_then(|it| it.collector.as_ref()).map(Exporter::new),
             early_headers: early,
             header_bytes: settings.header_bytes.unwrap_or(limits::HEADER_BYTES),
             header_fields: settings.header_fields.unwrap_or(limits::HEADER_FIELDS),
@@ -82,6 +85,12 @@ impl Http {
     #[must_use]
     pub fn allows_connect(&self) -> bool {
         self.settings.upgrades.iter().any(|(name, enabled)| **name == *"CONNECT" && *enabled)
+    }
+
+    /// Somebody wants to know of a request what is forgotten otherwise.
+    #[must_use]
+    pub fn notes(&self) -> bool {
+        self.access_logs.is_some() || self.settings.tracing.as_ref().is_some_and(|tracing| tracing.verbose)
     }
 
     /// Whether a connection may change to `protocol`, which is lower case. Envoy's default: WebSocket alone.

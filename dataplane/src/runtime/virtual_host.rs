@@ -9,6 +9,7 @@ use portcullis_shared::table::{self, DirectResponse, Redirect};
 
 use super::destinations::{Destination, Destinations};
 use super::names::Names;
+use super::virtual_cluster::VirtualClusters;
 use crate::held::Claim;
 use crate::policy::{Plan, PlanBuilder};
 
@@ -27,12 +28,18 @@ pub struct VirtualHost {
     domains: Box<[Domain]>,
     routes: Box<[Arc<Route>]>,
     index: RouteIndex,
+    virtual_clusters: Option<Box<VirtualClusters>>,
 }
 
 impl VirtualHost {
     /// Builds what can be built. A route that cannot is closed: its requests are answered 503, never handled without the
     /// policy that this worker does not understand. The first such reason comes along.
-    pub(super) fn build(config: &table::VirtualHost, names: &Names) -> (Self, Option<Invalid>) {
+    /// `before` is the form whose counts go on.
+    pub(super) fn build(
+        config: &table::VirtualHost,
+        names: &Names,
+        before: Option<&Self>,
+    ) -> (Self, Option<Invalid>) {
         let mut rejected = None;
         let build = |(i, config): (usize, &table::Route)| {
             Arc::new(Route::build(config, names).unwrap_or_else(|reason| {
@@ -52,6 +59,10 @@ impl VirtualHost {
             domains: config.domains.as_slice().into(),
             routes,
             index: RouteIndex::build(&matchers),
+            virtual_clusters: VirtualClusters::build(
+                &config.virtual_clusters,
+                before.and_then(|before| before.virtual_clusters.as_deref()),
+            ),
         };
         (host, rejected)
     }
@@ -67,6 +78,7 @@ impl VirtualHost {
             domains: claim.domains.into(),
             routes: Box::default(),
             index: RouteIndex::default(),
+            virtual_clusters: None,
         }
     }
 
@@ -80,6 +92,12 @@ impl VirtualHost {
     pub fn route(&self, request: &RequestView<'_>) -> Option<&Arc<Route>> {
         let matcher = |i: usize| self.routes.get(i).map(|route| &route.matcher);
         self.routes.get(self.index.find(matcher, request)?)
+    }
+
+    /// Requests that are counted apart; none on most virtual hosts.
+    #[must_use]
+    pub fn virtual_clusters(&self) -> Option<&VirtualClusters> {
+        self.virtual_clusters.as_deref()
     }
 
     /// All routes, in order.

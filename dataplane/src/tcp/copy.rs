@@ -34,6 +34,8 @@ pub(super) enum End {
     Client(io::Error),
     /// The upstream's side broke.
     Upstream(io::Error),
+    /// The worker goes down.
+    Drained,
 }
 
 /// Bytes moved so far. Written by one task alone; others of its thread may look.

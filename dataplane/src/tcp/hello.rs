@@ -58,20 +58,21 @@ fn message(mut bytes: &[u8]) -> Result<Option<Body>, Incomplete> {
             return Ok(None);
         }
         let payload = rest.get(..length).unwrap_or(rest);
+        let declared = body.len() + length;
         body.extend_from_slice(payload);
         if body.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
             return Ok(None);
         }
         if let Some(&[_, high, mid, low]) = body.first_chunk::<4>() {
-            let length = usize::from(high) << 16 | usize::from(mid) << 8 | usize::from(low);
-            if length > MOST {
+            let whole = 4 + (usize::from(high) << 16 | usize::from(mid) << 8 | usize::from(low));
+            // More in the same record would be a second message, which no client sends before an answer. Its length says
+            // so, before all of it is here.
+            if whole > 4 + MOST || declared > whole {
                 return Ok(None);
             }
-            if body.len() >= 4 + length {
-                // More in the same record would be a second message, which no client sends before an answer.
-                let alone = body.len() == 4 + length;
+            if body.len() == whole {
                 body.drain(..4);
-                return Ok(alone.then_some(body));
+                return Ok(Some(body));
             }
         }
         bytes = rest.get(length..).ok_or(Incomplete)?;

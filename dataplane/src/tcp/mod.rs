@@ -8,7 +8,7 @@
 
 mod connect;
 mod copy;
-mod hello;
+pub(crate) mod hello;
 pub mod metrics;
 pub mod peek;
 mod session;
@@ -23,9 +23,11 @@ pub use metrics::Metrics;
 
 use crate::proxy::{ConnInfo, Engine};
 use crate::runtime::TcpRoute;
+use copy::End;
 use session::Session;
 
-/// Serves a connection to its end. It is not drained: only its two ends know when it may end.
+/// Serves a connection to its end, or until tunnels have to end: only its two ends know when it may end, so that a worker
+/// that goes down can but cut it.
 pub async fn serve<S>(engine: &Arc<Engine>, mut client: S, info: Arc<ConnInfo>, route: &TcpRoute)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -37,6 +39,12 @@ where
     let limits = copy::Limits { idle: route.idle_timeout, piece: route.buffer_limit };
     let end = {
         let copying = copy::both(&mut client, &mut upstream.io, limits, session.moved());
+        let copying = async {
+            tokio::select! {
+                end = copying => end,
+                () = engine.over() => End::Drained,
+            }
+        };
         match route.log_interval {
             None => copying.await,
             Some(interval) => Box::pin(logging(copying, interval, &session)).await,

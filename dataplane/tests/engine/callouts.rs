@@ -111,6 +111,7 @@ async fn a_grpc_call_brings_a_message_or_a_status() {
             "/" => Ok(auth::CheckResponse {
                 status: Some(rpc::Status { code: 7, message: "no".into() }),
                 http_response: None,
+                dynamic_metadata: None,
             }),
             _ => Err(Status::permission_denied("not here")),
         }

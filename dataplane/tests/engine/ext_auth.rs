@@ -34,6 +34,7 @@ fn with_status(code: i32, response: auth::check_response::HttpResponse) -> auth:
     auth::CheckResponse {
         status: Some(rpc::Status { code, message: String::new() }),
         http_response: Some(response),
+        dynamic_metadata: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use opentelemetry_sdk::trace::SdkTracer;
+use portcullis_dataplane::overload::Overload;
 use portcullis_dataplane::proxy::callout::Caller;
 use portcullis_dataplane::proxy::{AccessLog, Conn, ConnInfo, Engine, Shared, Socket};
 use portcullis_dataplane::runtime::{Held, Http, Runtime};
@@ -180,6 +181,8 @@ pub struct Gateway {
     pub drain: watch::Sender<bool>,
     pub runtime: Arc<ArcSwap<Runtime>>,
     pub caller: Caller,
+    /// Its limit is 1000 bytes.
+    pub overload: Arc<Overload>,
     registry: Registry,
     log: Sink,
 }
@@ -194,8 +197,10 @@ impl Gateway {
         }
         let mut registry = Registry::default();
         let log = Sink::default();
+        let overload = Overload::new(Some(1000));
         let shared = Shared::new(runtime.clone(), &telemetry, &mut registry)
             .with_access_log(Some(AccessLog::to(Box::new(log.clone())).unwrap()))
+            .with_overload(Arc::clone(&overload))
             .with_tracer(table.tracer.clone());
         let engine = Arc::new(Engine::new(Arc::new(shared)));
         let caller = engine.caller();
@@ -240,7 +245,7 @@ impl Gateway {
                 });
             }
         });
-        Gateway { address, drain, runtime, caller, registry, log }
+        Gateway { address, drain, runtime, caller, overload, registry, log }
     }
 
     /// A client's connection with this request on it, the connection to `peer` that it is forwarded on, and the head that

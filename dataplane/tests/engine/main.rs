@@ -24,6 +24,7 @@ mod gateway;
 mod grpc;
 mod health;
 mod http2;
+mod overload;
 mod policies;
 mod rate_limits;
 mod replies;
@@ -38,6 +39,7 @@ mod tls;
 mod trailers;
 mod transformations;
 mod upgrades;
+mod upstream_options;
 mod whole;
 mod wire;
 

@@ -52,13 +52,14 @@ async fn a_bucket_is_shared_by_all_connections_or_each_has_its_own() {
 
 fn asking() -> policy::RateLimit {
     use policy::rate_limit_action::{Action, RequestHeaders};
-    let header = RequestHeaders { header_name: "x-user".into(), descriptor_key: "user".into() };
+    let header =
+        RequestHeaders { header_name: "x-user".into(), descriptor_key: "user".into(), skip_if_absent: false };
     let action = policy::RateLimitAction { action: Some(Action::RequestHeaders(header)) };
     policy::RateLimit {
         upstream: "limits".into(),
         domain: "custom".into(),
         timeout_ms: 10_000,
-        descriptors: vec![policy::Descriptor { actions: vec![action] }],
+        descriptors: vec![policy::Descriptor { actions: vec![action], limit: None }],
         ..Default::default()
     }
 }

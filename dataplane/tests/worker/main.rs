@@ -16,6 +16,7 @@ mod cache;
 mod client;
 mod control;
 mod drain;
+mod handover;
 mod listeners;
 mod pki;
 mod process;

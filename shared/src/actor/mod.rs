@@ -17,6 +17,8 @@
 mod backoff;
 mod body;
 mod child;
+#[cfg(debug_assertions)]
+mod faults;
 mod supervisor;
 pub mod wake;
 

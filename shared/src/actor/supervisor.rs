@@ -51,6 +51,9 @@ pub enum SupervisorMsg {
     Remove(Arc<str>),
     /// Internal: the backoff of a failed child has passed.
     Restart(Arc<str>),
+    /// Internal: a test wants to see what goes on without this child.
+    #[cfg(debug_assertions)]
+    Kill(Arc<str>),
 }
 
 /// The supervising actor. Its arguments are the children to start with.
@@ -143,6 +146,8 @@ impl Actor for Supervisor {
         for spec in specs {
             myself.send_message(SupervisorMsg::Add(spec))?;
         }
+        #[cfg(debug_assertions)]
+        super::faults::follow(myself.clone());
         Ok(Children::default())
     }
 
@@ -170,6 +175,13 @@ impl Actor for Supervisor {
             SupervisorMsg::Restart(name) => {
                 if let Some(child) = children.0.get_mut(&name).filter(|child| child.running.is_none()) {
                     self.start(&myself, child).await?;
+                }
+            }
+            #[cfg(debug_assertions)]
+            SupervisorMsg::Kill(name) => {
+                if let Some(cell) = children.0.get(&name).and_then(|child| child.running.as_ref()) {
+                    super::faults::done(&name);
+                    cell.kill();
                 }
             }
         }

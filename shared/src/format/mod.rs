@@ -29,8 +29,8 @@ pub enum FormatError {
     /// An operator that wants a parameter.
     #[error("format operator %{0}% needs a parameter in parentheses")]
     MissingParameter(String),
-    /// An operator that takes none.
-    #[error("format operator %{0}% takes no parameter")]
+    /// An operator that takes none, or others.
+    #[error("format operator %{0}% takes no such parameter")]
     UnexpectedParameter(String),
     /// The length after the colon is not a number.
     #[error("format operator %{0}% has a bad length")]
@@ -210,13 +210,26 @@ pub enum Operator {
     Trailer(Names),
     /// `%GRPC_STATUS(form)%`, `%GRPC_STATUS_NUMBER%`
     GrpcStatus(GrpcForm),
-    /// `%DYNAMIC_METADATA(namespace:key:..)%`
-    DynamicMetadata(Box<str>),
+    /// `%DYNAMIC_METADATA(namespace:key:..)%`, `%METADATA(ROUTE:namespace:key:..)%`
+    Metadata(MetadataOf, Box<str>),
     /// `%FILTER_STATE(key:form)%`
     FilterState(Box<str>),
-    /// `%METADATA(..)%`: nothing of what is kept here has any.
+    /// `%METADATA(..)%` of others: of what is kept here nothing has any.
     Nothing,
 }
+
+/// Whose metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataOf {
+    /// What policies note while they see the request.
+    Request,
+    /// What users note on a route.
+    Route,
+}
+
+/// Kinds of metadata that Envoy has and nothing has here.
+const NO_METADATA: &[&str] =
+    &["CLUSTER", "LISTENER", "LISTENER_FILTER_CHAIN", "UPSTREAM_HOST", "VIRTUAL_HOST"];
 
 /// How the status of a gRPC call is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -306,9 +319,9 @@ pub trait Values {
     fn filter_state(&self, _key: &str) -> Option<Cow<'_, str>> {
         None
     }
-    /// What policies noted, by `namespace:key:..`.
-    fn dynamic_metadata(&self, _path: &str) -> Option<Cow<'_, str>> {
-        None
+    /// Metadata by `namespace:key:..`.
+    fn metadata(&self, _of: MetadataOf, _path: &str) -> Typed<'_> {
+        Typed::Absent
     }
 }
 
@@ -319,6 +332,8 @@ pub enum Typed<'a> {
     Absent,
     /// Digits.
     Number(Cow<'a, str>),
+    /// JSON.
+    Json(Cow<'a, str>),
     /// Anything else.
     Text(Cow<'a, str>),
 }
@@ -407,6 +422,10 @@ impl Format {
         let number = match operator {
             Operator::Fact(fact) => fact.is_number(),
             Operator::GrpcStatus(form) => *form == GrpcForm::Number,
+            Operator::Metadata(of, path) => match values.metadata(*of, path) {
+                Typed::Text(_) => false,
+                typed => return typed,
+            },
             _ => false,
         };
         match operator.value(values) {
@@ -441,11 +460,15 @@ impl Operator {
                 let _ = write!(out, "{}", format.display(values.started()));
                 Some(Cow::Owned(out))
             }
-            Self::Environment(name) => std::env::var(&**name).ok().map(Cow::Owned),
+            // A dash also where others show nothing, as by Envoy.
+            Self::Environment(name) => Some(std::env::var(&**name).map_or(Cow::Borrowed("-"), Cow::Owned)),
             Self::Trailer(names) => names.find(|name| values.trailer(name)),
             Self::GrpcStatus(form) => values.grpc_status().map(|code| form.show(code)),
-            Self::DynamicMetadata(path) => values.dynamic_metadata(path),
             Self::FilterState(key) => values.filter_state(key),
+            Self::Metadata(of, path) => match values.metadata(*of, path) {
+                Typed::Absent => None,
+                Typed::Number(text) | Typed::Json(text) | Typed::Text(text) => Some(text),
+            },
             Self::Nothing => None,
         }
     }
@@ -501,15 +524,17 @@ fn named(name: &str, parameter: Option<&str>) -> Result<Operator, FormatError> {
             _ => return Err(FormatError::UnexpectedParameter(name.to_owned())),
         }),
         "GRPC_STATUS_NUMBER" => Operator::GrpcStatus(GrpcForm::Number),
-        "DYNAMIC_METADATA" => Operator::DynamicMetadata(needed()?.into()),
+        "DYNAMIC_METADATA" => Operator::Metadata(MetadataOf::Request, needed()?.into()),
         "FILTER_STATE" => {
             let parameter = needed()?;
             Operator::FilterState(parameter.split_once(':').map_or(parameter, |(key, _)| key).into())
         }
-        "METADATA" => {
-            needed()?;
-            Operator::Nothing
-        }
+        "METADATA" => match needed()?.split_once(':') {
+            Some(("DYNAMIC", path)) => Operator::Metadata(MetadataOf::Request, path.into()),
+            Some(("ROUTE", path)) => Operator::Metadata(MetadataOf::Route, path.into()),
+            Some((kind, _)) if NO_METADATA.contains(&kind) => Operator::Nothing,
+            _ => return Err(FormatError::UnexpectedParameter(name.to_owned())),
+        },
         _ if UNSUPPORTED.contains(&name) => return Err(FormatError::Unsupported(name.to_owned())),
         _ => return Err(FormatError::Unknown(name.to_owned())),
     })

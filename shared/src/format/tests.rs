@@ -71,6 +71,7 @@ fn what_is_not_an_operator_is_refused() {
         ("%REQ%", MissingParameter("REQ".into())),
         ("%PROTOCOL(x)%", UnexpectedParameter("PROTOCOL".into())),
         ("%REQ(x):y%", BadLength("REQ".into())),
+        ("%METADATA(ns:key)%", UnexpectedParameter("METADATA".into())),
     ];
     for (text, wanted) in cases {
         assert_eq!(Format::parse(text), Err(wanted), "{text}");
@@ -113,6 +114,13 @@ fn a_value_that_stands_alone_keeps_its_type() {
         fn grpc_status(&self) -> Option<u32> {
             Some(4)
         }
+        fn metadata(&self, of: MetadataOf, path: &str) -> Typed<'_> {
+            match (of, path) {
+                (MetadataOf::Route, "ns:list") => Typed::Json("[1]".into()),
+                (MetadataOf::Request, "ns:text") => Typed::Text("text".into()),
+                _ => Typed::Absent,
+            }
+        }
     }
     let typed = |text: &str| format!("{:?}", Format::parse(text).expect("valid").typed(&Known, "-"));
     assert_eq!(typed("%RESPONSE_CODE%"), "Number(\"200\")");
@@ -122,4 +130,9 @@ fn a_value_that_stands_alone_keeps_its_type() {
     assert_eq!(typed("%GRPC_STATUS%"), "Text(\"DeadlineExceeded\")");
     assert_eq!(typed("%GRPC_STATUS(SNAKE_STRING)%"), "Text(\"DEADLINE_EXCEEDED\")");
     assert_eq!(typed("%GRPC_STATUS_NUMBER%"), "Number(\"4\")");
+    assert_eq!(typed("%METADATA(ROUTE:ns:list)%"), "Json(\"[1]\")");
+    assert_eq!(typed("%METADATA(ROUTE:ns:list)%!"), "Text(\"[1]!\")");
+    assert_eq!(typed("%METADATA(DYNAMIC:ns:text):2%"), "Text(\"te\")");
+    assert_eq!(typed("%DYNAMIC_METADATA(ns:list)%"), "Absent");
+    assert_eq!(typed("%METADATA(CLUSTER:ns:list)%"), "Absent");
 }

@@ -254,8 +254,40 @@ pub struct Tracing {
     pub literals: Vec<(Box<str>, Box<str>)>,
     /// Variables that are tags: name, variable, what stands in for it.
     pub environment: Vec<(Box<str>, Box<str>, Box<str>)>,
+    /// Metadata that is a tag.
+    pub metadata: Vec<MetadataTag>,
     /// More is noted.
     pub verbose: bool,
+    /// Where spans go; none = where the worker's go.
+    pub collector: Option<Collector>,
+}
+
+/// A collector of spans that is asked by OTLP over gRPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// Name of its upstream.
+    pub upstream: Box<str>,
+    /// None = the upstream's name.
+    pub authority: Option<Box<str>>,
+    /// What spans call the gateway.
+    pub service_name: Box<str>,
+    /// Spans that may wait.
+    pub most_spans: usize,
+}
+
+/// A tag with a value of metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataTag {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where the value is.
+    pub namespace: Box<str>,
+    /// The way from there.
+    pub keys: Vec<Box<str>>,
+    /// The endpoint's, not what policies noted.
+    pub of_endpoint: bool,
+    /// Stands in for it; empty = there is no such tag then.
+    pub default: Box<str>,
 }
 
 /// A network of addresses.
@@ -304,7 +336,8 @@ impl Network {
     }
 }
 
-fn time(ms: Option<u64>) -> Time {
+/// Milliseconds of which 0 means no limit.
+pub(super) fn time(ms: Option<u64>) -> Time {
     ms.map(|ms| (ms != 0).then(|| Duration::from_millis(ms)))
 }
 
@@ -409,13 +442,17 @@ fn http1(wire: wire::Http1) -> Result<Http1, Invalid> {
         forward_expect: wire.forward_expect,
         allow_chunked_length: wire.allow_chunked_length,
         trailers: wire.trailers,
-        header_case: match wire::HeaderCase::try_from(wire.header_case) {
-            Ok(wire::HeaderCase::Lower) => HeaderCase::Lower,
-            Ok(wire::HeaderCase::Proper) => HeaderCase::Proper,
-            Ok(wire::HeaderCase::Preserve) => HeaderCase::Preserve,
-            Err(_) => return Err(unknown("http1.header_case", wire.header_case)),
-        },
+        header_case: header_case(wire.header_case).map_err(|e| e.under("http1"))?,
     })
+}
+
+pub(super) fn header_case(wire: i32) -> Result<HeaderCase, Invalid> {
+    match wire::HeaderCase::try_from(wire) {
+        Ok(wire::HeaderCase::Lower) => Ok(HeaderCase::Lower),
+        Ok(wire::HeaderCase::Proper) => Ok(HeaderCase::Proper),
+        Ok(wire::HeaderCase::Preserve) => Ok(HeaderCase::Preserve),
+        Err(_) => Err(unknown("header_case", wire)),
+    }
 }
 
 fn paths(wire: wire::Paths) -> Result<Paths, Invalid> {
@@ -451,18 +488,38 @@ fn client_certificate(wire: wire::ClientCertificate) -> Result<ClientCertificate
     })
 }
 
+fn collector(wire: wire::Collector) -> Result<Collector, Invalid> {
+    let needed = |field: &str, text: String| match text.is_empty() {
+        true => Err(Invalid::new(format!("tracing.collector.{field}"), "must not be empty")),
+        false => Ok(text.into_boxed_str()),
+    };
+    Ok(Collector {
+        upstream: needed("upstream", wire.upstream)?,
+        authority: Some(wire.authority).filter(|text| !text.is_empty()).map(Into::into),
+        service_name: needed("service_name", wire.service_name)?,
+        most_spans: usize::try_from(wire.most_spans.max(1)).unwrap_or(usize::MAX),
+    })
+}
+
 fn tracing(wire: wire::Tracing) -> Result<Tracing, Invalid> {
     let header = |(i, name): (usize, &String)| {
         let bad = |_| Invalid::new(format!("tracing.request_headers[{i}]"), "not a header name");
         HeaderName::from_bytes(name.as_bytes()).map_err(bad)
     };
-    let (mut literals, mut environment) = (Vec::new(), Vec::new());
+    let (mut literals, mut environment, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
     for tag in wire.tags {
         match tag.value {
             Some(wire::tag::Value::Literal(text)) => literals.push((tag.name.into(), text.into())),
             Some(wire::tag::Value::Environment(it)) => {
                 environment.push((tag.name.into(), it.variable.into(), it.default_value.into()));
             }
+            Some(wire::tag::Value::Metadata(it)) => metadata.push(MetadataTag {
+                name: tag.name.into(),
+                namespace: it.namespace.into(),
+                keys: it.keys.into_iter().map(Box::from).collect(),
+                of_endpoint: it.of_endpoint,
+                default: it.default_value.into(),
+            }),
             None => return Err(Invalid::new("tracing.tags", "a tag without a value")),
         }
     }
@@ -473,7 +530,9 @@ fn tracing(wire: wire::Tracing) -> Result<Tracing, Invalid> {
         request_headers: wire.request_headers.iter().enumerate().map(header).collect::<Result<_, _>>()?,
         literals,
         environment,
+        metadata,
         verbose: wire.verbose,
+        collector: wire.collector.map(collector).transpose()?,
     })
 }
 

@@ -8,6 +8,7 @@ mod admission;
 mod balancing;
 mod certificate;
 mod circuit_breakers;
+mod connections;
 mod digest;
 mod endpoint;
 mod field;
@@ -33,12 +34,13 @@ pub use admission::{Admission, ConnectionLimit, TokenBucket};
 pub use balancing::{LoadBalancer, SlowStart, SubsetFallback, SubsetRules, SubsetSelector};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
+pub use connections::{Connections, HttpConnect, Preconnect, ProxyVersion, TcpKeepalive};
 pub use digest::{digest, encode_upsert, upsert};
-pub use endpoint::{Endpoint, EndpointSet};
+pub use endpoint::{Endpoint, EndpointSet, Place};
 pub use health_check::{CheckHeader, Checker, GrpcCheck, HealthCheck, HttpCheck, TcpCheck};
 pub use http::{
-    ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,
-    HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
+    ClientAddress, ClientCertificate, Codec, Collector, EscapedSlashes, ForwardClientCert, HeaderCase, Http1,
+    Http2, HttpSettings, MetadataTag, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
 };
 pub use label::{Label, Labels};
 pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion, Tlv};
@@ -53,4 +55,4 @@ pub use substitution::RegexSubstitution;
 pub use tcp::{TcpProxy, TcpTarget, Tunnel};
 pub use upstream::{Upstream, UpstreamTls};
 pub use upstream_http::UpstreamHttp;
-pub use virtual_host::VirtualHost;
+pub use virtual_host::{VirtualCluster, VirtualHost};

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use portcullis_proto::table::v1 as wire;
+use regex::Regex;
 
 use super::{
     Origin, Route,
     field::{each, optional, required, texts},
 };
-use crate::{Invalid, routing::Domain};
+use crate::{
+    Invalid,
+    routing::{Domain, pattern},
+};
 
 /// Domains and their ordered routes.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +31,46 @@ pub struct VirtualHost {
     pub require_tls: bool,
     /// It asks for client certificates: only this filter chain's connections may have it.
     pub client_chain: Option<Arc<str>>,
+    /// Requests that are counted apart; the first one that fits counts.
+    pub virtual_clusters: Vec<VirtualCluster>,
+}
+
+/// Requests that are counted apart.
+#[derive(Debug, Clone)]
+pub struct VirtualCluster {
+    /// Its name in metrics.
+    pub name: Arc<str>,
+    /// Matches the whole path with its query.
+    pub pattern: Regex,
+    /// Empty = any.
+    pub method: Box<str>,
+}
+
+impl VirtualCluster {
+    /// Whether a request for `target`, path and query, is one of them.
+    #[must_use]
+    pub fn fits(&self, method: &str, target: &str) -> bool {
+        (self.method.is_empty() || *self.method == *method) && self.pattern.is_match(target)
+    }
+}
+
+impl PartialEq for VirtualCluster {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.pattern.as_str(), &self.method)
+            == (&other.name, other.pattern.as_str(), &other.method)
+    }
+}
+
+impl TryFrom<wire::VirtualCluster> for VirtualCluster {
+    type Error = Invalid;
+
+    fn try_from(wire: wire::VirtualCluster) -> Result<Self, Invalid> {
+        Ok(Self {
+            name: required("name", wire.name)?,
+            pattern: pattern::full(&wire.pattern).map_err(|e| Invalid::new("pattern", e))?,
+            method: wire.method.into(),
+        })
+    }
 }
 
 impl TryFrom<wire::VirtualHost> for VirtualHost {
@@ -48,6 +92,7 @@ impl TryFrom<wire::VirtualHost> for VirtualHost {
             routes,
             require_tls: wire.require_tls,
             client_chain: optional(wire.client_chain),
+            virtual_clusters: each("virtual_clusters", wire.virtual_clusters)?,
             origin,
         })
     }

@@ -18,6 +18,7 @@ const SHOWN: &[Show] = &[
     |any| shown(any, buffer),
     |any| shown(any, upgrade),
     |any| shown(any, tracing),
+    |any| shown(any, metadata),
     |any| shown(any, stream_limits),
     |any| shown(any, attempt_count),
     |any| shown(any, hash),
@@ -93,10 +94,22 @@ fn upgrade(upgrade: policy::Upgrade) -> String {
     websocket.into_iter().chain(connect).collect::<Vec<_>>().join(", ")
 }
 
+fn metadata(metadata: policy::Metadata) -> String {
+    let names: Vec<&str> = metadata.namespaces.iter().map(|it| it.name.as_str()).collect();
+    format!("metadata of {}", names.join(", "))
+}
+
 fn tracing(tracing: policy::Tracing) -> String {
     let name = (!tracing.descriptor.is_empty()).then(|| format!("span {}", tracing.descriptor));
     let kept = tracing.no_propagation.then(|| "context not told to the upstream".to_owned());
-    format!("traces: {}", name.into_iter().chain(kept).collect::<Vec<_>>().join(", "))
+    let part = |share: u32| percent(share.saturating_mul(100));
+    let every = |it: &policy::tracing::Shares| [it.random, it.client, it.overall] == [10_000; 3];
+    let shares = tracing.shares.filter(|it| !every(it)).map(|it| {
+        let cap = if it.overall < 10_000 { format!(", at most {}", part(it.overall)) } else { String::new() };
+        format!("{} of requests, {} of those that ask{cap}", part(it.random), part(it.client))
+    });
+    let parts: Vec<String> = name.into_iter().chain(kept).chain(shares).collect();
+    if parts.is_empty() { String::new() } else { format!("traces: {}", parts.join(", ")) }
 }
 
 fn stream_limits(limits: policy::StreamLimits) -> String {

@@ -81,6 +81,7 @@ fn shop(change: impl FnOnce(&mut wire::VirtualHost)) -> Decoded {
     };
     let testers = wire::Match { headers: vec![canary], ..prefix("/") };
     let mut host = wire::VirtualHost {
+        virtual_clusters: Vec::new(),
         name: "gloo-system_shop".into(),
         origin: origin("VirtualService", "shop"),
         route_configs: vec!["plain".into()],

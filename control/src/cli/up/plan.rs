@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// A unix socket's path has room for 108 bytes, the last of them zero.
 const MAX_SOCKET_PATH: usize = 107;
 
+/// A worker is not held below this, however many there are: it needs a part of it for itself.
+const LEAST_MEMORY: u64 = 64 << 20;
+
 /// Everything that `up` needs to know to start.
 #[derive(Debug)]
 pub struct Plan {
@@ -62,12 +65,16 @@ impl Plan {
             ]),
             admin: *control_admin,
             after: None,
+            ready_file: None,
+            drain: args.drain,
         };
         let cache_key = cache_key::ensure(&data_dir)?;
+        let memory = memory_of_each(number, std::env::var_os("PORTCULLIS_MAX_MEMORY"));
         let dataplane = find("portcullis-dataplane", "PORTCULLIS_DATAPLANE_BIN")?;
+        let drain = args.drain;
         let worker = |(index, admin): (usize, &SocketAddr)| {
             let name = format!("worker-{index}");
-            let args = arguments(&[
+            let mut args = arguments(&[
                 ("--link", link.as_os_str()),
                 ("--proxy-name", "gateway-proxy".as_ref()),
                 ("--worker-id", name.as_ref()),
@@ -79,7 +86,18 @@ impl Plan {
                 ("--log-format", log_format.as_ref()),
                 ("--access-log", args.access_log.as_os_str()),
             ]);
-            Program { name, path: dataplane.clone(), args, admin: *admin, after: Some(link.clone()) }
+            if let Some(memory) = &memory {
+                args.extend([OsString::from("--max-memory"), memory.clone()]);
+            }
+            Program {
+                ready_file: Some(data_dir.join(format!("{name}.ready"))),
+                name,
+                path: dataplane.clone(),
+                args,
+                admin: *admin,
+                after: Some(link.clone()),
+                drain,
+            }
         };
         let workers = worker_admins.iter().enumerate().map(worker).collect();
         Ok(Plan { control, workers, data_dir })
@@ -98,6 +116,16 @@ impl Plan {
         })?;
         Ok(file)
     }
+}
+
+/// What each worker may use, unless the user says it: they share the machine, or the control group.
+fn memory_of_each(workers: usize, said: Option<OsString>) -> Option<OsString> {
+    if said.is_some_and(|said| !said.is_empty()) {
+        return None;
+    }
+    let all = portcullis_shared::memory::limit()?;
+    let each = all / u64::try_from(workers).ok()?.max(1);
+    Some(each.max(LEAST_MEMORY).to_string().into())
 }
 
 /// A person at a terminal reads text.
@@ -218,6 +246,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn workers_share_what_memory_there_is_unless_the_user_says_how_much() {
+        let bytes = |text: Option<OsString>| text.unwrap().to_string_lossy().parse::<u64>().unwrap();
+        let (one, four) = (memory_of_each(1, None), memory_of_each(4, None));
+        assert_eq!((bytes(one) / 4).max(LEAST_MEMORY), bytes(four));
+        assert_eq!(memory_of_each(1, Some("1GiB".into())), None);
+    }
+
+    #[test]
     fn each_configuration_folder_has_its_own_state() {
         let env = |name: &str| (name == "HOME").then(|| OsString::from("/home/ann"));
         let one = default_data_dir(Path::new("/srv/a/config"), env).unwrap();
@@ -270,6 +306,8 @@ mod tests {
             args: vec![],
             admin: ([127, 0, 0, 1], 1).into(),
             after: None,
+            ready_file: None,
+            drain: std::time::Duration::ZERO,
         };
         let plan = Plan { control: program, workers: vec![], data_dir: dir.path().to_owned() };
         let first = plan.lock().unwrap();

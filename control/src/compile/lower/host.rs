@@ -6,7 +6,7 @@ use portcullis_proto::table::v1::{forward, header_match, r#match, query_match, r
 use super::{origin, policies, strings, text};
 use crate::ir::{
     Action, Destination, Matcher, PathMatch, PathRedirect, Placement, Redirect, RedirectCode, Route, Split,
-    Target, ValueMatch,
+    Target, ValueMatch, VirtualCluster,
 };
 
 /// A virtual host as it is served by one proxy.
@@ -20,6 +20,15 @@ pub fn virtual_host(placement: &Placement) -> wire::VirtualHost {
         routes: host.routes.iter().map(route).collect(),
         require_tls: placement.require_tls,
         client_chain: placement.client_chain.as_deref().unwrap_or_default().to_owned(),
+        virtual_clusters: host.virtual_clusters.iter().map(virtual_cluster).collect(),
+    }
+}
+
+fn virtual_cluster(cluster: &VirtualCluster) -> wire::VirtualCluster {
+    wire::VirtualCluster {
+        name: cluster.name.to_string(),
+        pattern: cluster.pattern.to_string(),
+        method: cluster.method.to_string(),
     }
 }
 

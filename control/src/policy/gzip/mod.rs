@@ -4,7 +4,7 @@ use portcullis_proto::policy::v1 as wire;
 
 use super::{Found, Layer, Policy};
 use crate::ir;
-use crate::resource::{CompressionLevel, Gzip as GzipOption, HttpListenerOptions};
+use crate::resource::{CompressionLevel, CompressionStrategy, Gzip as GzipOption, HttpListenerOptions};
 use crate::translate::{Globals, Notes};
 
 const MIN_LENGTH: u32 = 30;
@@ -27,6 +27,14 @@ impl Policy for Gzip {
         let gzip = options.field("gzip", |options| options.gzip.as_ref())?;
         let value = gzip.value;
         within(&gzip, "memoryLevel", value.memory_level, (1, 9), notes);
+        let without_effect = [
+            ("memoryLevel", value.memory_level.is_some()),
+            ("compressionStrategy", value.compression_strategy != CompressionStrategy::Default),
+        ];
+        for (field, _) in without_effect.iter().filter(|(_, set)| *set) {
+            let text = format!("gzip: {field} has no effect: the compressor here decides that by its level");
+            gzip.warning(notes, &format!(".{field}"), text);
+        }
         if value.content_type.len() > MAX_CONTENT_TYPES {
             let said = format!("gzip: there may be {MAX_CONTENT_TYPES} content types");
             gzip.error(notes, ".contentType", said);

@@ -6,11 +6,14 @@ use portcullis_proto::table::v1 as wire;
 use portcullis_shared::table::Network;
 
 use super::{About, headers};
+use crate::policy::tracing::shares;
 use crate::resource::{
     CodecType, EarlyHeaderManipulation, ForwardClientCertDetails, GoDuration, HeadersWithUnderscoresAction,
-    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ProtocolUpgradeConfig,
-    ServerHeaderTransformation, TracePercentages,
+    HttpConnectionManagerSettings, ListenerTracing, MetadataTag, MetadataTagKind, OpenTelemetryConfig,
+    PathWithEscapedSlashesAction, ProtocolUpgradeConfig, ServerHeaderTransformation,
 };
+use crate::resource::{Kind, ObjectRef};
+use crate::translate::{ServerLookup, wire_name};
 
 /// Where the settings stand.
 const PATH: &str = "spec.httpGateway.options.httpConnectionManagerSettings";
@@ -19,7 +22,12 @@ const PATH: &str = "spec.httpGateway.options.httpConnectionManagerSettings";
 const WINDOWS: std::ops::RangeInclusive<u32> = 65_535..=2_147_483_647;
 
 /// Checks the settings and adds them to what travels.
-pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSettings, about: &mut About<'_>) {
+pub(super) fn lower(
+    it: &HttpConnectionManagerSettings,
+    to: &mut wire::HttpSettings,
+    upstreams: &mut dyn ServerLookup,
+    about: &mut About<'_>,
+) {
     to.client_address = some(client_address(it, about));
     to.request_id = some(wire::RequestId {
         none: it.generate_request_id == Some(false),
@@ -74,7 +82,7 @@ pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSetti
         let text = "the request id has no part in tracing here: W3C trace context and the percentages decide";
         about.warning(format!("{PATH}.uuidRequestIdConfig"), text);
     }
-    to.tracing = it.tracing.as_ref().map(|it| tracing(it, about));
+    to.tracing = it.tracing.as_ref().map(|it| tracing(it, upstreams, about));
 }
 
 /// A message that says nothing does not travel.
@@ -250,21 +258,15 @@ fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<Hea
     [add, remove].into_iter().filter(|level| *level != HeaderLevel::default()).collect()
 }
 
-fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
-    let TracePercentages { client_sample_percentage, random_sample_percentage, overall_sample_percentage } =
-        it.trace_percentages.clone().unwrap_or_default();
-    let mut share = |field: &str, percent: Option<f32>| {
-        let percent = percent.unwrap_or(100.0);
-        if !(0.0..=100.0).contains(&percent) {
-            let text = format!("a number from 0 to 100 is needed, found {percent}");
-            error(about, format!("tracing.tracePercentages.{field}"), text);
-            return 0;
-        }
-        (percent * 100.0).round() as u32
-    };
-    let client_share = share("clientSamplePercentage", client_sample_percentage);
-    let random_share = share("randomSamplePercentage", random_sample_percentage);
-    let overall_share = share("overallSamplePercentage", overall_sample_percentage);
+fn tracing(
+    it: &ListenerTracing,
+    upstreams: &mut dyn ServerLookup,
+    about: &mut About<'_>,
+) -> wire::Tracing {
+    let [client_share, random_share, overall_share] =
+        shares(it.trace_percentages.as_ref(), &mut |field, problem| {
+            error(about, format!("tracing.tracePercentages.{field}"), problem);
+        });
     let mut request_headers = Vec::new();
     for (at, header) in it.request_headers_for_tags.iter().enumerate() {
         match HeaderName::from_bytes(header.as_bytes()) {
@@ -274,12 +276,6 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
                 format!("tracing.requestHeadersForTags[{at}]"),
                 format!("[{header}] is not a header name"),
             ),
-        }
-    }
-    for (field, set) in [("verbose", it.verbose), ("spawnUpstreamSpan", it.spawn_upstream_span)] {
-        if set {
-            let text = "makes no difference here: every try has a span of its own, with all there is to say";
-            about.warning(format!("{PATH}.tracing.{field}"), text);
         }
     }
     let environment = it.environment_variables_for_tags.iter().map(|tag| wire::Tag {
@@ -293,12 +289,90 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
         name: tag.tag.clone(),
         value: Some(wire::tag::Value::Literal(tag.value.clone())),
     });
+    let metadata: Vec<wire::Tag> = it
+        .metadata_for_tags
+        .iter()
+        .enumerate()
+        .filter_map(|(at, tag)| metadata_tag(at, tag, about))
+        .collect();
     wire::Tracing {
         client_share,
         random_share,
         overall_share,
         request_headers,
-        tags: environment.chain(literals).collect(),
+        tags: environment.chain(literals).chain(metadata).collect(),
         verbose: it.verbose,
+        collector: it.open_telemetry_config.as_ref().and_then(|it| collector(it, upstreams, about)),
     }
+}
+
+/// Envoy's.
+const MOST_SPANS: u32 = 1024;
+
+fn collector(
+    it: &OpenTelemetryConfig,
+    upstreams: &mut dyn ServerLookup,
+    about: &mut About<'_>,
+) -> Option<wire::Collector> {
+    let field = "tracing.openTelemetryConfig";
+    let upstream = match (&it.collector_upstream_ref, &it.cluster_name) {
+        (_, Some(name)) if !name.is_empty() => name.clone(),
+        (Some(reference), _) if !reference.name.is_empty() && !reference.namespace.is_empty() => {
+            let id = ObjectRef::new(Kind::Upstream, reference.namespace.as_str(), reference.name.as_str());
+            let field = format!("{field}.collectorUpstreamRef");
+            let (name, namespace) = (&reference.name, &reference.namespace);
+            match upstreams.http2(&id) {
+                None => {
+                    let text = format!("Invalid CollectorUpstreamRef (no upstream found for ref {namespace}.{name})");
+                    error(about, field, text);
+                    return None;
+                }
+                Some(false) => about.warning(
+                    format!("{PATH}.{field}"),
+                    format!("spans go by gRPC, and upstream {namespace}.{name} has no `useHttp2: true`: they are lost"),
+                ),
+                Some(true) => {}
+            }
+            wire_name(&id).to_string()
+        }
+        _ => {
+            error(
+                about,
+                field,
+                "the collector is needed: `collectorUpstreamRef` with `name` and `namespace`, or `clusterName`",
+            );
+            return None;
+        }
+    };
+    let service = Some(&it.service_name).filter(|name| !name.is_empty());
+    Some(wire::Collector {
+        upstream,
+        authority: it.grpc_service.as_ref().map(|it| it.authority.clone()).unwrap_or_default(),
+        service_name: service.map_or_else(|| about.id.name.to_string(), String::clone),
+        most_spans: it.max_cache_size.filter(|size| *size > 0).unwrap_or(MOST_SPANS),
+    })
+}
+
+fn metadata_tag(at: usize, tag: &MetadataTag, about: &mut About<'_>) -> Option<wire::Tag> {
+    let field = format!("tracing.metadataForTags[{at}]");
+    let value = tag.value.clone().unwrap_or_default();
+    let needed = [("tag", &tag.tag), ("value.namespace", &value.namespace), ("value.key", &value.key)];
+    let missing: Vec<&str> =
+        needed.iter().filter(|(_, text)| text.is_empty()).map(|(name, _)| *name).collect();
+    for name in &missing {
+        error(about, format!("{field}.{name}"), "is needed");
+    }
+    let keys = match value.nested_field_delimiter.as_str() {
+        "" => vec![value.key],
+        delimiter => value.key.split(delimiter).map(str::to_owned).collect(),
+    };
+    missing.is_empty().then(|| wire::Tag {
+        name: tag.tag.clone(),
+        value: Some(wire::tag::Value::Metadata(wire::MetadataTag {
+            namespace: value.namespace,
+            keys,
+            of_endpoint: tag.kind == MetadataTagKind::Endpoint,
+            default_value: tag.default_value.clone(),
+        })),
+    })
 }

@@ -1,6 +1,6 @@
 //! Options of a Gateway's listener made into what travels with it.
 //!
-//! Nothing in them refers to other resources, so that the model carries them encoded, like policies.
+//! Where they name an Upstream it is by its name in the table, so that the model carries them encoded, like policies.
 
 mod access_log;
 mod connections;
@@ -16,7 +16,7 @@ use prost::Message as _;
 
 use super::Layer;
 use crate::resource::{Gateway, ObjectRef};
-use crate::translate::Notes;
+use crate::translate::{Notes, ServerLookup};
 
 /// A listener's settings as they travel.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,7 +34,12 @@ pub struct Settings {
 }
 
 /// Checks the settings of `gateway` and makes them what travels.
-pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
+pub fn lower(
+    gateway: &Gateway,
+    id: &ObjectRef,
+    upstreams: &mut dyn ServerLookup,
+    notes: &mut Notes,
+) -> Settings {
     let mut about = About::of(id, notes);
     let options = gateway.options.as_ref();
     let logs = |service: Option<&_>, field: &str, about: &mut About<'_>| {
@@ -53,7 +58,7 @@ pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
     let mut http = wire::HttpSettings { access_logs, buffer_limit, ..Default::default() };
     let options = gateway.http_gateway.as_ref().and_then(|it| it.options.as_ref());
     if let Some(settings) = options.and_then(|it| it.http_connection_manager_settings.as_ref()) {
-        http::lower(settings, &mut http, &mut about);
+        http::lower(settings, &mut http, upstreams, &mut about);
     }
     let router = options.and_then(|it| it.router.as_ref());
     http.suppress_envoy_headers = router.is_some_and(|it| it.suppress_envoy_headers == Some(true));

@@ -7,8 +7,10 @@ use prost::Message as _;
 
 use super::{About, connections, headers};
 use crate::policy::Layer;
-use crate::resource::{ObjectRef, TcpListenerOptions, TcpProxySettings, TunnelingConfig};
+use crate::resource::{GoDuration, ObjectRef, TcpListenerOptions, TcpProxySettings, TunnelingConfig};
 use crate::translate::Notes;
+
+const SHORTEST_INTERVAL: GoDuration = GoDuration(1_000_000);
 
 /// What all filter chains of a TCP gateway have, as it travels.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -44,7 +46,7 @@ pub fn lower_tcp(
 
 fn log_interval(settings: &TcpProxySettings, path: &str, about: &mut About<'_>) -> u64 {
     let Some(interval) = settings.access_log_flush_interval else { return 0 };
-    let millis = interval.to_millis().filter(|millis| *millis > 0);
+    let millis = interval.to_millis().filter(|_| interval >= SHORTEST_INTERVAL);
     if millis.is_none() {
         let text = format!("accessLogFlushInterval must be at least 1ms, but is {interval}");
         about.error(format!("{path}.accessLogFlushInterval"), text);

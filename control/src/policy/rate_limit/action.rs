@@ -7,7 +7,8 @@ use wire::rate_limit_action as on;
 
 use super::Found;
 use crate::resource::{
-    RateLimitAction, RateLimitActions, RateLimitHeaderMatcher, RateLimitHeaderValueMatch, RateLimitMetadata,
+    MetadataKey, MetadataSource, RateLimitAction, RateLimitActions, RateLimitHeaderMatcher,
+    RateLimitHeaderValueMatch, RateLimitMetadata,
 };
 use crate::translate::Notes;
 
@@ -45,25 +46,71 @@ impl Place<'_, '_> {
     }
 }
 
-/// `None` = something is wrong with it, or it can never be asked.
-pub(super) fn descriptor(
+/// Tells the server that a question is a set; Gloo's word for it.
+const SET: &str = "solo.setDescriptor.uniqueValue";
+
+/// The questions of one item. Nothing where something is wrong with it.
+pub(super) fn descriptors(
     limits: &Found<'_, Vec<RateLimitActions>>,
     at: usize,
     limit: &RateLimitActions,
     notes: &mut Notes,
-) -> Option<wire::Descriptor> {
-    if limit.actions.is_empty() {
+) -> Vec<wire::Descriptor> {
+    if limit.actions.is_empty() && limit.set_actions.is_empty() {
         limits.error(notes, &format!("[{at}].actions"), "rate limits: at least one action is needed");
-        return None;
+        return Vec::new();
     }
-    let mut actions = Vec::with_capacity(limit.actions.len());
-    for (index, value) in limit.actions.iter().enumerate() {
-        let path = format!("[{at}].actions[{index}]");
-        actions.push(action(value, &mut Place { limits, path, notes }));
+    let mut place = Place { limits, path: format!("[{at}].limit"), notes };
+    let from = limit.limit.as_ref().map(|limit| {
+        let key = limit.dynamic_metadata.as_ref().and_then(|it| it.metadata_key.as_ref());
+        metadata_path("dynamicMetadata.metadataKey", key, &mut place)
+    });
+    let mut all = Vec::new();
+    for (field, list) in [("actions", &limit.actions), ("setActions", &limit.set_actions)] {
+        if list.is_empty() {
+            continue;
+        }
+        let mut actions = Vec::with_capacity(list.len());
+        for (index, value) in list.iter().enumerate() {
+            let path = format!("[{at}].{field}[{index}]");
+            actions.push(action(value, &mut Place { limits, path, notes }));
+        }
+        let Some(mut actions) = actions.into_iter().collect::<Option<Vec<on::Action>>>() else { continue };
+        if field == "setActions" {
+            actions.insert(0, on::Action::GenericKey(SET.to_owned()));
+        }
+        skip_absent_of_sets(&mut actions);
+        let actions = actions.into_iter().map(|action| wire::RateLimitAction { action: Some(action) });
+        let limit = from.clone().flatten();
+        all.push(wire::Descriptor { actions: actions.collect(), limit });
     }
-    let actions: Option<Vec<on::Action>> = actions.into_iter().collect();
-    let actions = actions?.into_iter().map(|action| wire::RateLimitAction { action: Some(action) });
-    Some(wire::Descriptor { actions: actions.collect() })
+    if from == Some(None) { Vec::new() } else { all }
+}
+
+/// A set is asked for with the headers that are there, also one that a user has written by hand.
+fn skip_absent_of_sets(actions: &mut [on::Action]) {
+    if !actions.iter().any(|action| matches!(action, on::Action::GenericKey(value) if value == SET)) {
+        return;
+    }
+    for action in actions {
+        if let on::Action::RequestHeaders(headers) = action {
+            headers.skip_if_absent = true;
+        }
+    }
+}
+
+fn metadata_path(
+    field: &str,
+    key: Option<&MetadataKey>,
+    place: &mut Place<'_, '_>,
+) -> Option<wire::MetadataPath> {
+    let namespace = place.needs(&format!("{field}.key"), key.map_or("", |it| &it.key));
+    let path = key.map_or(&[][..], |it| &it.path);
+    if path.is_empty() {
+        place.needs(&format!("{field}.path"), "");
+    }
+    let keys = path.iter().map(|segment| segment.key.clone()).collect();
+    namespace.filter(|_| !path.is_empty()).map(|namespace| wire::MetadataPath { namespace, keys })
 }
 
 fn action(value: &RateLimitAction, place: &mut Place<'_, '_>) -> Option<on::Action> {
@@ -79,6 +126,7 @@ fn action(value: &RateLimitAction, place: &mut Place<'_, '_>) -> Option<on::Acti
         return Some(on::Action::RequestHeaders(on::RequestHeaders {
             header_name: name?,
             descriptor_key: key?,
+            skip_if_absent: false,
         }));
     }
     if value.remote_address.is_some() {
@@ -142,19 +190,13 @@ fn condition(
     Some(wire::RateLimitHeader { name, invert: matcher.invert_match, value: Some(value) })
 }
 
-/// Nothing writes metadata here, so that the default is what there is.
 fn metadata(value: &RateLimitMetadata, place: &mut Place<'_, '_>) -> Option<on::Action> {
     let key = place.needs("metadata.descriptorKey", &value.descriptor_key);
-    let namespace = value.metadata_key.as_ref().map(|it| it.key.as_str()).unwrap_or_default();
-    place.needs("metadata.metadataKey.key", namespace)?;
-    if value.default_value.is_empty() {
-        let path = format!("{}.metadata", place.path);
-        let text = "there is no metadata of this kind here: without `defaultValue` this limit never counts";
-        place.limits.warning(place.notes, &path, text);
-        return None;
-    }
-    Some(on::Action::Metadata(on::MetadataDefault {
+    let path = metadata_path("metadata.metadataKey", value.metadata_key.as_ref(), place);
+    Some(on::Action::Metadata(on::Metadata {
         descriptor_key: key?,
+        path: Some(path?),
+        of_route: value.source == MetadataSource::RouteEntry,
         default_value: value.default_value.clone(),
     }))
 }

@@ -212,7 +212,7 @@ fn both<'s>(
     let mut descriptors = Vec::new();
     for limits in own.into_iter().chain(host) {
         for (at, limit) in limits.value.iter().enumerate() {
-            descriptors.extend(action::descriptor(&limits, at, limit, notes));
+            descriptors.extend(action::descriptors(&limits, at, limit, notes));
         }
         asking.get_or_insert(limits);
     }

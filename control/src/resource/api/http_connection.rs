@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use super::ext_auth::GrpcService;
+use super::reference::Ref;
+
 use super::headers::HeaderValueOption;
 use super::scalar::GoDuration;
 use super::upgrades::ProtocolUpgradeConfig;
@@ -235,6 +238,10 @@ pub struct ListenerTracing {
     pub environment_variables_for_tags: Vec<EnvironmentTag>,
     /// Texts that become tags.
     pub literals_for_tags: Vec<LiteralTag>,
+    /// A collector that is asked by OTLP.
+    pub open_telemetry_config: Option<OpenTelemetryConfig>,
+    /// Metadata that becomes tags.
+    pub metadata_for_tags: Vec<MetadataTag>,
     /// How many requests are traced.
     pub trace_percentages: Option<TracePercentages>,
     /// More is noted.
@@ -263,6 +270,60 @@ pub struct LiteralTag {
     pub tag: String,
     /// Its value.
     pub value: String,
+}
+
+/// `openTelemetryConfig`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OpenTelemetryConfig {
+    /// Upstream of the collector. One member beside this is set at most.
+    pub collector_upstream_ref: Option<Ref>,
+    /// Its name in the table.
+    pub cluster_name: Option<String>,
+    /// What spans call the gateway; empty = the Gateway's name.
+    pub service_name: String,
+    /// How it is asked.
+    pub grpc_service: Option<GrpcService>,
+    /// Spans that may wait; absent = 1024.
+    pub max_cache_size: Option<u32>,
+}
+
+/// `metadataForTags`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetadataTag {
+    /// Name of the tag.
+    pub tag: String,
+    /// Whose metadata.
+    pub kind: MetadataTagKind,
+    /// Where the value is.
+    pub value: Option<MetadataTagValue>,
+    /// Value where there is none.
+    pub default_value: String,
+}
+
+/// `metadataForTags[].kind`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum MetadataTagKind {
+    /// What policies noted.
+    #[default]
+    #[serde(rename = "REQUEST")]
+    Request,
+    /// Labels of the endpoint.
+    #[serde(rename = "ENDPOINT")]
+    Endpoint,
+}
+
+/// `metadataForTags[].value`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetadataTagValue {
+    /// The namespace.
+    pub namespace: String,
+    /// A key, or the way to it.
+    pub key: String,
+    /// What separates the steps of that way; empty = the key is one.
+    pub nested_field_delimiter: String,
 }
 
 /// `tracePercentages`: absent = 100.

@@ -8,9 +8,11 @@
 //! served yet; a field that becomes supported moves from there to here.
 
 mod access_log;
+mod connection_config;
 mod cors;
 mod csrf;
 mod dynamic_forward_proxy;
+mod envoy_metadata;
 mod ext_auth;
 mod faults;
 mod gateway;
@@ -29,11 +31,13 @@ mod retries;
 mod rewrite;
 mod route;
 mod scalar;
+mod sds;
 mod secret;
 mod selector;
 mod settings;
 mod shadowing;
 mod ssl;
+mod stats;
 mod tcp;
 mod transformation;
 mod upgrades;
@@ -46,12 +50,17 @@ pub use access_log::{
     GrpcAccessLogService, GrpcStatus, GrpcStatusFilter, HeaderFilter, NoFields, RangeMatch,
     ResponseFlagFilter, RuntimeFilter, RuntimeUint32, SafeRegex,
 };
+pub use connection_config::{
+    ClusterProtocolSelection, ConnectionConfig, Http1ProtocolOptions, HttpConnectHeader, HttpProtocolOptions,
+    PreconnectPolicy, TcpKeepAlive, UpstreamUnderscoresAction,
+};
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
 pub use dynamic_forward_proxy::{
     CaresDns, DnsCacheConfig, DnsLookupFamily, DnsResolverOptions, DynamicForwardProxy, PerRouteConfig,
     RefreshRate, ResolverAddress, SocketAddress,
 };
+pub use envoy_metadata::EnvoyMetadata;
 pub use ext_auth::{
     ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
     ExtAuthHttpService, ExtAuthSettings, GrpcService,
@@ -67,7 +76,8 @@ pub use health_check::{
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
-    ListenerTracing, LiteralTag, PathWithEscapedSlashesAction, ServerHeaderTransformation,
+    ListenerTracing, LiteralTag, MetadataTag, MetadataTagKind, MetadataTagValue, OpenTelemetryConfig,
+    PathWithEscapedSlashesAction, ServerHeaderTransformation,
     SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
@@ -87,10 +97,10 @@ pub use options::{
     DelegateOptionsRefs, MaxStreamDuration, RouteOptions, VirtualHostOptions, WeightedDestinationOptions,
 };
 pub use rate_limit::{
-    Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment, RateLimitAction,
-    RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher, RateLimitHeaderValueMatch,
-    RateLimitMetadata, RateLimitRequestHeaders, RateLimitRouteExtension, RateLimitServerSettings,
-    RateLimitVhostExtension, TokenBucket,
+    DynamicMetadataLimit, Int64Range, LocalRateLimitSettings, MetadataKey, MetadataSource, PathSegment,
+    RateLimitAction, RateLimitActions, RateLimitGenericKey, RateLimitHeaderMatcher,
+    RateLimitHeaderValueMatch, RateLimitLimit, RateLimitMetadata, RateLimitRequestHeaders,
+    RateLimitRouteExtension, RateLimitServerSettings, RateLimitVhostExtension, TokenBucket,
 };
 pub use reference::{Empty, Ref};
 pub use retries::{RateLimitedRetryBackOff, ResetHeader, ResetHeaderFormat, RetryBackOff, RetryPolicy};
@@ -101,6 +111,7 @@ pub use route::{
     Route, RouteAction, RouteTarget, WeightedDestination,
 };
 pub use scalar::GoDuration;
+pub use sds::{CallCredentials, FileCredentialSource, SdsConfig};
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};
@@ -109,6 +120,7 @@ pub use ssl::{
     InlineKey, KeyFile, OcspStaplePolicy, ProtocolVersion, SslConfig, SslFiles, SslParameters,
     UpstreamSslConfig,
 };
+pub use stats::{Stats, VirtualCluster};
 pub use tcp::{TcpAction, TcpGateway, TcpHost, TcpListenerOptions, TcpProxySettings, TcpTarget};
 pub use transformation::{
     DynamicMetadataValue, Extraction, ExtractionMode, HeaderBodyTransform, HeaderToAppend, InjaTemplate,
@@ -118,7 +130,7 @@ pub use transformation::{
 };
 pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use upstream::{
-    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
+    CircuitBreakerConfig, DiscoveryMetadata, PipeUpstream, StaticHost, StaticUpstream, Upstream,
     UpstreamGroup, UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::cors::{CorsPolicy, CorsPolicyMergeSettings};
 use super::csrf::CsrfPolicy;
+use super::envoy_metadata::EnvoyMetadata;
 use super::ext_auth::ExtAuthExtension;
 use super::faults::RouteFaults;
 use super::headers::HeaderManipulation;
@@ -15,6 +16,7 @@ use super::retries::RetryPolicy;
 use super::rewrite::RegexMatchAndSubstitute;
 use super::scalar::GoDuration;
 use super::shadowing::RouteShadowing;
+use super::stats::Stats;
 use super::transformation::{TransformationStages, Transformations};
 use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 
@@ -24,6 +26,8 @@ use super::upgrades::{ProtocolUpgradeConfig, RouteTracingSettings};
 pub struct VirtualHostOptions {
     /// Retries of routes that have none of their own.
     pub retries: Option<RetryPolicy>,
+    /// Requests that are counted apart.
+    pub stats: Option<Stats>,
     /// Upstreams are told the number of the try.
     pub include_request_attempt_count: Option<bool>,
     /// Clients are told the number of tries.
@@ -90,6 +94,8 @@ pub struct RouteOptions {
     pub ratelimit_regular: Option<RateLimitRouteExtension>,
     /// Copies to another upstream.
     pub shadowing: Option<RouteShadowing>,
+    /// Notes for rate limits, tags of traces and format operators.
+    pub envoy_metadata: Option<EnvoyMetadata>,
     /// CORS.
     pub cors: Option<CorsPolicy>,
     /// CSRF protection.

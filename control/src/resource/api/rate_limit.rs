@@ -76,6 +76,26 @@ pub struct RateLimitRouteExtension {
 pub struct RateLimitActions {
     /// What it consists of, in this order.
     pub actions: Vec<RateLimitAction>,
+    /// What another question consists of, for a server that looks at it as a set.
+    pub set_actions: Vec<RateLimitAction>,
+    /// Where a request may bring its limit.
+    pub limit: Option<RateLimitLimit>,
+}
+
+/// `limit`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RateLimitLimit {
+    /// In the metadata of the request.
+    pub dynamic_metadata: Option<DynamicMetadataLimit>,
+}
+
+/// `limit.dynamicMetadata`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DynamicMetadataLimit {
+    /// There.
+    pub metadata_key: Option<MetadataKey>,
 }
 
 /// One part of a question. One member is set.

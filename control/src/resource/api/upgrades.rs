@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::http_connection::TracePercentages;
+
 /// One protocol that requests may change to. One member is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -23,11 +25,13 @@ pub struct ProtocolUpgradeSpec {
 }
 
 /// `tracing` of a route.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RouteTracingSettings {
     /// Name of the span.
     pub route_descriptor: String,
     /// Whether upstreams learn the context; absent = they do.
     pub propagate: Option<bool>,
+    /// How many requests are traced, in place of what the listener says.
+    pub trace_percentages: Option<TracePercentages>,
 }

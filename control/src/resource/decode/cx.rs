@@ -1,6 +1,6 @@
 //! What one run of the decoder collects: findings, places, spellings.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::de;
 
-use super::super::finding::{Finding, Level, Location};
+use super::super::finding::{Finding, Level, Location, short};
 use super::super::positions;
 use super::node::Node;
 
@@ -57,12 +57,17 @@ impl de::Error for Fail {
     }
 }
 
+/// Findings of one run that are kept; a document with more is none of ours.
+const MOST: usize = 1_000;
+
 /// The collector of one run.
 #[derive(Debug)]
 pub struct Cx {
     file: Arc<Path>,
     path: RefCell<String>,
     findings: RefCell<Vec<Finding>>,
+    /// An error was found beyond those that are shown.
+    overflowed: Cell<bool>,
     positions: RefCell<positions::Builder>,
     levels: RefCell<Vec<(Message, usize)>>,
     /// How pairs appear in the canonical document, where that is not as they were written.
@@ -87,6 +92,7 @@ impl Cx {
             file,
             path: RefCell::new(prefix.to_owned()),
             findings: RefCell::default(),
+            overflowed: Cell::default(),
             positions: RefCell::default(),
             levels: RefCell::default(),
             spellings: RefCell::default(),
@@ -167,6 +173,13 @@ impl Cx {
             (path, key) => format!("{path}.{key}"),
         };
         let location = Some(Location { file: self.file.clone(), line, column });
+        let message = match self.findings.borrow().len() {
+            ..MOST => short(message),
+            MOST => format!("there is more wrong: only {MOST} findings are shown"),
+            // The last one has to be an error where any is: it decides on the resource.
+            _ if level == Level::Error && !self.overflowed.replace(true) => short(message),
+            _ => return,
+        };
         self.findings.borrow_mut().push(Finding { level, path, message, location });
     }
 

@@ -148,3 +148,16 @@ fn positions_are_found_by_path() {
     assert_eq!(at("spec.sslConfig"), (1, 1));
     assert_eq!(at("metadata.name"), (4, 3));
 }
+
+#[test]
+fn of_very_many_mistakes_and_of_very_long_ones_the_start_is_told() {
+    let fields: String = (0..5_000).map(|n| format!("field{n}: 1\n")).collect();
+    let findings = entry(&virtual_service(&fields)).findings;
+    assert!(findings.len() < 1_100, "{}", findings.len());
+    assert!(findings.iter().any(|finding| finding.message.starts_with("there is more wrong")));
+    let long =
+        virtual_service(&format!("displayName: [{}]\nxyz{}: 1", "a, ".repeat(100), "z".repeat(100_000)));
+    for finding in entry(&long).findings {
+        assert!(finding.message.len() < 5_000, "{} bytes", finding.message.len());
+    }
+}

@@ -162,8 +162,9 @@ impl Hosts {
             }
             return Found::Ready(known.current(made, like));
         }
-        if let Some(Err(_)) = &*known.first.borrow() {
-            // Only where failures are remembered.
+        // Only where failures are remembered. The channel is not to be held while a lookup begins.
+        let failed = matches!(&*known.first.borrow(), Some(Err(_)));
+        if failed {
             if now < known.again.load(Ordering::Relaxed) {
                 return Found::Absent;
             }
@@ -303,7 +304,7 @@ fn upstream(
         let endpoints: Vec<table::Endpoint> = addresses
             .iter()
             .map(|address| table::Endpoint {
-                address: SocketAddr::new(*address, name.port),
+                address: SocketAddr::new(*address, name.port).into(),
                 weight: 1,
                 hostname: Some((*name.host).into()),
                 sni: None,
@@ -368,7 +369,7 @@ mod tests {
         let hosts = hosts(1);
         let Found::Looking(first) = hosts.find(&name("127.0.0.1:9"), &None) else { panic!("known already") };
         let upstream = first.await.expect("an address");
-        assert_eq!(upstream.endpoints().list()[0].address, "127.0.0.1:9".parse().unwrap());
+        assert_eq!(upstream.endpoints().list()[0].address.to_string(), "127.0.0.1:9");
         assert!(
             matches!(hosts.find(&name("127.0.0.1:9"), &None), Found::Ready(again) if Arc::ptr_eq(&again, &upstream))
         );

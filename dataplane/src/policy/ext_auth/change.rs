@@ -44,13 +44,15 @@ pub(super) enum Field {
 }
 
 /// All changes of one answer.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Changes {
     pub(super) request: Vec<Change>,
     pub(super) remove: Vec<HeaderName>,
     pub(super) set_query: Vec<(String, String)>,
     pub(super) remove_query: Vec<String>,
     pub(super) response: ResponseChanges,
+    /// What the server notes about the request.
+    pub(super) metadata: Option<prost_types::Struct>,
 }
 
 /// What the response gets; a request's slot.

@@ -143,15 +143,24 @@ fn address(address: SocketAddr) -> core::Address {
     }
 }
 
-/// What an answer means.
-pub(super) fn decision(answer: Result<auth::CheckResponse, GrpcError>) -> Decision {
+/// What an answer means that took so long.
+pub(super) fn decision(answer: Result<auth::CheckResponse, GrpcError>, took: Duration) -> Decision {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return Decision::Failed(error.to_string().into()),
     };
+    let mut metadata = answer.dynamic_metadata.filter(|it| !it.fields.is_empty());
     let decided = match answer.status.unwrap_or_default().code {
-        0 => allowed(answer.http_response).map(|changes| Decision::Allow(Box::new(changes))),
-        _ => denied(answer.http_response).map(Decision::Deny),
+        0 => allowed(answer.http_response).map(|changes| {
+            if let Some(metadata) = &mut metadata {
+                // A number of JSON has no room for all whole numbers; this one is small.
+                let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX).into();
+                let value = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(millis)) };
+                metadata.fields.insert("ext_authz_duration".to_owned(), value);
+            }
+            Decision::Allow(Box::new(Changes { metadata, ..changes }))
+        }),
+        _ => denied(answer.http_response).map(|denial| Decision::Deny(Denial { metadata, ..denial })),
     };
     decided.unwrap_or_else(|Impossible| Decision::Failed("a field that HTTP cannot have".into()))
 }
@@ -186,7 +195,12 @@ fn allowed(response: Option<auth::check_response::HttpResponse>) -> Result<Chang
 
 fn denied(response: Option<auth::check_response::HttpResponse>) -> Result<Denial, Impossible> {
     use auth::check_response::HttpResponse::DeniedResponse;
-    let mut denial = Denial { status: StatusCode::FORBIDDEN, headers: Vec::new(), body: bytes::Bytes::new() };
+    let mut denial = Denial {
+        status: StatusCode::FORBIDDEN,
+        metadata: None,
+        headers: Vec::new(),
+        body: bytes::Bytes::new(),
+    };
     let Some(DeniedResponse(denied)) = response else { return Ok(denial) };
     let code = denied.status.map_or(0, |status| status.code);
     if let Some(status) = u16::try_from(code).ok().filter(|code| (200..=599).contains(code)) {

@@ -149,7 +149,7 @@ impl HttpService {
             Some((name, value.clone()))
         });
         let status = if answer.status.is_informational() { StatusCode::FORBIDDEN } else { answer.status };
-        Denial { status, headers: headers.collect(), body: answer.body }
+        Denial { status, metadata: None, headers: headers.collect(), body: answer.body }
     }
 }
 

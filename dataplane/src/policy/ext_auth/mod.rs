@@ -11,19 +11,23 @@ mod http_service;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 
+use super::metadata::Metadata;
 use super::{Answer, LocalReply, PlanBuilder, Policy, RequestCx, ResponseCx, Resume, Verdict, registry};
 use change::{Changes, ResponseChanges};
 use grpc::Grpc;
 use http_service::HttpService;
 
 pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.ExtAuth";
+
+/// Where what a server notes stands among the metadata of a request.
+const NAMESPACE: &str = "envoy.filters.http.ext_authz";
 
 /// Bytes of an answer's body or message.
 const ANSWER_BYTES: usize = 1024 * 1024;
@@ -82,9 +86,11 @@ enum Decision {
     Failed(Box<str>),
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 struct Denial {
     status: StatusCode,
+    /// What the server notes about the request.
+    metadata: Option<prost_types::Struct>,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
 }
@@ -144,7 +150,11 @@ impl Check {
                 let as_bytes = self.body.is_some_and(|rule| rule.as_bytes);
                 let question = grpc.question(cx, body.as_ref(), as_bytes);
                 let asking = caller.unary(upstream, grpc.call(self.timeout), &question);
-                Box::pin(async move { resume(grpc::decision(asking.await)) })
+                let began = Instant::now();
+                Box::pin(async move {
+                    let answer = asking.await;
+                    resume(grpc::decision(answer, began.elapsed()))
+                })
             }
             Service::Http(service) => match service.call(cx, body, self.timeout) {
                 Ok(call) => {
@@ -165,7 +175,10 @@ impl Check {
 
     fn decided(&self, decision: Decision, cx: &mut RequestCx<'_>) -> Verdict {
         match decision {
-            Decision::Allow(changes) => {
+            Decision::Allow(mut changes) => {
+                if let Some(fields) = changes.metadata.take() {
+                    Metadata::note_all(cx.slots, NAMESPACE, fields);
+                }
                 if changes.apply(cx).is_err() {
                     return self.decided(Decision::Failed("a change that no request can have".into()), cx);
                 }
@@ -175,13 +188,18 @@ impl Check {
                 }
                 Verdict::Continue
             }
-            Decision::Deny(denial) => Verdict::Reply(LocalReply {
-                status: denial.status,
-                reason: "ext_authz_denied",
-                flag: "UAEX",
-                headers: denial.headers,
-                body: denial.body,
-            }),
+            Decision::Deny(denial) => {
+                if let Some(fields) = denial.metadata {
+                    Metadata::note_all(cx.slots, NAMESPACE, fields);
+                }
+                Verdict::Reply(LocalReply {
+                    status: denial.status,
+                    reason: "ext_authz_denied",
+                    flag: "UAEX",
+                    headers: denial.headers,
+                    body: denial.body,
+                })
+            }
             Decision::Failed(why) => {
                 tracing::debug!(upstream = &*self.upstream, %why, "the auth server gave no answer");
                 if self.failure_mode_allow {

@@ -11,6 +11,29 @@ use super::*;
 use crate::policy::testing::{Request, Response, lines, map};
 use crate::proxy::callout::{CallError, Called, GrpcError};
 
+const TOOK: Duration = Duration::from_millis(3);
+
+#[test]
+fn what_the_server_notes_is_noted_whatever_it_decides() {
+    use portcullis_shared::format::Typed;
+    use prost_types::value::Kind;
+    let check = made(grpc());
+    for (code, duration) in [(0, Typed::Json("3".into())), (7, Typed::Absent)] {
+        let plan = prost_types::Value { kind: Some(Kind::StringValue("gold".into())) };
+        let fields = [("plan".to_owned(), plan)].into();
+        let noting = auth::CheckResponse {
+            dynamic_metadata: Some(prost_types::Struct { fields }),
+            ..answer(code, None)
+        };
+        let mut request = Request::default();
+        let _ = check.decided(grpc::decision(Ok(noting), TOOK), &mut request.cx());
+        let noted: &Metadata = request.slots.get().expect("noted");
+        let shown = |key: &str| noted.shown(&format!("envoy.filters.http.ext_authz:{key}"));
+        assert_eq!(shown("plan"), Typed::Text("gold".into()));
+        assert_eq!(shown("ext_authz_duration"), duration, "{code}");
+    }
+}
+
 fn grpc() -> proto::ExtAuth {
     proto::ExtAuth {
         upstream: "auth".into(),
@@ -38,6 +61,7 @@ fn answer(code: i32, response: Option<auth::check_response::HttpResponse>) -> au
     auth::CheckResponse {
         status: Some(rpc::Status { code, message: String::new() }),
         http_response: response,
+        dynamic_metadata: None,
     }
 }
 
@@ -86,7 +110,8 @@ fn an_allowing_answer_changes_the_request_and_its_response() {
         query_parameters_to_set: vec![core::QueryParameter { key: "u".into(), value: "1".into() }],
         ..Default::default()
     };
-    let decision = grpc::decision(Ok(answer(0, Some(auth::check_response::HttpResponse::OkResponse(ok)))));
+    let decision =
+        grpc::decision(Ok(answer(0, Some(auth::check_response::HttpResponse::OkResponse(ok)))), TOOK);
     let mut request =
         Request::with(&[("x-there", "1"), ("x-secret", "s"), ("content-length", "3"), ("x-user", "eve")]);
     let check = made(proto::ExtAuth { clear_route_cache: true, ..grpc() });
@@ -112,13 +137,15 @@ fn a_denying_answer_is_the_reply() {
     let response = Some(auth::check_response::HttpResponse::DeniedResponse(denied));
     let check = made(grpc());
     let mut request = Request::default();
-    let Verdict::Reply(reply) = check.decided(grpc::decision(Ok(answer(16, response))), &mut request.cx())
+    let Verdict::Reply(reply) =
+        check.decided(grpc::decision(Ok(answer(16, response)), TOOK), &mut request.cx())
     else {
         panic!("denied")
     };
     assert_eq!((reply.status.as_u16(), &*reply.body, reply.flag), (401, &b"who?"[..], "UAEX"));
     assert_eq!(reply.headers.len(), 1);
-    let Verdict::Reply(reply) = check.decided(grpc::decision(Ok(answer(7, None))), &mut request.cx()) else {
+    let Verdict::Reply(reply) = check.decided(grpc::decision(Ok(answer(7, None)), TOOK), &mut request.cx())
+    else {
         panic!("denied")
     };
     assert_eq!(reply.status, StatusCode::FORBIDDEN);
@@ -135,13 +162,13 @@ fn whatever_is_no_answer_keeps_requests_out() {
     let open = made(proto::ExtAuth { failure_mode_allow: true, ..grpc() });
     for answer in [late(), ok(bad_field), ok(bad_path)] {
         let mut request = Request::default();
-        let Verdict::Reply(reply) = closed.decided(grpc::decision(answer), &mut request.cx()) else {
+        let Verdict::Reply(reply) = closed.decided(grpc::decision(answer, TOOK), &mut request.cx()) else {
             panic!("kept out")
         };
         assert_eq!((reply.status.as_u16(), reply.reason), (503, "ext_authz_error"));
     }
     let mut request = Request::default();
-    assert!(matches!(open.decided(grpc::decision(late()), &mut request.cx()), Verdict::Continue));
+    assert!(matches!(open.decided(grpc::decision(late(), TOOK), &mut request.cx()), Verdict::Continue));
     assert!(matches!(closed.ask(&mut request.cx(), None), Verdict::Reply(_)), "no such upstream");
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 
@@ -76,7 +76,7 @@ impl Policy for GrpcWeb {
         cx.slots.put(wanted);
         cx.headers.insert(&CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         cx.headers.insert(&TE, HeaderValue::from_static("trailers"));
-        cx.headers.insert(&GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity,deflate,gzip"));
+        cx.headers.insert(&GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if form == Form::Text {
             cx.filters.push(Box::new(Decoding::default()));
         }
@@ -97,7 +97,7 @@ impl Policy for GrpcWeb {
         if cx.local { Answer::Body { limit: LOCAL_REPLY } } else { Answer::Continue }
     }
 
-    /// An answer of the gateway's own, in the terms of gRPC.
+    /// An answer of the gateway's own, in the terms of gRPC. Its status stays, as by Envoy.
     fn response_body(&self, cx: &mut ResponseCx<'_>, body: &mut Bytes) -> Answer {
         let Some(form) = cx.slots.get::<Form>().copied() else { return Answer::Continue };
         cx.headers.insert(&GRPC_STATUS, HeaderValue::from(grpc_status(*cx.status)));
@@ -105,7 +105,6 @@ impl Policy for GrpcWeb {
             cx.headers.insert(&GRPC_MESSAGE, message);
         }
         cx.headers.insert(&CONTENT_TYPE, form.content_type());
-        *cx.status = StatusCode::OK;
         *body = Bytes::new();
         Answer::Continue
     }

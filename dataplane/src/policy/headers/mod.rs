@@ -17,7 +17,7 @@ use portcullis_shared::invalid::Invalid;
 use smallvec::SmallVec;
 
 use super::Facts;
-use super::metadata::DynamicMetadata;
+use super::metadata::Metadata;
 use super::{Answer, Headers, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 use values::{RequestValues, ResponseValues};
 
@@ -84,6 +84,10 @@ impl Policy for Manipulation {
             apply(new, cx.headers);
         }
         Verdict::Continue
+    }
+
+    fn sees_every_answer(&self) -> bool {
+        true
     }
 
     fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
@@ -167,7 +171,7 @@ impl Early {
         &self,
         headers: &mut http::HeaderMap,
         facts: &Facts<'_>,
-        metadata: Option<&DynamicMetadata>,
+        metadata: Option<&Metadata>,
     ) {
         for level in &self.0 {
             level.remove(headers);

@@ -6,17 +6,18 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
-use portcullis_shared::format::{Fact, Values};
+use portcullis_shared::format::{Fact, MetadataOf, Typed, Values};
+use portcullis_shared::table::Place;
 
 use crate::policy::Facts;
-use crate::policy::metadata::DynamicMetadata;
+use crate::policy::metadata::Metadata;
 use crate::tls::peer;
 
 /// What is known before there is a response.
 pub(super) struct RequestValues<'a> {
     pub(super) facts: &'a Facts<'a>,
     pub(super) headers: &'a HeaderMap,
-    pub(super) metadata: Option<&'a DynamicMetadata>,
+    pub(super) metadata: Option<&'a Metadata>,
 }
 
 /// What is known once there is one.
@@ -66,8 +67,10 @@ pub(crate) fn fact<'a>(facts: &Facts<'a>, fact: Fact) -> Option<Cow<'a, str>> {
         Fact::Protocol => Some(protocol(facts.protocol).into()),
         Fact::UpstreamCluster => facts.upstream.map(Cow::Borrowed),
         Fact::UpstreamHost | Fact::UpstreamRemoteAddress => facts.upstream_host.and_then(shown),
-        Fact::UpstreamRemoteAddressWithoutPort => facts.upstream_host.and_then(ip),
-        Fact::UpstreamRemotePort => facts.upstream_host.and_then(|host| shown(host.port())),
+        Fact::UpstreamRemoteAddressWithoutPort => facts.upstream_host.and_then(Place::address).and_then(ip),
+        Fact::UpstreamRemotePort => {
+            facts.upstream_host.and_then(Place::address).and_then(|host| shown(host.port()))
+        }
         Fact::UpstreamRequestAttemptCount => shown(facts.attempts),
         Fact::DownstreamRemoteAddress => shown(plain(facts.client)),
         Fact::DownstreamRemoteAddressWithoutPort => ip(facts.client),
@@ -88,6 +91,7 @@ pub(crate) fn fact<'a>(facts: &Facts<'a>, fact: Fact) -> Option<Cow<'a, str>> {
         Fact::DownstreamTlsCipher => facts.tls.map(|tls| tls.cipher.into()),
         Fact::RequestedServerName => facts.sni.map(Cow::Borrowed),
         Fact::RouteName => Some(facts.route_name.into()),
+        Fact::VirtualClusterName => facts.virtual_cluster.map(Cow::Borrowed),
         Fact::Hostname => HOSTNAME.as_deref().map(Cow::Borrowed),
         // Known only when there is a response, or when the exchange is over, which a request's field cannot wait for.
         _ => None,
@@ -109,9 +113,29 @@ pub(crate) fn request_header<'a>(
     }
 }
 
+/// Metadata of the route, or what policies have `noted`.
+pub(crate) fn metadata<'a>(
+    facts: &Facts<'a>,
+    noted: Option<&'a Metadata>,
+    of: MetadataOf,
+    path: &str,
+) -> Typed<'a> {
+    let all = match of {
+        MetadataOf::Request => noted,
+        MetadataOf::Route => facts.metadata,
+    };
+    all.map_or(Typed::Absent, |all| all.shown(path))
+}
+
 impl Values for RequestValues<'_> {
     fn fact(&self, fact: Fact) -> Option<Cow<'_, str>> {
-        self::fact(self.facts, fact)
+        match fact {
+            // What Envoy shows of what has not begun.
+            Fact::ResponseCode | Fact::BytesReceived | Fact::BytesSent => Some("0".into()),
+            Fact::ResponseFlags => Some(self.facts.flags.into()),
+            Fact::UpstreamRequestAttemptCount => shown(self.facts.attempts.max(1)),
+            fact => self::fact(self.facts, fact),
+        }
     }
 
     fn request_header(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -126,8 +150,8 @@ impl Values for RequestValues<'_> {
         self.facts.started
     }
 
-    fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
-        self.metadata?.shown(path)
+    fn metadata(&self, of: MetadataOf, path: &str) -> Typed<'_> {
+        metadata(self.facts, self.metadata, of, path)
     }
 }
 
@@ -137,7 +161,9 @@ impl Values for ResponseValues<'_> {
             Fact::ResponseCode => shown(self.status.as_u16()),
             Fact::ResponseCodeDetails => Some(self.request.facts.reason.unwrap_or("via_upstream").into()),
             Fact::ResponseFlags => Some(self.request.facts.flags.into()),
-            fact => self.request.fact(fact),
+            // Counted when the exchange is over.
+            Fact::BytesReceived | Fact::BytesSent => None,
+            fact => self::fact(self.request.facts, fact),
         }
     }
 
@@ -156,7 +182,7 @@ impl Values for ResponseValues<'_> {
         self.request.started()
     }
 
-    fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
-        self.request.dynamic_metadata(path)
+    fn metadata(&self, of: MetadataOf, path: &str) -> Typed<'_> {
+        self.request.metadata(of, path)
     }
 }

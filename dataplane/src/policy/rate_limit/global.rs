@@ -20,6 +20,7 @@ use regex::Regex;
 use rls::rate_limit_response::{Code, DescriptorStatus, rate_limit::Unit};
 
 use super::told;
+use crate::policy::metadata::Metadata;
 use crate::policy::{
     Answer, LocalReply, PlanBuilder, Policy, RequestCx, ResponseCx, Resume, Verdict, registry,
 };
@@ -28,6 +29,8 @@ use crate::proxy::callout::{GrpcCall, GrpcError};
 pub(in crate::policy) const EARLY: &str = "/portcullis.policy.v1.EarlyRateLimit";
 pub(in crate::policy) const REGULAR: &str = "/portcullis.policy.v1.RateLimit";
 
+/// Where what a server notes stands among the metadata of a request.
+const NAMESPACE: &str = "envoy.filters.http.ratelimit";
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 1024 * 1024;
@@ -46,17 +49,40 @@ struct Rule {
     timeout: Duration,
     deny_on_fail: bool,
     headers: bool,
-    descriptors: Vec<Vec<Action>>,
+    descriptors: Vec<Question>,
+}
+
+#[derive(Debug)]
+struct Question {
+    actions: Vec<Action>,
+    /// Where a request may bring its limit.
+    limit: Option<Path>,
+}
+
+/// A place in metadata.
+#[derive(Debug)]
+struct Path {
+    namespace: String,
+    keys: Vec<String>,
 }
 
 /// Gives one entry of a descriptor.
 #[derive(Debug)]
 enum Action {
-    Header { name: Name, key: String },
+    Header { name: Name, key: String, skip_if_absent: bool },
     RemoteAddress,
     Constant { key: String, value: String },
     HeaderMatch { value: String, expected: bool, headers: Vec<Condition> },
     DestinationCluster,
+    Metadata { key: String, path: Path, of_route: bool, default: String },
+}
+
+/// What an action gives.
+enum Given {
+    Entry(Entry),
+    Nothing,
+    /// There is no question then.
+    Missing,
 }
 
 /// A field, or what HTTP/2 would have as one.
@@ -132,9 +158,17 @@ impl Policy for RateLimit {
 
 impl Rule {
     fn descriptors(&self, cx: &RequestCx<'_>) -> Vec<descriptor::RateLimitDescriptor> {
-        let one = |actions: &Vec<Action>| {
-            let entries: Option<Vec<Entry>> = actions.iter().map(|action| action.entry(cx)).collect();
-            entries.map(|entries| descriptor::RateLimitDescriptor { entries, limit: None })
+        let one = |question: &Question| {
+            let mut entries = Vec::with_capacity(question.actions.len());
+            for action in &question.actions {
+                match action.entry(cx) {
+                    Given::Entry(entry) => entries.push(entry),
+                    Given::Nothing => {}
+                    Given::Missing => return None,
+                }
+            }
+            let limit = question.limit.as_ref().and_then(|path| limit_of(path.find(cx.slots.get())?));
+            (!entries.is_empty()).then_some(descriptor::RateLimitDescriptor { entries, limit })
         };
         self.descriptors.iter().filter_map(one).collect()
     }
@@ -144,6 +178,9 @@ impl Rule {
             Ok(answer) => answer,
             Err(error) => return self.failed(&error.to_string()),
         };
+        if let Some(noted) = answer.dynamic_metadata.clone() {
+            Metadata::note_all(cx.slots, NAMESPACE, noted);
+        }
         let mut fields = fields(&answer.response_headers_to_add);
         if self.headers {
             fields.extend(self::remaining(&answer.statuses));
@@ -233,24 +270,54 @@ fn seconds(unit: Unit) -> Option<u64> {
     }
 }
 
+impl Path {
+    fn new(wire: proto::MetadataPath) -> Self {
+        Path { namespace: wire.namespace, keys: wire.keys }
+    }
+
+    fn find<'m>(&self, metadata: Option<&'m Metadata>) -> Option<&'m serde_json::Value> {
+        metadata?.find(&self.namespace, self.keys.iter().map(String::as_str))
+    }
+}
+
+/// `{"requests_per_unit": 10, "unit": "HOUR"}` as the limit of a question.
+fn limit_of(value: &serde_json::Value) -> Option<descriptor::rate_limit_descriptor::RateLimitOverride> {
+    let requests = value.get("requests_per_unit")?.as_u64()?;
+    let unit = Unit::from_str_name(value.get("unit")?.as_str()?)?;
+    Some(descriptor::rate_limit_descriptor::RateLimitOverride {
+        requests_per_unit: u32::try_from(requests).unwrap_or(u32::MAX),
+        unit: unit.into(),
+    })
+}
+
 impl Action {
-    /// None = no descriptor.
-    fn entry(&self, cx: &RequestCx<'_>) -> Option<Entry> {
-        let entry = |key: &str, value: &str| Some(Entry { key: key.into(), value: value.into() });
+    fn entry(&self, cx: &RequestCx<'_>) -> Given {
+        let entry = |key: &str, value: &str| Given::Entry(Entry { key: key.into(), value: value.into() });
         match self {
-            Action::Header { name, key } => {
-                let value = name.value(cx)?;
-                entry(key, &String::from_utf8_lossy(value))
-            }
+            Action::Header { name, key, skip_if_absent } => match name.value(cx) {
+                Some(value) => entry(key, &String::from_utf8_lossy(value)),
+                None if *skip_if_absent => Given::Nothing,
+                None => Given::Missing,
+            },
             Action::RemoteAddress => {
                 entry("remote_address", &cx.facts.client.ip().to_canonical().to_string())
             }
             Action::Constant { key, value } => entry(key, value),
             Action::HeaderMatch { value, expected, headers } => {
                 let all = headers.iter().all(|condition| condition.holds(cx));
-                (all == *expected).then(|| entry("header_match", value))?
+                if all == *expected { entry("header_match", value) } else { Given::Missing }
             }
-            Action::DestinationCluster => entry("destination_cluster", cx.facts.upstream?),
+            Action::DestinationCluster => {
+                cx.facts.upstream.map_or(Given::Missing, |name| entry("destination_cluster", name))
+            }
+            Action::Metadata { key, path, of_route, default } => {
+                let all = if *of_route { cx.facts.metadata } else { cx.slots.get() };
+                let found = path.find(all).and_then(serde_json::Value::as_str).unwrap_or_default();
+                match [found, default].into_iter().find(|text| !text.is_empty()) {
+                    Some(text) => entry(key, text),
+                    None => Given::Missing,
+                }
+            }
         }
     }
 }
@@ -320,7 +387,8 @@ fn rule(wire: proto::RateLimit) -> Result<Rule, Invalid> {
         let actions = descriptor.actions.iter().enumerate();
         let actions = actions.map(|(j, it)| action(it).map_err(|e| e.under(format!("actions[{j}]"))));
         let actions: Result<Vec<Action>, Invalid> = actions.collect();
-        actions.map_err(|e| e.under(format!("descriptors[{i}]")))
+        let actions = actions.map_err(|e| e.under(format!("descriptors[{i}]")))?;
+        Ok(Question { actions, limit: descriptor.limit.clone().map(Path::new) })
     });
     if wire.upstream.is_empty() && !wire.descriptors.is_empty() {
         return Err(Invalid::new("upstream", "is empty"));
@@ -340,13 +408,19 @@ fn action(wire: &proto::RateLimitAction) -> Result<Action, Invalid> {
     let constant = |key: &str, value: &str| Action::Constant { key: key.to_owned(), value: value.to_owned() };
     Ok(match wire.action.as_ref().ok_or_else(|| Invalid::new("action", "is not set"))? {
         WireAction::RequestHeaders(it) => {
-            Action::Header { name: Name::new(&it.header_name)?, key: it.descriptor_key.clone() }
+            let name = Name::new(&it.header_name)?;
+            Action::Header { name, key: it.descriptor_key.clone(), skip_if_absent: it.skip_if_absent }
         }
         WireAction::RemoteAddress(_) => Action::RemoteAddress,
         WireAction::GenericKey(value) => constant("generic_key", value),
         WireAction::DestinationCluster(_) => Action::DestinationCluster,
         WireAction::SourceCluster(_) => constant("source_cluster", SOURCE_CLUSTER),
-        WireAction::Metadata(it) => constant(&it.descriptor_key, &it.default_value),
+        WireAction::Metadata(it) => Action::Metadata {
+            key: it.descriptor_key.clone(),
+            path: Path::new(it.path.clone().ok_or_else(|| Invalid::new("metadata.path", "is not set"))?),
+            of_route: it.of_route,
+            default: it.default_value.clone(),
+        },
         WireAction::HeaderValueMatch(it) => {
             let headers = it.headers.iter().enumerate();
             let headers = headers.map(|(i, it)| condition(it).map_err(|e| e.under(format!("headers[{i}]"))));
@@ -382,7 +456,8 @@ mod tests {
     fn of(actions: Vec<WireAction>) -> Rule {
         let actions =
             actions.into_iter().map(|action| proto::RateLimitAction { action: Some(action) }).collect();
-        let descriptors = vec![proto::Descriptor { actions }];
+        let limit = Some(proto::MetadataPath { namespace: "ns".into(), keys: vec!["limit".into()] });
+        let descriptors = vec![proto::Descriptor { actions, limit }];
         rule(proto::RateLimit { upstream: "rls".into(), descriptors, ..Default::default() }).expect("valid")
     }
 
@@ -392,9 +467,49 @@ mod tests {
         Some(entries.into_iter().map(|entry| format!("{}={}", entry.key, entry.value)).collect())
     }
 
+    fn header(name: &str, key: &str) -> on::RequestHeaders {
+        on::RequestHeaders { header_name: name.into(), descriptor_key: key.into(), skip_if_absent: false }
+    }
+
+    #[test]
+    fn metadata_is_an_entry_or_its_default_or_no_question() {
+        let metadata = |keys: &[&str], of_route, default: &str| {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            WireAction::Metadata(on::Metadata {
+                descriptor_key: "m".into(),
+                path: Some(proto::MetadataPath { namespace: "ns".into(), keys }),
+                of_route,
+                default_value: default.into(),
+            })
+        };
+        let mut request = Request::default();
+        Metadata::note(&mut request.slots, "ns", "user", serde_json::json!({"id": "ann", "age": 7}));
+        let mut one = |action| entries(&of(vec![action]), &mut request);
+        let given = |text: &str| Some(vec![format!("m={text}")]);
+        assert_eq!(one(metadata(&["user", "id"], false, "none")), given("ann"));
+        assert_eq!(one(metadata(&["user", "age"], false, "none")), given("none"), "texts only");
+        assert_eq!(one(metadata(&["user", "id"], true, "none")), given("none"), "the route has none");
+        assert_eq!(one(metadata(&["user", "name"], false, "")), None);
+    }
+
+    #[test]
+    fn a_request_may_bring_its_limit() {
+        let rule = of(vec![WireAction::GenericKey("k".into())]);
+        let mut request = Request::default();
+        let mut limit = |value| {
+            Metadata::note(&mut request.slots, "ns", "limit", value);
+            let limit = rule.descriptors(&request.cx()).remove(0).limit?;
+            Some((limit.requests_per_unit, limit.unit))
+        };
+        use serde_json::json;
+        assert_eq!(limit(json!({"requests_per_unit": 5, "unit": "HOUR"})), Some((5, 3)));
+        assert_eq!(limit(json!({"requests_per_unit": 5, "unit": "YEARS"})), None);
+        assert_eq!(limit(json!("5")), None);
+    }
+
     #[test]
     fn actions_make_a_descriptor_in_their_order() {
-        let header = on::RequestHeaders { header_name: ":path".into(), descriptor_key: "p".into() };
+        let header = header(":path", "p");
         let rule = of(vec![
             WireAction::GenericKey("k".into()),
             WireAction::RemoteAddress(on::RemoteAddress {}),
@@ -414,8 +529,13 @@ mod tests {
 
     #[test]
     fn a_header_that_is_not_there_makes_no_descriptor() {
-        let header = on::RequestHeaders { header_name: "x-a".into(), descriptor_key: "a".into() };
-        let rule = of(vec![WireAction::GenericKey("k".into()), WireAction::RequestHeaders(header)]);
+        let rule = |skip_if_absent| {
+            let header = on::RequestHeaders { skip_if_absent, ..header("x-a", "a") };
+            of(vec![WireAction::GenericKey("k".into()), WireAction::RequestHeaders(header)])
+        };
+        let skipped = entries(&rule(true), &mut Request::default());
+        assert_eq!(skipped, Some(vec!["generic_key=k".into()]));
+        let rule = rule(false);
         assert_eq!(entries(&rule, &mut Request::default()), None);
         let there = entries(&rule, &mut Request::with(&[("x-a", "1")]));
         assert_eq!(there, Some(vec!["generic_key=k".into(), "a=1".into()]));

@@ -11,5 +11,5 @@ const DETAILS: &[(&str, &str)] = &[
 
 /// Whether a response with these details is the wanted one; both Envoy's words and the gateway's own fit.
 pub(super) fn are(wanted: &str, details: &str) -> bool {
-    wanted == details || DETAILS.contains(&(details, wanted))
+    wanted == details || DETAILS.contains(&(details, wanted)) || DETAILS.contains(&(wanted, details))
 }

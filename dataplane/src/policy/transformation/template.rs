@@ -17,7 +17,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Map, Value};
 
 use super::head::{self, Field, Head};
-use crate::policy::metadata::DynamicMetadata;
+use crate::policy::metadata;
 
 /// Name that a transformation gives the span of a request; a slot.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Message for View<'_> {
         self.body
     }
     fn dynamic_metadata(&self, namespace: &str, key: &str) -> Option<&Value> {
-        self.head.slots().get::<DynamicMetadata>()?.get(namespace, key)
+        self.head.slots().get::<metadata::Metadata>()?.get(namespace, key)
     }
     fn random(&self, pattern: &str) -> String {
         let mut randoms = self.randoms.borrow_mut();
@@ -266,13 +266,7 @@ fn store(head: &mut dyn Head, metadata: &Metadata, text: String) {
         true => serde_json::from_str(&text).unwrap_or(Value::String(text)),
         false => Value::String(text),
     };
-    let slots = head.slots_mut();
-    if slots.get::<DynamicMetadata>().is_none() {
-        slots.put(DynamicMetadata::default());
-    }
-    if let Some(all) = slots.get_mut::<DynamicMetadata>() {
-        all.set(&metadata.namespace, &metadata.key, value);
-    }
+    metadata::Metadata::note(head.slots_mut(), &metadata.namespace, &metadata.key, value);
 }
 
 /// Compiles the wire form.

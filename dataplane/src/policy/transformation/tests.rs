@@ -5,7 +5,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::metadata::DynamicMetadata;
+use crate::policy::metadata::Metadata;
 use crate::policy::testing::{Request, Response, lines};
 
 fn header(name: &str, text: &str) -> proto::HeaderTemplate {
@@ -259,7 +259,7 @@ fn metadata_and_the_span_s_name_are_left_for_later() {
     };
     let mut request = Request::default();
     with_body(template, &mut request, "").expect("fine");
-    let metadata = request.slots.get::<DynamicMetadata>().expect("set");
+    let metadata = request.slots.get::<Metadata>().expect("set");
     assert_eq!(metadata.get("ns", "text"), Some(&json!("{\"a\":1}")));
     assert_eq!(metadata.get("ns", "json"), Some(&json!({ "a": 1 })));
     assert_eq!(metadata.get("ns", "none"), None);

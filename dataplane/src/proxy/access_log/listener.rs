@@ -10,17 +10,18 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use portcullis_shared::format::{Fact, Format, Operator, Typed, Values};
+use portcullis_shared::format::{Fact, Format, MetadataOf, Operator, Typed, Values};
 use portcullis_shared::routing::RequestView;
-use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat};
+use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat, Place};
 
 use super::grpc::GrpcLog;
 use super::{AccessLog, file, filter};
-use crate::policy::metadata::DynamicMetadata;
+use crate::policy::metadata::Metadata;
 use crate::policy::{Facts, values};
 use crate::proxy::callout::Caller;
 use crate::proxy::conn::ConnInfo;
 use crate::proxy::pool::Pool;
+use crate::proxy::reply::{grpc_status, is_grpc};
 use crate::runtime::Runtime;
 use crate::upstream::Counter;
 
@@ -177,7 +178,7 @@ fn json(out: &mut String, format: &JsonFormat, values: &dyn Values) {
         }
         JsonFormat::Text(format) => match format.typed(values, ABSENT) {
             Typed::Absent => out.push_str("null"),
-            Typed::Number(digits) => out.push_str(&digits),
+            Typed::Number(text) | Typed::Json(text) => out.push_str(&text),
             Typed::Text(text) => quoted(out, &text),
         },
         JsonFormat::Literal(text) => out.push_str(text),
@@ -210,7 +211,7 @@ pub struct Passed<'a> {
     /// Where to.
     pub upstream: Option<&'a str>,
     /// Endpoint of the last try.
-    pub endpoint: Option<SocketAddr>,
+    pub endpoint: Option<&'a Place>,
     /// The gateway's own end of the connection there.
     pub local: Option<SocketAddr>,
     /// Tries to connect.
@@ -273,7 +274,7 @@ pub(in crate::proxy) struct Finished<'a> {
     pub(in crate::proxy) traced: bool,
     pub(in crate::proxy) health_check: bool,
     /// What policies noted.
-    pub(in crate::proxy) metadata: Option<&'a DynamicMetadata>,
+    pub(in crate::proxy) metadata: Option<&'a Metadata>,
     /// The endpoint's address may be asked for as filter state.
     pub(in crate::proxy) address_saved: bool,
     /// It is a connection and not a request.
@@ -318,6 +319,8 @@ impl<'a> From<&Connection<'a>> for Finished<'a> {
                 reason: None,
                 flags,
                 buffer_limit: 0,
+                metadata: None,
+                virtual_cluster: None,
             },
             headers: &NO_FIELDS,
             connection: info.id,
@@ -459,11 +462,13 @@ impl Values for Finished<'_> {
     }
 
     fn grpc_status(&self) -> Option<u32> {
-        self.grpc_code()
+        // Of a call, and only of one: what it did not say itself follows from its status.
+        let code = || self.grpc_code().unwrap_or_else(|| u32::from(grpc_status(self.code())));
+        is_grpc(self.headers).then(code)
     }
 
-    fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
-        self.metadata?.shown(path)
+    fn metadata(&self, of: MetadataOf, path: &str) -> Typed<'_> {
+        values::metadata(&self.facts, self.metadata, of, path)
     }
 
     fn filter_state(&self, key: &str) -> Option<Cow<'_, str>> {

@@ -12,6 +12,7 @@ pub(super) mod date;
 mod decode;
 mod encode;
 mod framing;
+pub mod fuzzing;
 mod head;
 mod link;
 mod queue;
@@ -22,7 +23,7 @@ mod trailers;
 #[cfg(test)]
 mod tests;
 
-pub(super) use client::{Broken, Client, Io as ClientIo, Open};
+pub(super) use client::{Among, Broken, Came, Client, Io as ClientIo, Open, header_fields};
 pub(super) use framing::{Framing, content_length, is_bodyless};
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
 pub(super) use trailers::sanitize as sanitize_trailers;

@@ -80,6 +80,8 @@ pub(in crate::proxy) struct Server {
     /// When an idle connection is closed.
     expires: Instant,
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// It has come to that.
+    draining: bool,
     /// Lent to the exchange while there is one.
     pub(in crate::proxy) timer: Timer,
     /// The client has closed its side.
@@ -116,7 +118,10 @@ impl Server {
             drain: Box::pin(async move {
                 // An error means that the sender is gone: the process is going down.
                 let _ = watch.wait_for(|draining| *draining).await;
+                // A request may be on its way already: it is answered, and the answer says that it was the last.
+                tokio::time::sleep(limits::LAST_REQUEST).await;
             }),
+            draining: false,
             timer: Timer::default(),
             ended: false,
             version: Version::HTTP_11,
@@ -210,7 +215,8 @@ impl Server {
     }
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.drain.as_mut().poll(cx).is_ready() {
+        self.draining = self.draining || self.drain.as_mut().poll(cx).is_ready();
+        if self.draining {
             return Poll::Ready(());
         }
         if self.deadline < self.expires {
@@ -380,7 +386,7 @@ impl Server {
     pub(in crate::proxy) fn inform(&mut self, status: StatusCode, headers: &HeaderMap) {
         if self.version == Version::HTTP_11 {
             let case = self.http.settings.http1.header_case;
-            encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case));
+            encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case), None);
         }
     }
 
@@ -391,11 +397,18 @@ impl Server {
         self.keep_alive = false;
         self.response = Encoder::new(Framing::UntilClose);
         let case = self.http.settings.http1.header_case;
-        encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case));
+        encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case), None);
     }
 
-    /// Queues the head of the answer. With `end` there is no body.
-    pub(in crate::proxy) fn respond(&mut self, status: StatusCode, headers: &HeaderMap, end: bool) {
+    /// Queues the head of the answer. With `end` there is no body. Names are written as in the head that
+    /// `came`, if there is one.
+    pub(in crate::proxy) fn respond(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        came: Option<&[u8]>,
+        end: bool,
+    ) {
         self.responded = true;
         let framing = match framing::of_response(status, headers, Version::HTTP_11, self.is_head) {
             _ if end => Framing::None,
@@ -412,7 +425,7 @@ impl Server {
             _ => Persistence::Default,
         };
         let case = self.http.settings.http1.header_case;
-        encode::response(self.link.queue.tail(), status, headers, (persistence, case));
+        encode::response(self.link.queue.tail(), status, headers, (persistence, case), came);
     }
 
     /// The head of an answer is queued.
@@ -519,7 +532,7 @@ mod tests {
             client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
             poll_fn(|cx| server.poll_request(cx)).await.unwrap();
             assert_eq!(std::mem::take(&mut server.head).target, "/");
-            server.respond(StatusCode::OK, &HeaderMap::new(), true);
+            server.respond(StatusCode::OK, &HeaderMap::new(), None, true);
             server.finish(None);
             poll_fn(|cx| server.poll_drain(cx)).await.unwrap();
             assert!(server.next());

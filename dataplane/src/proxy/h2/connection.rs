@@ -18,7 +18,7 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::h1::ServerIo as Io;
 use crate::proxy::renew::{self, Standing};
 use crate::proxy::timer::Timer;
-use crate::proxy::{Engine, limits};
+use crate::proxy::{Engine, guard, limits};
 use crate::runtime::Http;
 
 /// Serves `conn` to its end. `drain` becomes true when it shall end; `end` tells it so itself.
@@ -31,6 +31,7 @@ pub(in crate::proxy) async fn serve(
     let Conn { io, info } = conn;
     let first = info.http.idle.unwrap_or(limits::FIRST_BYTE).min(limits::FIRST_BYTE);
     // A client that went away, or speaks something else: nobody is left to be told.
+    let io = guard::Guard::of_client(io, Arc::clone(&engine.shared.metrics), Arc::clone(&info));
     let Ok(Ok(h2)) = timeout(first, options(&info.http).handshake::<_, Bytes>(io)).await else { return };
     Serving { engine, info, drain, end, running: Arc::default(), served: 0, seen: 0 }.run(h2).await;
 }
@@ -75,7 +76,7 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    async fn run(mut self, mut h2: Connection<Io, Bytes>) {
+    async fn run(mut self, mut h2: Connection<guard::Guard<Io>, Bytes>) {
         let mut watch = self.drain.clone();
         let mut told = std::pin::pin!(async move {
             // An error means that the sender is gone: the process is going down.

@@ -30,6 +30,11 @@ fn wire() -> wire::VirtualHost {
         routes: vec![route("main"), route("main"), route("other"), route("other")],
         require_tls: true,
         client_chain: "tls-1".into(),
+        virtual_clusters: vec![wire::VirtualCluster {
+            name: "users".into(),
+            pattern: "/users(/.*)?".into(),
+            method: "GET".into(),
+        }],
     }
 }
 
@@ -39,6 +44,9 @@ fn every_field_is_converted() {
     assert_eq!((&*host.name, &*host.route_configs[0], host.require_tls), ("ns_main", "a", true));
     assert_eq!(host.client_chain.as_deref(), Some("tls-1"));
     assert_eq!(host.origin.to_string(), "VirtualService ns.main");
+    let users = &host.virtual_clusters[0];
+    assert!(users.fits("GET", "/users/1") && users.fits("GET", "/users"));
+    assert!(!users.fits("GET", "/a/users") && !users.fits("POST", "/users"));
     assert_eq!(host.domains, [Domain::Suffix(".example.com".into()), Domain::Any]);
     assert_eq!(host.routes.len(), 4);
     assert!(VirtualHost::try_from(wire::VirtualHost { routes: vec![], ..wire() }).is_ok());

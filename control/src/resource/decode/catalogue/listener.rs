@@ -2,8 +2,8 @@
 
 use super::{Entry, PLAIN, enterprise, reject, warn};
 
-const OTLP: &str = "workers send traces by OTLP to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names; the other fields of \
-    tracing hold";
+const OTLP: &str = "spans go by OTLP, to the collector of `openTelemetryConfig` or to the one that \
+    OTEL_EXPORTER_OTLP_ENDPOINT names; the other fields of tracing hold";
 const TO_OPTIONS: &str = "options";
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -123,12 +123,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         later: &[
             warn("zipkinConfig").note(OTLP),
             warn("datadogConfig").note(OTLP),
-            warn("openTelemetryConfig").note(OTLP),
             reject("openCensusConfig").note("it was removed from Envoy"),
-            warn("metadataForTags"),
         ],
         ..PLAIN
     },
+    Entry { name: "OpenTelemetryConfig", oneofs: &[&["collectorUpstreamRef", "clusterName"]], ..PLAIN },
     Entry {
         name: "ListenerRouter",
         later: &[warn("dynamicStats"), warn("startChildSpan").note("each try has a span of its own")],

@@ -8,7 +8,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "VirtualHostOptions",
         later: &[
-            warn("stats"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -34,7 +33,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "RouteOptions",
         later: &[
-            warn("envoyMetadata"),
             enterprise("rateLimitConfigs"),
             enterprise("rateLimitEarlyConfigs"),
             enterprise("rateLimitRegularConfigs"),
@@ -95,11 +93,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "ProtocolUpgradeConfig",
         oneofs: &[&["websocket", "connect", "connectTerminate"]],
-        ..PLAIN
-    },
-    Entry {
-        name: "RouteTracingSettings",
-        later: &[warn("tracePercentages").note("workers sample as OTEL_TRACES_SAMPLER says")],
         ..PLAIN
     },
     Entry { name: "StringMatcher", oneofs: &[&["exact", "prefix", "suffix", "safeRegex"]], ..PLAIN },

@@ -1,6 +1,6 @@
 //! Auth and rate limit servers, and the options that ask them.
 
-use super::{Entry, PLAIN, enterprise, reject};
+use super::{Entry, PLAIN, enterprise};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "ExtAuthSettings", oneofs: &[&["httpService", "grpcService"]], ..PLAIN },
@@ -21,11 +21,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         oneofs: &[&["disable", "configRef", "customAuth"]],
         later: &[enterprise("configRef").note("an auth server of your own is asked with `customAuth`")],
         deeper: &[("contextExtensions", "customAuth")],
-        ..PLAIN
-    },
-    Entry {
-        name: "RateLimitActions",
-        later: &[enterprise("setActions"), reject("limit").note("the limit is the server's")],
         ..PLAIN
     },
     Entry {
