@@ -11,9 +11,9 @@ use arc_swap::ArcSwap;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use portcullis_shared::actor::{self, BoxError, ChildSpec, Restarts};
-use portcullis_shared::{memory, systemd};
 use portcullis_shared::telemetry::{Telemetry, TracesError};
 use portcullis_shared::transport::{Target, TlsFiles};
+use portcullis_shared::{memory, systemd};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 

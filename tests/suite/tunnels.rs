@@ -151,3 +151,28 @@ async fn trailers_pass_over_http1_once_their_listener_says_so() {
     };
     assert_eq!(tokio::time::timeout(PATIENCE, passed).await.expect("no trailers"), "\r\n");
 }
+
+#[tokio::test]
+async fn trailers_pass_from_http1_to_http1_when_both_sides_have_them() {
+    let gateway = Gateway::new();
+    // Header, body and trailers of a small request leave in one write.
+    let address = scripted(&gateway, |came| match came.ends_with("\r\n0\r\nx-up: 1\r\n\r\n") {
+        true => {
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            format!("{head}0\r\nx-sum: 1\r\nhost: evil\r\n\r\n")
+        }
+        false => "HTTP/1.1 400 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n0\r\n".to_owned(),
+    })
+    .await;
+    let further = "  connectionConfig: {http1ProtocolOptions: {enableTrailers: true}}\n";
+    gateway.write("up.yaml", &upstream("raw", address, further));
+    gateway.write("vs.yaml", &virtual_service("trailers", "['t.test']", &crate::forward("/", "raw")));
+    let options = "httpGateway: {options: {httpConnectionManagerSettings: {enableTrailers: true}}}";
+    gateway.write("gateways.yaml", &gateway.listeners().replace("httpGateway: {}", options));
+    let gateway = gateway.start().await;
+    let mut tcp = TcpStream::connect(gateway.http()).await.unwrap();
+    let ask = "POST / HTTP/1.1\r\nHost: t.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx-up: 1\r\ncookie: a\r\n\r\n";
+    let answer = say(&mut tcp, ask, "\r\n0\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(say(&mut tcp, "", "\r\n\r\n").await, "x-sum: 1\r\n\r\n");
+}

@@ -258,11 +258,7 @@ fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<Hea
     [add, remove].into_iter().filter(|level| *level != HeaderLevel::default()).collect()
 }
 
-fn tracing(
-    it: &ListenerTracing,
-    upstreams: &mut dyn ServerLookup,
-    about: &mut About<'_>,
-) -> wire::Tracing {
+fn tracing(it: &ListenerTracing, upstreams: &mut dyn ServerLookup, about: &mut About<'_>) -> wire::Tracing {
     let [client_share, random_share, overall_share] =
         shares(it.trace_percentages.as_ref(), &mut |field, problem| {
             error(about, format!("tracing.tracePercentages.{field}"), problem);

@@ -77,8 +77,8 @@ pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
     ListenerTracing, LiteralTag, MetadataTag, MetadataTagKind, MetadataTagValue, OpenTelemetryConfig,
-    PathWithEscapedSlashesAction, ServerHeaderTransformation,
-    SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+    PathWithEscapedSlashesAction, ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages,
+    UuidRequestIdConfig,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
 pub use listener_connections::{
