@@ -241,7 +241,7 @@ impl Exchange {
             }
             if let Some(tracing) = &self.info.http.settings.tracing {
                 let upstream = self.upstream.as_deref();
-                span.tag_metadata(tracing, self.slots.get(), upstream, self.endpoint);
+                span.tag_metadata(tracing, self.slots.get(), upstream, self.endpoint.as_ref());
                 if tracing.verbose {
                     self.note_times(&mut span);
                 }

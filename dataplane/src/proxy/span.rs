@@ -109,7 +109,7 @@ impl Server {
         tracing: &Tracing,
         noted: Option<&Metadata>,
         upstream: Option<&Upstream>,
-        endpoint: Option<SocketAddr>,
+        endpoint: Option<&Place>,
     ) {
         if !self.span.is_recording() {
             return;
@@ -223,11 +223,11 @@ fn metadata(tag: &MetadataTag, all: &Metadata) -> Option<String> {
 fn endpoint_label(
     tag: &MetadataTag,
     upstream: Option<&Upstream>,
-    endpoint: Option<SocketAddr>,
+    endpoint: Option<&Place>,
 ) -> Option<String> {
     let ([key], LABELS) = (&*tag.keys, &*tag.namespace) else { return None };
     let endpoints = upstream?.endpoints();
-    let endpoint = endpoints.list().iter().find(|it| Some(it.address) == endpoint)?;
+    let endpoint = endpoints.list().iter().find(|it| Some(&it.address) == endpoint)?;
     endpoint.labels.iter().find(|(name, _)| **name == **key).map(|(_, value)| value.to_string())
 }
 
