@@ -13,6 +13,7 @@ mod canary;
 mod cli;
 mod dynamic;
 mod health;
+mod hybrid;
 mod options;
 mod protocols;
 mod reload;

@@ -120,6 +120,7 @@ fn certificates_come_and_go_with_their_facts() {
         serve: ir::Serve::Http("r".into()),
         http: Default::default(),
         policies: Vec::new(),
+        part: None,
     };
     let listener = ir::Listener {
         name: "l".into(),

@@ -93,6 +93,7 @@ pub fn chains(
             }),
             http: Default::default(),
             policies: Vec::new(),
+            part: None,
         });
     }
     out

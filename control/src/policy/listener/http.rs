@@ -6,21 +6,40 @@ use portcullis_proto::table::v1 as wire;
 use portcullis_shared::format::Format;
 use portcullis_shared::table::Network;
 
-use super::About;
+use super::About as Owner;
 use crate::resource::{
     CodecType, EarlyHeaderManipulation, ForwardClientCertDetails, GoDuration, HeadersWithUnderscoresAction,
     HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ServerHeaderTransformation,
     TracePercentages,
 };
 
-/// Where the settings stand.
-const PATH: &str = "spec.httpGateway.options.httpConnectionManagerSettings";
-
 /// Envoy's bounds of a window of HTTP/2.
 const WINDOWS: std::ops::RangeInclusive<u32> = 65_535..=2_147_483_647;
 
-/// Checks the settings and adds them to what travels.
-pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSettings, about: &mut About<'_>) {
+/// The settings that findings are about.
+struct About<'a, 'b> {
+    owner: &'a mut Owner<'b>,
+    path: &'a str,
+}
+
+impl About<'_, '_> {
+    fn warning(&mut self, field: &str, message: impl Into<String>) {
+        self.owner.warning(format!("{}.{field}", self.path), message);
+    }
+
+    fn error(&mut self, field: impl std::fmt::Display, message: impl Into<String>) {
+        self.owner.error(format!("{}.{field}", self.path), message);
+    }
+}
+
+/// Checks the settings that stand at `path`, and adds them to what travels.
+pub(super) fn lower(
+    it: &HttpConnectionManagerSettings,
+    path: &str,
+    to: &mut wire::HttpSettings,
+    owner: &mut Owner<'_>,
+) {
+    let about = &mut About { owner, path };
     to.client_address = some(client_address(it, about));
     to.request_id = some(wire::RequestId {
         none: it.generate_request_id == Some(false),
@@ -37,7 +56,7 @@ pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSetti
     });
     for (field, text) in [("via", &it.via), ("serverName", &it.server_name)] {
         if text.as_ref().is_some_and(|text| HeaderValue::from_str(text).is_err()) {
-            error(about, field, "the value has characters that a header cannot have");
+            about.error(field, "the value has characters that a header cannot have");
         }
     }
     to.timeouts = some(timeouts(it, about));
@@ -72,14 +91,11 @@ pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSetti
         HeadersWithUnderscoresAction::DropHeader => wire::UnderscoreAction::Drop,
     } as i32;
     if it.enable_trailers == Some(true) {
-        about.warning(
-            format!("{PATH}.enableTrailers"),
-            "trailers over HTTP/1 are not supported yet and are dropped",
-        );
+        about.warning("enableTrailers", "trailers over HTTP/1 are not supported yet and are dropped");
     }
     if it.uuid_request_id_config.is_some() {
         let text = "the request id has no part in tracing here: W3C trace context and the percentages decide";
-        about.warning(format!("{PATH}.uuidRequestIdConfig"), text);
+        about.warning("uuidRequestIdConfig", text);
     }
     to.tracing = it.tracing.as_ref().map(|it| tracing(it, about));
 }
@@ -89,17 +105,13 @@ fn some<T: Default + PartialEq>(message: T) -> Option<T> {
     (message != T::default()).then_some(message)
 }
 
-fn error(about: &mut About<'_>, field: impl std::fmt::Display, message: impl Into<String>) {
-    about.error(format!("{PATH}.{field}"), message);
-}
-
-fn client_address(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::ClientAddress {
+fn client_address(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::ClientAddress {
     let mut internal = Vec::new();
     for (at, range) in it.internal_address_config.iter().flat_map(|it| &it.cidr_ranges).enumerate() {
         let text = format!("{}/{}", range.address_prefix, range.prefix_len.unwrap_or(0));
         match Network::parse(&text) {
             Ok(_) => internal.push(text),
-            Err(problem) => error(about, format!("internalAddressConfig.cidrRanges[{at}]"), problem),
+            Err(problem) => about.error(format!("internalAddressConfig.cidrRanges[{at}]"), problem),
         }
     }
     wire::ClientAddress {
@@ -111,16 +123,16 @@ fn client_address(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> 
 }
 
 /// Milliseconds; a duration below zero is an error.
-fn millis(field: &str, it: Option<GoDuration>, about: &mut About<'_>) -> Option<u64> {
+fn millis(field: &str, it: Option<GoDuration>, about: &mut About<'_, '_>) -> Option<u64> {
     let it = it?;
     let millis = it.to_millis();
     if millis.is_none() {
-        error(about, field, format!("a duration of at least 0s is needed, found {it}"));
+        about.error(field, format!("a duration of at least 0s is needed, found {it}"));
     }
     millis
 }
 
-fn timeouts(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Timeouts {
+fn timeouts(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::Timeouts {
     wire::Timeouts {
         stream_idle_ms: millis("streamIdleTimeout", it.stream_idle_timeout, about),
         idle_ms: millis("idleTimeout", it.idle_timeout, about),
@@ -133,12 +145,12 @@ fn timeouts(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::
     }
 }
 
-fn limits(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Limits {
+fn limits(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::Limits {
     if let Some(kb) = it.max_request_headers_kb.filter(|kb| !(1..=8192).contains(kb)) {
-        error(about, "maxRequestHeadersKb", format!("a number from 1 to 8192 is needed, found {kb}"));
+        about.error("maxRequestHeadersKb", format!("a number from 1 to 8192 is needed, found {kb}"));
     }
     if it.max_headers_count == Some(0) {
-        error(about, "maxHeadersCount", "a number of at least 1 is needed, found 0");
+        about.error("maxHeadersCount", "a number of at least 1 is needed, found 0");
     }
     wire::Limits {
         header_kb: it.max_request_headers_kb,
@@ -147,10 +159,10 @@ fn limits(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Li
     }
 }
 
-fn http1(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Http1 {
+fn http1(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::Http1 {
     let default_host = it.default_host_for_http_10.clone().unwrap_or_default();
     if HeaderValue::from_str(&default_host).is_err() {
-        error(about, "defaultHostForHttp10", "not a host");
+        about.error("defaultHostForHttp10", "not a host");
     }
     wire::Http1 {
         accept_http10: it.accept_http_10 == Some(true),
@@ -167,7 +179,7 @@ fn http1(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Htt
     }
 }
 
-fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Option<wire::Http2> {
+fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> Option<wire::Http2> {
     let it = it.http2_protocol_options.as_ref()?;
     let windows = [
         ("initialStreamWindowSize", it.initial_stream_window_size),
@@ -177,13 +189,13 @@ fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Option<wi
         if let Some(window) = window.filter(|window| !WINDOWS.contains(window)) {
             let (low, high) = (WINDOWS.start(), WINDOWS.end());
             let text = format!("a number from {low} to {high} is needed, found {window}");
-            error(about, format!("http2ProtocolOptions.{field}"), text);
+            about.error(format!("http2ProtocolOptions.{field}"), text);
         }
     }
     if let Some(streams) = it.max_concurrent_streams.filter(|streams| !(1..=2_147_483_647).contains(streams))
     {
         let text = format!("a number from 1 to 2147483647 is needed, found {streams}");
-        error(about, "http2ProtocolOptions.maxConcurrentStreams", text);
+        about.error("http2ProtocolOptions.maxConcurrentStreams", text);
     }
     some(wire::Http2 {
         max_concurrent_streams: it.max_concurrent_streams,
@@ -193,7 +205,10 @@ fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Option<wi
     })
 }
 
-fn client_certificate(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::ClientCertificate {
+fn client_certificate(
+    it: &HttpConnectionManagerSettings,
+    about: &mut About<'_, '_>,
+) -> wire::ClientCertificate {
     use ForwardClientCertDetails::{AlwaysForwardOnly, AppendForward, ForwardOnly, Sanitize, SanitizeSet};
     let forward = match it.forward_client_cert_details {
         Sanitize => wire::ForwardClientCert::Sanitize,
@@ -207,7 +222,7 @@ fn client_certificate(it: &HttpConnectionManagerSettings, about: &mut About<'_>)
         && !matches!(it.forward_client_cert_details, AppendForward | SanitizeSet)
     {
         let text = "has no effect unless forwardClientCertDetails is APPEND_FORWARD or SANITIZE_SET";
-        about.warning(format!("{PATH}.setCurrentClientCertDetails"), text);
+        about.warning("setCurrentClientCertDetails", text);
     }
     wire::ClientCertificate {
         forward: forward as i32,
@@ -219,7 +234,7 @@ fn client_certificate(it: &HttpConnectionManagerSettings, about: &mut About<'_>)
     }
 }
 
-fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wire::Upgrade> {
+fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> Vec<wire::Upgrade> {
     let mut upgrades = Vec::new();
     for (at, upgrade) in it.upgrades.iter().enumerate() {
         match &upgrade.websocket {
@@ -227,9 +242,9 @@ fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wi
                 protocol: "websocket".to_owned(),
                 enabled: spec.enabled != Some(false),
             }),
-            Some(_) => error(about, format!("upgrades[{at}]"), "upgrade config websocket is not unique"),
+            Some(_) => about.error(format!("upgrades[{at}]"), "upgrade config websocket is not unique"),
             None => {
-                error(about, format!("upgrades[{at}]"), "an upgrade needs a type, such as `websocket: {}`")
+                about.error(format!("upgrades[{at}]"), "an upgrade needs a type, such as `websocket: {}`")
             }
         }
     }
@@ -237,19 +252,19 @@ fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wi
 }
 
 /// Two levels, so that additions come first.
-fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<HeaderLevel> {
+fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_, '_>) -> Vec<HeaderLevel> {
     let mut add = HeaderLevel::default();
     let mut remove = HeaderLevel::default();
     for (at, addition) in it.headers_to_add.iter().enumerate() {
         let field = format!("earlyHeaderManipulation.headersToAdd[{at}].header");
         let Some(header) = &addition.header else {
-            error(about, field, "a header is needed");
+            about.error(field, "a header is needed");
             continue;
         };
         if HeaderValue::from_str(&header.value).is_err() {
-            error(about, format!("{field}.value"), "the value has characters that a header cannot have");
+            about.error(format!("{field}.value"), "the value has characters that a header cannot have");
         } else if let Err(problem) = Format::parse(&header.value) {
-            error(about, format!("{field}.value"), problem.to_string());
+            about.error(format!("{field}.value"), problem.to_string());
         }
         if let Some(name) = name(&header.key, format!("{field}.key"), about) {
             add.add.push(HeaderAdd {
@@ -266,24 +281,24 @@ fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<Hea
     [add, remove].into_iter().filter(|level| *level != HeaderLevel::default()).collect()
 }
 
-fn name(text: &str, field: String, about: &mut About<'_>) -> Option<String> {
+fn name(text: &str, field: String, about: &mut About<'_, '_>) -> Option<String> {
     match HeaderName::from_bytes(text.as_bytes()) {
         Ok(name) if name != http::header::HOST => Some(name.to_string()),
         _ => {
-            error(about, field, format!("[{text}] is not the name of a header that may be modified"));
+            about.error(field, format!("[{text}] is not the name of a header that may be modified"));
             None
         }
     }
 }
 
-fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
+fn tracing(it: &ListenerTracing, about: &mut About<'_, '_>) -> wire::Tracing {
     let TracePercentages { client_sample_percentage, random_sample_percentage, overall_sample_percentage } =
         it.trace_percentages.clone().unwrap_or_default();
     let mut share = |field: &str, percent: Option<f32>| {
         let percent = percent.unwrap_or(100.0);
         if !(0.0..=100.0).contains(&percent) {
             let text = format!("a number from 0 to 100 is needed, found {percent}");
-            error(about, format!("tracing.tracePercentages.{field}"), text);
+            about.error(format!("tracing.tracePercentages.{field}"), text);
             return 0;
         }
         (percent * 100.0).round() as u32
@@ -295,8 +310,7 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
     for (at, header) in it.request_headers_for_tags.iter().enumerate() {
         match HeaderName::from_bytes(header.as_bytes()) {
             Ok(name) => request_headers.push(name.to_string()),
-            Err(_) => error(
-                about,
+            Err(_) => about.error(
                 format!("tracing.requestHeadersForTags[{at}]"),
                 format!("[{header}] is not a header name"),
             ),
@@ -305,7 +319,7 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
     for (field, set) in [("verbose", it.verbose), ("spawnUpstreamSpan", it.spawn_upstream_span)] {
         if set {
             let text = "makes no difference here: every try has a span of its own, with all there is to say";
-            about.warning(format!("{PATH}.tracing.{field}"), text);
+            about.warning(&format!("tracing.{field}"), text);
         }
     }
     let environment = it.environment_variables_for_tags.iter().map(|tag| wire::Tag {

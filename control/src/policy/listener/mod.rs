@@ -9,8 +9,12 @@ use bytes::Bytes;
 use portcullis_proto::table::v1 as wire;
 use prost::Message as _;
 
-use crate::resource::{Gateway, ObjectRef};
+use super::Layer;
+use crate::resource::{HttpConnectionManagerSettings, HttpListenerOptions, ListenerOptions, ObjectRef};
 use crate::translate::Notes;
+
+/// The field of connection manager settings.
+const MANAGER: &str = "httpConnectionManagerSettings";
 
 /// A listener's settings as they travel.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,10 +25,14 @@ pub struct Settings {
     pub connection_logs: Vec<Bytes>,
 }
 
-/// Checks the settings of `gateway` and makes them what travels.
-pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
+/// Checks the settings of a Gateway, and those of its `http` side if it has one, and makes them what travels.
+pub fn lower(
+    options: Option<&ListenerOptions>,
+    http: Option<&Layer<'_, HttpListenerOptions>>,
+    id: &ObjectRef,
+    notes: &mut Notes,
+) -> Settings {
     let mut about = About { id, notes };
-    let options = gateway.options.as_ref();
     let logs = |service: Option<&_>, field: &str, about: &mut About<'_>| {
         service.map(|it| access_log::lower(it, &format!("spec.options.{field}"), about)).unwrap_or_default()
     };
@@ -35,20 +43,28 @@ pub fn lower(gateway: &Gateway, id: &ObjectRef, notes: &mut Notes) -> Settings {
         "listenerAccessLoggingService",
         &mut about,
     );
-    let mut http = wire::HttpSettings { access_logs, ..Default::default() };
-    let options = gateway.http_gateway.as_ref().and_then(|it| it.options.as_ref());
-    if let Some(settings) = options.and_then(|it| it.http_connection_manager_settings.as_ref()) {
-        http::lower(settings, &mut http, &mut about);
+    let mut settings = wire::HttpSettings { access_logs, ..Default::default() };
+    if let Some(Layer { options, owner, path, .. }) = http {
+        if let Some(manager) = &options.http_connection_manager_settings {
+            let path = format!("{path}.{MANAGER}");
+            http::lower(manager, &path, &mut settings, &mut About { id: owner, notes: &mut *about.notes });
+        }
+        let router = options.router.as_ref();
+        settings.suppress_envoy_headers = router.is_some_and(|it| it.suppress_envoy_headers == Some(true));
     }
-    let router = options.and_then(|it| it.router.as_ref());
-    http.suppress_envoy_headers = router.is_some_and(|it| it.suppress_envoy_headers == Some(true));
     Settings {
-        http: http.encode_to_vec().into(),
+        http: settings.encode_to_vec().into(),
         connection_logs: connection_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
     }
 }
 
-/// The Gateway that findings are about.
+/// Checks connection manager settings that stand at `path` of `owner` and are merged into others.
+pub fn check(settings: &HttpConnectionManagerSettings, owner: &ObjectRef, path: &str, notes: &mut Notes) {
+    let mut nowhere = wire::HttpSettings::default();
+    http::lower(settings, path, &mut nowhere, &mut About { id: owner, notes });
+}
+
+/// The resource that findings are about.
 struct About<'a> {
     id: &'a ObjectRef,
     notes: &'a mut Notes,

@@ -17,6 +17,7 @@ mod gateway;
 mod headers;
 mod health_check;
 mod http_connection;
+mod hybrid;
 mod lb_hash;
 mod listener_policies;
 mod load_balancer;
@@ -69,6 +70,10 @@ pub use http_connection::{
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
     ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
     ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+};
+pub use hybrid::{
+    ConnectionMatcher, DelegatedHttpGateway, DelegatedTcpGateway, GatewaySelector, HybridGateway,
+    MatchableHttpGateway, MatchableTcpGateway, MatchedGateway,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
 pub use listener_policies::{
