@@ -1,14 +1,18 @@
-//! Asks DNS, with the system's configuration.
+//! Asks DNS, with the system's configuration or with servers of a user's own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{
+    LookupIpStrategy, NameServerConfig, ProtocolConfig, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use hickory_resolver::system_conf::read_system_conf;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -45,11 +49,23 @@ pub enum Family {
     All,
 }
 
+/// What stands in for the system's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// Asked in place of the system's, unless empty.
+    pub addresses: Vec<SocketAddr>,
+    /// Never by UDP.
+    pub tcp: bool,
+    /// Without the system's search domains.
+    pub no_search: bool,
+}
+
 /// A resolver that follows changes of `/etc/resolv.conf` and `/etc/hosts`. Cheap to clone. Keeps nothing: who asks
 /// knows how long an answer is good for.
 #[derive(Clone)]
 pub struct Resolver {
     family: Family,
+    servers: Arc<Servers>,
     current: Arc<Mutex<Current>>,
 }
 
@@ -60,8 +76,8 @@ struct Current {
 }
 
 impl Current {
-    fn read(family: Family) -> Self {
-        Self { resolver: build(family), stamps: stamps(), looked: Instant::now() }
+    fn read(family: Family, servers: &Servers) -> Self {
+        Self { resolver: build(family, servers), stamps: stamps(), looked: Instant::now() }
     }
 }
 
@@ -75,7 +91,14 @@ impl Resolver {
     /// Reads the system's configuration. If it is missing, every lookup fails until it is there.
     #[must_use]
     pub fn system(family: Family) -> Self {
-        Self { family, current: Arc::new(Mutex::new(Current::read(family))) }
+        Self::with(family, Servers::default())
+    }
+
+    /// As [`Resolver::system`], with `servers` in place of what is there.
+    #[must_use]
+    pub fn with(family: Family, servers: Servers) -> Self {
+        let current = Arc::new(Mutex::new(Current::read(family, &servers)));
+        Self { family, servers: Arc::new(servers), current }
     }
 
     /// Looks up the addresses of `host`, retries included within `limit`.
@@ -111,16 +134,22 @@ impl Resolver {
         if current.looked.elapsed() >= LOOK {
             current.looked = Instant::now();
             if current.resolver.is_err() || stamps() != current.stamps {
-                *current = Current::read(self.family);
+                *current = Current::read(self.family, &self.servers);
             }
         }
         current.resolver.clone()
     }
 }
 
-fn build(family: Family) -> Result<TokioResolver, String> {
-    let mut builder =
-        TokioResolver::builder_tokio().map_err(|error| format!("system configuration: {error}"))?;
+fn build(family: Family, servers: &Servers) -> Result<TokioResolver, String> {
+    let (config, options) = match read_system_conf() {
+        Ok((config, options)) => (config, options),
+        Err(error) if servers.addresses.is_empty() => return Err(format!("system configuration: {error}")),
+        Err(_) => (ResolverConfig::from_parts(None, Vec::new(), Vec::new()), ResolverOpts::default()),
+    };
+    let provider = TokioRuntimeProvider::default();
+    let mut builder = TokioResolver::builder_with_config(configured(config, servers), provider);
+    *builder.options_mut() = options;
     let options = builder.options_mut();
     options.ip_strategy = match family {
         Family::V4 => LookupIpStrategy::Ipv4Only,
@@ -133,6 +162,30 @@ fn build(family: Family) -> Result<TokioResolver, String> {
     // Who asks waits for the TTL: a cache would only delay what it asks for.
     options.cache_size = 0;
     builder.build().map_err(|error| error.to_string())
+}
+
+fn configured(config: ResolverConfig, servers: &Servers) -> ResolverConfig {
+    let (mut domain, mut search, mut asked) = config.into_parts();
+    if servers.no_search {
+        (domain, search) = (None, Vec::new());
+    }
+    if !servers.addresses.is_empty() {
+        asked = servers.addresses.iter().map(name_server).collect();
+    }
+    if servers.tcp {
+        for server in &mut asked {
+            server.connections.retain(|connection| matches!(connection.protocol, ProtocolConfig::Tcp));
+        }
+    }
+    ResolverConfig::from_parts(domain, search, asked)
+}
+
+fn name_server(address: &SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    for connection in &mut server.connections {
+        connection.port = address.port();
+    }
+    server
 }
 
 /// Two small files on the local disk: looked at without a detour over another thread.

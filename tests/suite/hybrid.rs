@@ -7,17 +7,22 @@ use portcullis_tests::client::{self, Answer, Tls, Version};
 use portcullis_tests::gateway::Gateway;
 use portcullis_tests::pki::Ca;
 use portcullis_tests::wait::until;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
-use super::tcp::{over_tls, server};
+use super::tcp::{ask, over_tls, server};
 
 const PORT: u16 = 9444;
 
-/// A GET with plain HTTP from a client at `from`.
-async fn get_from(from: Ipv4Addr, at: SocketAddr, host: &str, path: &str) -> Option<Answer> {
+/// A connection of a client at `from`.
+async fn connect_from(from: Ipv4Addr, at: SocketAddr) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind((from, 0).into()).ok()?;
-    let stream = socket.connect(at).await.ok()?;
+    socket.connect(at).await.ok()
+}
+
+/// A GET with plain HTTP from there.
+async fn get_from(from: Ipv4Addr, at: SocketAddr, host: &str, path: &str) -> Option<Answer> {
+    let stream = connect_from(from, at).await?;
     client::send(stream, Version::H1, "http", "GET", host, path, &[], "").await.ok()
 }
 
@@ -85,13 +90,14 @@ async fn one_port_serves_http_tls_and_tcp_by_server_name_and_by_address() {
     let (inside, narrow, outside) =
         (Ipv4Addr::new(127, 200, 1, 1), Ipv4Addr::new(127, 200, 7, 1), Ipv4Addr::new(127, 0, 0, 1));
     let outer = until("the port", async || get_from(outside, at, "any.test", "/").await).await;
-    assert_eq!((outer.status, outer.text().as_str(), outer.header("server")), (200, "outer", "envoy"));
+    assert_eq!((outer.status, outer.text().as_str(), outer.header("server")), (200, "outer", "portcullis"));
     let inner = get_from(inside, at, "inner.test", "/").await.unwrap();
     assert_eq!((inner.text().as_str(), inner.header("server")), ("inner", "inner"));
     // Whoever takes the connection owns it: what it does not serve is served by nobody.
     assert_eq!(get_from(inside, at, "any.test", "/").await.unwrap().status, 404);
     // A narrower network comes before the wider one, whatever the order.
-    assert_eq!(get_from(narrow, at, "inner.test", "/").await.map(|answer| answer.status), None);
+    let raw = ask(connect_from(narrow, at).await.unwrap(), "hello").await;
+    assert_eq!(raw.as_deref(), Some("bare heard hello"));
 
     let shop = Tls::trusting(&ca).get(at, "shop.test", "/").await.unwrap();
     assert_eq!((shop.text().as_str(), shop.header("server")), ("shop", "tls"));
@@ -167,7 +173,7 @@ async fn a_part_changes_under_traffic_and_a_broken_one_keeps_its_last_form() {
         let shown = gateway.portcullis(&["get", kind, "-o", "wide"]).await;
         String::from_utf8_lossy(&shown.stdout).into_owned()
     };
-    assert!(shown("hgw").await.contains("1/1 workers"), "{}", shown("hgw").await);
+    until("the worker to have it", async || shown("hgw").await.contains("1/1 workers").then_some(())).await;
     gateway.write("web.yaml", &part("{serverName: broken, maxHeadersCount: 0}"));
     let told = until("the mistake to be told", async || {
         Some(shown("httpgateways").await).filter(|it| it.contains("maxHeadersCount"))

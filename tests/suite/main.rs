@@ -14,6 +14,7 @@ mod cli;
 mod dynamic;
 mod health;
 mod hybrid;
+mod listeners;
 mod options;
 mod protocols;
 mod reload;

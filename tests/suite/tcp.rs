@@ -53,7 +53,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, name: &str) {
 }
 
 /// Says something and that it was all; what is answered.
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, say: &str) -> Option<String> {
+pub async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, say: &str) -> Option<String> {
     stream.write_all(say.as_bytes()).await.ok()?;
     stream.shutdown().await.ok()?;
     let mut heard = String::new();

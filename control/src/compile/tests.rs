@@ -121,6 +121,7 @@ fn certificates_come_and_go_with_their_facts() {
         http: Default::default(),
         policies: Vec::new(),
         part: None,
+        admission: Default::default(),
     };
     let listener = ir::Listener {
         name: "l".into(),
@@ -130,6 +131,7 @@ fn certificates_come_and_go_with_their_facts() {
         proxy_protocol: false,
         chains: vec![chain],
         connection_logs: Vec::new(),
+        options: Default::default(),
     };
     let proxy = Proxy { listeners: vec![Arc::new(listener)], hosts: Vec::new() };
     let ir = Ir { proxies: [("p".into(), proxy)].into(), ..Ir::default() };

@@ -26,6 +26,8 @@ pub struct Listener {
     pub chains: Vec<FilterChain>,
     /// What is written about each connection, encoded: there is nothing to resolve in it.
     pub connection_logs: Vec<Bytes>,
+    /// What else travels with it, encoded as a listener that has nothing else.
+    pub options: Bytes,
 }
 
 /// What serves the connections whose server name and address fit.
@@ -47,6 +49,8 @@ pub struct FilterChain {
     pub policies: Vec<Policy>,
     /// Of a part of a hybrid gateway: the resource that holds it, and its place there.
     pub part: Option<(Origin, Arc<str>)>,
+    /// Which connections are let in, encoded; empty = all.
+    pub admission: Bytes,
 }
 
 /// What a filter chain does with its connections.
@@ -69,6 +73,8 @@ pub struct TcpProxy {
     pub max_connect_attempts: u32,
     /// `None` = for ever.
     pub idle_timeout: Option<Duration>,
+    /// What else travels with it, encoded as a message that has nothing else.
+    pub options: Bytes,
 }
 
 /// Where connections are passed on to.

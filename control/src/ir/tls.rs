@@ -78,4 +78,6 @@ pub struct UpstreamTls {
     pub parameters: TlsParameters,
     /// Offered protocols.
     pub alpn: Vec<Arc<str>>,
+    /// The certificate must be for the name that is asked for.
+    pub verify_server_name: bool,
 }

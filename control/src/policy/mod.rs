@@ -33,6 +33,7 @@ mod transformation;
 mod upgrades;
 
 pub use dynamic_forward_proxy::of_route as dynamic_host;
+pub use dynamic_forward_proxy::upstream as dynamic_upstream;
 pub use levels::{Found, Layer, Levels};
 pub use registry::REGISTRY;
 pub use servers::Servers;

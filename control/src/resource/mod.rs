@@ -18,6 +18,7 @@ mod secret;
 mod tests;
 
 pub use api::*;
+pub(crate) use decode::decode_base64;
 pub use finding::{Finding, Level, Location};
 pub use id::{Kind, ObjectRef};
 pub use object::{Entry, Object, Parsed, Spec};

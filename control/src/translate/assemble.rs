@@ -38,6 +38,7 @@ pub fn proxies(
             proxy_protocol: gateway.proxy_protocol,
             chains,
             connection_logs: gateway.settings.connection_logs.clone(),
+            options: gateway.settings.options.clone(),
         });
         for proxy in &gateway.proxies {
             proxies.entry(Arc::clone(proxy)).or_default().listeners.push(Arc::clone(&listener));
@@ -128,6 +129,7 @@ fn plain(gateway: &Gateway) -> FilterChain {
         http: gateway.settings.http.clone(),
         policies: gateway.policies.clone(),
         part: None,
+        admission: gateway.settings.admission.clone(),
     }
 }
 
@@ -193,6 +195,7 @@ impl Chains {
                 http: gateway.settings.http.clone(),
                 policies: gateway.policies.clone(),
                 part: None,
+                admission: gateway.settings.admission.clone(),
             })
             .collect();
         chains.sort_by(|a, b| a.name.cmp(&b.name));

@@ -15,7 +15,7 @@ use super::{
     CertificateSource, Memo, ObjectReport, Report, Snapshot, Translated, WireUpstreams, assemble, of_kind,
     upstreams,
 };
-use crate::ir::{Endpoints, Ir, Subsets};
+use crate::ir::{Endpoints, Ir, Subsets, Upstream};
 use crate::resource::{Entry, Finding, Kind, Object, ObjectRef, Spec};
 
 pub(super) struct Build<'s, 'm> {
@@ -57,7 +57,8 @@ impl<'s, 'm> Build<'s, 'm> {
             }
         }
         let wire = Arc::clone(&self.memo.wire_upstreams);
-        let ir = Arc::new(Ir { proxies, upstreams: Arc::clone(&wire.served), splits });
+        let upstreams = with_own(&wire.served, &gateways);
+        let ir = Arc::new(Ir { proxies, upstreams, splits });
         let report = self.report();
         let mut wanted = self.wanted;
         wanted.extend(wire.wanted.iter().cloned());
@@ -216,7 +217,10 @@ impl<'s, 'm> Build<'s, 'm> {
         let found = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
         let gateways = found.gateways;
         self.substituted.extend(found.substituted);
-        self.wanted.extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.iter().cloned()));
+        let wanted = |gateway: &'_ Gateway| {
+            gateway.tcp.wanted.iter().chain(&gateway.wanted).cloned().collect::<Vec<_>>()
+        };
+        self.wanted.extend(gateways.iter().flat_map(wanted));
         self.independent &= !cx.finish().iter().any(Read::is_of_accepted);
         gateways
     }
@@ -302,6 +306,20 @@ impl<'s, 'm> Build<'s, 'm> {
         self.memo.report = Arc::clone(&report);
         report
     }
+}
+
+/// The upstreams of users, and those that gateways have of their own.
+fn with_own(
+    served: &Arc<BTreeMap<Arc<str>, Arc<Upstream>>>,
+    gateways: &[Gateway],
+) -> Arc<BTreeMap<Arc<str>, Arc<Upstream>>> {
+    let mut own = gateways.iter().flat_map(|gateway| &gateway.upstreams).peekable();
+    if own.peek().is_none() {
+        return Arc::clone(served);
+    }
+    let mut all = BTreeMap::clone(served);
+    all.extend(own.map(|upstream| (Arc::clone(&upstream.name), Arc::clone(upstream))));
+    Arc::new(all)
 }
 
 fn located(entry: &Entry, notes: &[&Note]) -> Vec<Finding> {

@@ -15,10 +15,12 @@ use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, Place, TcpChains};
+use super::upstreams::Wanting;
+use crate::ir::CertificateSource;
 use crate::policy::{Layer, listener};
 use crate::resource::{
-    self, HttpConnectionManagerSettings, HttpGateway, HttpListenerOptions, Kind, Object, ObjectRef, Spec,
-    TcpGateway,
+    HttpConnectionManagerSettings, HttpGateway, HttpListenerOptions, Kind, ListenerOptions, Object,
+    ObjectRef, Spec, TcpGateway,
 };
 use crate::{ir, policy};
 
@@ -53,6 +55,10 @@ pub struct Gateway {
     pub selection: Selection,
     /// Filter chains beside those of VirtualServices.
     pub tcp: TcpChains,
+    /// Upstreams of its own.
+    pub upstreams: Vec<Arc<ir::Upstream>>,
+    /// Key material that they refer to, found or not.
+    pub wanted: BTreeSet<CertificateSource>,
     /// `None` = the whole.
     pub part: Option<Part>,
 }
@@ -72,6 +78,12 @@ pub struct Part {
     pub ssl: Option<SslDefaults>,
 }
 
+/// What the parts of a Gateway have in common.
+pub struct Whole<'a> {
+    pub id: &'a ObjectRef,
+    pub options: Option<&'a ListenerOptions>,
+}
+
 /// What the parts of a Gateway may differ in.
 #[derive(Debug, Default)]
 pub struct Side {
@@ -81,6 +93,8 @@ pub struct Side {
     pub policies: Vec<ir::Policy>,
     pub selection: Selection,
     pub tcp: TcpChains,
+    pub upstreams: Vec<Arc<ir::Upstream>>,
+    pub wanted: BTreeSet<CertificateSource>,
     pub part: Option<Part>,
 }
 
@@ -275,19 +289,24 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
             format!("Listener Error: ProcessingError. Reason: bindPort {} is not a port", spec.bind_port);
         notes.error(id, "spec.bindPort", text);
     }
-    if spec.ssl && (spec.hybrid_gateway.is_some() || spec.tcp_gateway.is_some()) {
-        let text = "ssl chooses VirtualServices: it has no effect on a tcpGateway, whose hosts have sslConfig, nor on a \
-                    hybridGateway, whose matchers have it";
+    let without_ssl = match (&spec.hybrid_gateway, &spec.tcp_gateway) {
+        (Some(_), _) => Some("a hybridGateway, whose matchers have sslConfig"),
+        (None, Some(_)) => Some("a tcpGateway, whose hosts have sslConfig"),
+        (None, None) => None,
+    };
+    if let Some(which) = without_ssl.filter(|_| spec.ssl) {
+        let text = format!("ssl chooses VirtualServices: it has no effect on {which}");
         notes.warning(id, "spec.ssl", text);
     }
     let place = |field: &str| Place { owner: id, path: format!("spec.{field}") };
+    let whole = Whole { id, options: spec.options.as_ref() };
     let sides = match (&spec.hybrid_gateway, &spec.tcp_gateway, &spec.http_gateway) {
-        (Some(gateway), ..) => hybrid::sides(cx, globals, &place("hybridGateway"), spec, gateway, notes),
+        (Some(gateway), ..) => hybrid::sides(cx, globals, &place("hybridGateway"), &whole, gateway, notes),
         (_, Some(gateway), _) => {
-            vec![tcp_side(cx, globals, &place("tcpGateway"), spec, gateway, notes)]
+            vec![tcp_side(cx, globals, &place("tcpGateway"), &whole, gateway, notes)]
         }
         (.., Some(http)) => {
-            let side = http_side(cx, globals, &place("httpGateway"), spec, http, None, notes);
+            let side = http_side(cx, globals, &place("httpGateway"), &whole, http, None, notes);
             vec![Side { ssl: spec.ssl, ..side }]
         }
         (None, None, None) => {
@@ -321,6 +340,8 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         policies: side.policies,
         selection: side.selection,
         tcp: side.tcp,
+        upstreams: side.upstreams,
+        wanted: side.wanted,
         part: side.part,
     };
     Some(sides.into_iter().map(one).collect())
@@ -331,7 +352,7 @@ pub fn http_side(
     cx: &mut Cx<'_>,
     globals: &Globals,
     place: &Place<'_>,
-    spec: &resource::Gateway,
+    whole: &Whole<'_>,
     http: &HttpGateway,
     manager: Option<HttpConnectionManagerSettings>,
     notes: &mut Notes,
@@ -343,15 +364,17 @@ pub fn http_side(
     let policies = policy::of_listener(&layer, globals, notes);
     let servers = Arc::new(globals.servers.of_listener(&layer, notes));
     servers.check(cx, notes);
+    let mut secrets = Wanting::new(cx);
+    let dynamic = policy::dynamic_upstream(&layer, globals, &mut secrets, notes).map(Arc::new);
+    let (upstreams, wanted) = (dynamic.into_iter().collect(), secrets.wanted);
     let selection = selection(cx, place, http, notes);
-    let of_gateway = spec.options.as_ref();
-    let mut settings = listener::lower(of_gateway, Some(&layer), place.owner, notes);
+    let mut settings = listener::lower(whole.options, Some(&layer), whole.id, notes);
     if manager.is_some() {
         let options = HttpListenerOptions { http_connection_manager_settings: manager, ..options.clone() };
         let layer = Layer { options: &options, ..layer };
-        settings = listener::lower(of_gateway, Some(&layer), place.owner, &mut Notes::default());
+        settings = listener::lower(whole.options, Some(&layer), whole.id, &mut Notes::default());
     }
-    Side { settings, servers, policies, selection, ..Side::default() }
+    Side { settings, servers, policies, selection, upstreams, wanted, ..Side::default() }
 }
 
 /// A `tcpGateway`.
@@ -359,12 +382,13 @@ pub fn tcp_side(
     cx: &mut Cx<'_>,
     globals: &Globals,
     place: &Place<'_>,
-    spec: &resource::Gateway,
+    whole: &Whole<'_>,
     gateway: &TcpGateway,
     notes: &mut Notes,
 ) -> Side {
-    let tcp = tcp::chains(cx, globals, place, gateway, notes);
-    let settings = listener::lower(spec.options.as_ref(), None, place.owner, notes);
+    let mut tcp = tcp::chains(cx, globals, place, gateway, notes);
+    let settings = listener::lower(whole.options, None, whole.id, notes);
+    tcp.with(&settings);
     Side { settings, tcp, ..Side::default() }
 }
 
@@ -437,6 +461,8 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             id,
             selection: Selection::All,
             tcp: TcpChains::default(),
+            upstreams: Vec::new(),
+            wanted: BTreeSet::new(),
             part: None,
         }
     };

@@ -14,6 +14,7 @@ use super::route::{object_ref, wire_name};
 use super::ssl::{lower_ssl, server_names};
 use super::tls;
 use crate::ir::{CertificateSource, Destination, FilterChain, Serve, TcpProxy, TcpTarget};
+use crate::policy::listener::{Settings, lower_tcp};
 use crate::resource::{
     self, DestinationKind, Kind, ObjectRef, Ref, Spec, SslConfig, TcpGateway, TcpHost, TcpProxySettings,
     WeightedDestination,
@@ -27,6 +28,18 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub struct TcpChains {
     pub chains: Vec<FilterChain>,
     pub wanted: BTreeSet<CertificateSource>,
+}
+
+impl TcpChains {
+    /// With what the listener has for all connections that are passed on.
+    pub fn with(&mut self, settings: &Settings) {
+        for chain in &mut self.chains {
+            if let Serve::Tcp(proxy) = &mut chain.serve {
+                // One encoded message behind another is both of them in one.
+                proxy.options = [&proxy.options[..], &settings.tcp[..]].concat().into();
+            }
+        }
+    }
 }
 
 /// Where a `tcpGateway` stands.
@@ -47,6 +60,7 @@ pub fn chains(
     let Place { owner, path } = place;
     let settings = gateway.options.as_ref().and_then(|options| options.tcp_proxy_settings.as_ref());
     let settings = settings.cloned().unwrap_or_default();
+    let shared = lower_tcp(gateway.options.as_ref(), owner, &format!("{path}.options"), notes);
     let (attempts, idle) = limits(owner, &format!("{path}.options.tcpProxySettings"), &settings, notes);
     if gateway.tcp_hosts.is_empty() {
         notes.warning(owner, format!("{path}.tcpHosts"), "without a TCP host nothing is listened for");
@@ -90,10 +104,12 @@ pub fn chains(
                 target,
                 max_connect_attempts: attempts,
                 idle_timeout: idle,
+                options: shared.options.clone(),
             }),
             http: Default::default(),
             policies: Vec::new(),
             part: None,
+            admission: shared.admission.clone(),
         });
     }
     out

@@ -19,9 +19,15 @@ pub trait SecretReader {
 }
 
 /// Reads secrets and remembers which were wanted.
-struct Wanting<'a, 's> {
+pub(super) struct Wanting<'a, 's> {
     cx: &'a mut Cx<'s>,
-    wanted: BTreeSet<CertificateSource>,
+    pub(super) wanted: BTreeSet<CertificateSource>,
+}
+
+impl<'a, 's> Wanting<'a, 's> {
+    pub(super) fn new(cx: &'a mut Cx<'s>) -> Self {
+        Self { cx, wanted: BTreeSet::new() }
+    }
 }
 
 impl SecretReader for Wanting<'_, '_> {
@@ -61,7 +67,7 @@ pub fn upstream(cx: &mut Cx<'_>, globals: &Globals, id: &ObjectRef) -> UpstreamO
             break;
         };
         let mut notes = Notes::default();
-        let mut secrets = Wanting { cx, wanted: BTreeSet::new() };
+        let mut secrets = Wanting::new(cx);
         let breakers = globals.circuit_breakers.as_ref();
         let lowered = upstream::lower(object, spec, Arc::clone(&name), breakers, &mut secrets, &mut notes);
         out.wanted.extend(secrets.wanted);

@@ -11,6 +11,7 @@ mod ssl;
 mod static_hosts;
 
 pub use balancing::labels;
+pub use ssl::lower as lower_ssl;
 
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ pub fn lower(
         return None;
     };
     let tls = match &upstream.ssl_config {
-        Some(config) => Some(ssl::lower(config, owner, secrets, notes)),
+        Some(config) => Some(ssl::lower(config, owner, "spec.sslConfig", secrets, notes)),
         None => found.implied_tls.then(ir::UpstreamTls::default),
     };
     let connection = upstream.connection_config.as_ref();

@@ -7,16 +7,17 @@ use crate::ir::UpstreamTls;
 use crate::resource::{ObjectRef, UpstreamSslConfig};
 use crate::translate::{Notes, SecretReader, tls};
 
-const PATH: &str = "spec.sslConfig";
-
-pub(super) fn lower(
+/// TLS as the config at `path` wants it.
+pub fn lower(
     config: &UpstreamSslConfig,
     owner: &ObjectRef,
+    path: &str,
     secrets: &mut dyn SecretReader,
     notes: &mut Notes,
 ) -> UpstreamTls {
+    let at = path;
     let strings = |list: &[String]| list.iter().map(|it| Arc::from(it.as_str())).collect::<Vec<Arc<str>>>();
-    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{PATH}.parameters"), notes);
+    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{at}.parameters"), notes);
     let mut lowered = UpstreamTls {
         sni: (!config.sni.is_empty()).then(|| config.sni.as_str().into()),
         ca: None,
@@ -24,9 +25,10 @@ pub(super) fn lower(
         verify_subject_alt_names: strings(&config.verify_subject_alt_name),
         parameters,
         alpn: strings(&config.alpn_protocols),
+        verify_server_name: false,
     };
     if let Some(source) = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref()) {
-        let path = format!("{PATH}.{}", tls::source_field(&source));
+        let path = format!("{at}.{}", tls::source_field(&source));
         let name = tls::describe(&source);
         match secrets.secret(&source) {
             None => notes.error(owner, path, format!("SSL secret {name} not found")),
@@ -56,7 +58,7 @@ pub(super) fn lower(
         }
     }
     if !lowered.verify_subject_alt_names.is_empty() && lowered.ca.is_none() {
-        let path = format!("{PATH}.verifySubjectAltName");
+        let path = format!("{at}.verifySubjectAltName");
         notes.error(owner, path, "a root_ca must be provided if verify_subject_alt_name is not empty");
     }
     lowered

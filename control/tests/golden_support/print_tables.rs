@@ -100,6 +100,7 @@ fn listener(it: &wire::Listener) -> Value {
             "policies": policies,
             "tls": tls,
             "http": chain.http.as_ref().map(|it| format!("{it:?}")),
+            "admission": chain.admission.as_ref().map(|it| format!("{it:?}")),
         })
     });
     clean(json!({
@@ -108,6 +109,8 @@ fn listener(it: &wire::Listener) -> Value {
         "port": it.port,
         "proxyProtocol": it.proxy_protocol,
         "connectionLogs": it.connection_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
+        "tlvs": it.tlvs.iter().map(|tlv| format!("{tlv:?}")).collect::<Vec<_>>(),
+        "socketOptions": it.socket_options.iter().map(|option| format!("{option:?}")).collect::<Vec<_>>(),
         "chains": chains.collect::<Vec<_>>(),
     }))
 }
@@ -124,6 +127,10 @@ fn tcp(it: &wire::TcpProxy) -> Value {
         "to": to,
         "maxConnectAttempts": it.max_connect_attempts,
         "idleTimeoutMs": it.idle_timeout_ms,
+        "accessLogs": it.access_logs.iter().map(|log| format!("{log:?}")).collect::<Vec<_>>(),
+        "logIntervalMs": it.log_interval_ms,
+        "tunnel": it.tunnel.as_ref().map(|it| format!("{it:?}")),
+        "bufferLimit": it.buffer_limit,
     })
 }
 

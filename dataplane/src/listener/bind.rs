@@ -3,23 +3,27 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use portcullis_shared::table::{SocketOption, SocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+
+use super::options::apply;
 
 /// Connections that the kernel keeps until we take them.
 const BACKLOG: i32 = 4096;
 
-/// Binds `address` so that other threads and workers may do the same. `::` takes IPv4 as well, and becomes `0.0.0.0`
+/// Binds `address` so that other threads and workers may do the same, with these options beside our own. `::` takes IPv4 as well, and becomes `0.0.0.0`
 /// on a machine without IPv6: the default Gateway binds `::`, and containers without IPv6 are common.
 ///
 /// # Errors
-/// The system's: the port is in use by another program, needs a privilege, or the address is not ours.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    match open(address) {
+/// The system's: the port is in use by another program, needs a privilege, the address is not ours, or an option
+/// is not for this system.
+pub fn bind(address: SocketAddr, options: &[SocketOption]) -> io::Result<TcpListener> {
+    match open(address, options) {
         Err(error) if without_ipv6(&error) && address.ip().is_unspecified() && address.is_ipv6() => {
             let fallback = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
             tracing::info!(%address, %fallback, "no IPv6 on this machine");
-            open(fallback)
+            open(fallback, options)
         }
         result => result,
     }
@@ -31,7 +35,7 @@ fn without_ipv6(error: &io::Error) -> bool {
     [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].iter().any(|known| errno == Some(known.raw_os_error()))
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, options: &[SocketOption]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -39,8 +43,11 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    apply(&socket, options, SocketState::Prebind)?;
     socket.bind(&address.into())?;
+    apply(&socket, options, SocketState::Bound)?;
     socket.listen(BACKLOG)?;
+    apply(&socket, options, SocketState::Listening)?;
     TcpListener::from_std(socket.into())
 }
 
@@ -63,17 +70,17 @@ mod tests {
 
     #[tokio::test]
     async fn two_sockets_share_a_port_and_a_stranger_does_not() {
-        let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let first = bind("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
         let address = first.local_addr().unwrap();
-        bind(address).unwrap();
+        bind(address, &[]).unwrap();
         let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = bind(stranger.local_addr().unwrap()).unwrap_err();
+        let error = bind(stranger.local_addr().unwrap(), &[]).unwrap_err();
         assert!(explain(address, &error).contains("in use"), "{error}");
     }
 
     #[tokio::test]
     async fn the_unspecified_ipv6_address_takes_ipv4() {
-        let listener = bind("[::]:0".parse().unwrap()).unwrap();
+        let listener = bind("[::]:0".parse().unwrap(), &[]).unwrap();
         let port = listener.local_addr().unwrap().port();
         TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     }

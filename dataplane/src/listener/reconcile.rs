@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_shared::actor::Backoff;
+use portcullis_shared::table::SocketOption;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ struct Bound {
     /// Its connections end now.
     kill: CancellationToken,
     connections: TaskTracker,
+    /// What its socket was opened with.
+    options: Arc<[SocketOption]>,
 }
 
 /// A socket that could not be bound.
@@ -87,7 +90,8 @@ impl Sockets {
 
     fn ensure(&mut self, address: SocketAddr, listener: &Arc<Listener>) {
         let board = &self.context.board;
-        if self.bound.contains_key(&address) {
+        if self.bound.get(&address).is_some_and(|bound| bound.options == listener.socket_options) {
+            self.failed.remove(&address);
             // Its name may have changed; everything else is read per connection.
             board.report(self.thread, address, &listener.name, Ok(()));
             return;
@@ -96,10 +100,15 @@ impl Sockets {
         if self.failed.get(&address).is_some_and(|failed| failed.again > now) {
             return;
         }
-        match bind(address) {
+        match bind(address, &listener.socket_options) {
             Ok(socket) => {
                 self.failed.remove(&address);
-                let bound = Bound::open();
+                let options = Arc::clone(&listener.socket_options);
+                let bound = match self.bound.remove(&address) {
+                    // Another socket for the same connections: those that it has are not touched.
+                    Some(before) => before.reopen(options),
+                    None => Bound::open(options),
+                };
                 // Tracked as well: what it takes from the kernel at its end is a connection like any other.
                 tokio::spawn(self.all.track_future(self.accepting(address, socket, &bound)));
                 self.bound.insert(address, bound);
@@ -176,13 +185,20 @@ impl Sockets {
 }
 
 impl Bound {
-    fn open() -> Self {
+    fn open(options: Arc<[SocketOption]>) -> Self {
         Self {
             stop: CancellationToken::new(),
             drain: watch::Sender::new(false),
             kill: CancellationToken::new(),
             connections: TaskTracker::new(),
+            options,
         }
+    }
+
+    /// Stops accepting on the present socket; the next one goes on.
+    fn reopen(self, options: Arc<[SocketOption]>) -> Self {
+        self.stop.cancel();
+        Self { stop: CancellationToken::new(), options, ..self }
     }
 
     /// No new connections; the present ones are told to end.

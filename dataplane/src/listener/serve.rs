@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use portcullis_shared::table::Tlv;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::admission::Refusal;
 use super::proxy_protocol::{self, Proxied};
 use super::tls;
-use crate::proxy::{Conn, ConnInfo, Connection, Engine, Socket};
+use crate::policy::metadata::DynamicMetadata;
+use crate::proxy::{Conn, ConnInfo, Connection, Engine, Passed, Socket};
 use crate::runtime::{Chain, Listener, Serve};
 use crate::tcp::{self, peek};
 use crate::telemetry::Metrics;
@@ -30,15 +33,16 @@ pub async fn serve(
     // A client that is gone already answers by an error on the first read.
     let _ = socket.set_nodelay(true);
     let direct = canonical(peer);
-    let local = socket.local_addr().map_or(listener.address, canonical);
-    let (mut client, mut put_back) = (direct, Vec::new());
+    let mut local = socket.local_addr().map_or(listener.address, canonical);
+    let (mut client, mut put_back, mut metadata) = (direct, Vec::new(), None);
     if listener.proxy_protocol {
         match Box::pin(timeout(PROXY_HEADER, proxy_protocol::read(&mut socket))).await {
-            Ok(Ok((proxied, rest))) => {
-                if let Proxied::Inet { source, .. } = proxied {
-                    client = canonical(source);
+            Ok(Ok(read)) => {
+                if let Proxied::Inet { source, destination } = read.proxied {
+                    (client, local) = (canonical(source), canonical(destination));
                 }
-                put_back = rest.to_vec();
+                metadata = self::metadata(&listener.tlvs, &read.header);
+                put_back = read.rest.to_vec();
             }
             Ok(Err(error)) => {
                 tracing::debug!(listener = %listener.name, %peer, %error, "connection refused");
@@ -61,12 +65,13 @@ pub async fn serve(
         sni,
         tls: None,
         buckets: Default::default(),
+        metadata: metadata.clone(),
     };
     let started = (Instant::now(), SystemTime::now());
     let over = |info: &ConnInfo, failure: Option<&str>| {
         if let Some(logs) = &listener.connection_logs {
             let (took, started) = (started.0.elapsed(), started.1);
-            engine.log_connection(logs, &Connection { info, started, took, failure });
+            engine.log_connection(logs, &Connection { info, started, took, failure, passed: None });
         }
     };
     let (mut chain, mut sni) = (None, None);
@@ -89,6 +94,17 @@ pub async fn serve(
         }
     }
     if let Some(plain) = chain.filter(|chain| chain.tls.is_none()) {
+        let _admitted = match plain.admit() {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                refusal.wait().await;
+                tracing::debug!(listener = %listener.name, %client, reason = refusal.reason, "connection refused");
+                let info = info(Some(plain), sni);
+                refused(engine, plain, &refusal, &info, started);
+                over(&info, None);
+                return metrics.refused(&listener.name, refusal.reason);
+            }
+        };
         let info = match &plain.serve {
             Serve::Http(_) => {
                 let conn = Conn::plain(socket, put_back, info(Some(plain), None));
@@ -99,7 +115,7 @@ pub async fn serve(
             Serve::Tcp(route) => {
                 let info = Arc::new(info(Some(plain), sni));
                 let stream = Socket::new(socket, put_back);
-                tcp::serve(engine.shared(), stream, Arc::clone(&info), route).await;
+                tcp::serve(engine, stream, Arc::clone(&info), route).await;
                 info
             }
         };
@@ -111,10 +127,17 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(listener = %listener.name, %client, %error, "no TLS connection");
+                if let tls::Error::Refused(refusal, chain) = &error {
+                    let info = info(Some(chain), None);
+                    refused(engine, chain, refusal, &info, started);
+                    over(&info, None);
+                    return metrics.refused(&listener.name, refusal.reason);
+                }
                 over(&info(None, None), Some(&error.to_string()));
                 return metrics.tls_failed(&listener.name, error.reason());
             }
         };
+    let _admitted = accepted.admitted;
     let mut info = info(Some(&accepted.chain), accepted.sni);
     let info = match &accepted.chain.serve {
         Serve::Http(_) => {
@@ -126,11 +149,44 @@ pub async fn serve(
         Serve::Tcp(route) => {
             info.tls = Some(crate::tls::server::facts(accepted.stream.get_ref().1));
             let info = Arc::new(info);
-            tcp::serve(engine.shared(), accepted.stream, Arc::clone(&info), route).await;
+            tcp::serve(engine, accepted.stream, Arc::clone(&info), route).await;
             info
         }
     };
     over(&info, None);
+}
+
+/// A connection that was not let in is in the log of those that are passed on, as in Envoy.
+fn refused(
+    engine: &Engine,
+    chain: &Chain,
+    refusal: &Refusal,
+    info: &ConnInfo,
+    (begun, started): (Instant, SystemTime),
+) {
+    let Serve::Tcp(route) = &chain.serve else { return };
+    if let Some(logs) = &route.access_logs {
+        let passed = Some(Passed { flags: refusal.flags, ..Passed::default() });
+        engine.log_connection(
+            logs,
+            &Connection { info, started, took: begun.elapsed(), failure: None, passed },
+        );
+    }
+}
+
+/// What is kept of the extensions of a PROXY header; of several of one type the last.
+fn metadata(rules: &[Tlv], header: &[u8]) -> Option<Arc<DynamicMetadata>> {
+    if rules.is_empty() {
+        return None;
+    }
+    let mut metadata = DynamicMetadata::default();
+    for (kind, value) in proxy_protocol::extensions(header) {
+        for rule in rules.iter().filter(|rule| rule.kind == kind) {
+            let text = String::from_utf8_lossy(value).into_owned();
+            metadata.set(&rule.namespace, &rule.key, text.into());
+        }
+    }
+    Some(Arc::new(metadata))
 }
 
 /// A socket bound to `::` shows IPv4 clients as mapped addresses; people and policies mean the IPv4 address.

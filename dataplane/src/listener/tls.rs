@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::admission::{Admitted, Refusal};
 use crate::proxy::Socket;
 use crate::runtime::{Chain, Listener};
 
@@ -37,6 +38,9 @@ pub enum Error {
     /// The client went away.
     #[error("the client went away: {0}")]
     Gone(std::io::Error),
+    /// The chain lets no more connections in.
+    #[error("one connection too many: {}", .0.reason)]
+    Refused(Refusal, Arc<Chain>),
 }
 
 impl Error {
@@ -49,6 +53,7 @@ impl Error {
             Self::Broken(_) => "chain_broken",
             Self::Handshake(_) => "handshake",
             Self::Gone(_) => "client_gone",
+            Self::Refused(refusal, _) => refusal.reason,
         }
     }
 
@@ -70,6 +75,8 @@ pub struct Accepted {
     pub chain: Arc<Chain>,
     /// The server name that the client asked for, lower case.
     pub sni: Option<Arc<str>>,
+    /// Counts it.
+    pub admitted: Option<Admitted>,
 }
 
 /// Does the handshake on `socket`. `known` is the chain that the connection belongs to, where that is known already;
@@ -93,6 +100,13 @@ pub async fn handshake(
         let _ = timeout_at(begun + HANDSHAKE, start.io.shutdown()).await;
         return Err(Error::NoChain(sni));
     };
+    let admitted = match chain.admit() {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            refusal.wait().await;
+            return Err(Error::Refused(refusal, Arc::clone(chain)));
+        }
+    };
     let Some(settings) = &chain.tls else {
         let _ = timeout_at(begun + HANDSHAKE, start.io.write_all(&UNRECOGNIZED_NAME)).await;
         return Err(Error::Broken(Arc::clone(&chain.name)));
@@ -105,5 +119,5 @@ pub async fn handshake(
         .map_err(|_| Error::Timeout)?
         .map_err(Error::of)?;
     stream.get_mut().0.release();
-    Ok(Accepted { stream, chain: Arc::clone(chain), sni: sni.map(Arc::from) })
+    Ok(Accepted { stream, chain: Arc::clone(chain), sni: sni.map(Arc::from), admitted })
 }

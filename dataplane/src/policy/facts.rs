@@ -55,4 +55,6 @@ pub struct Facts<'a> {
     pub reason: Option<&'a str>,
     /// Envoy's response flags; "-" for none.
     pub flags: &'a str,
+    /// Bytes of a body that may be kept.
+    pub buffer_limit: usize,
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// By namespace and key; a slot of the request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct DynamicMetadata(BTreeMap<Box<str>, BTreeMap<Box<str>, Value>>);
 
 impl DynamicMetadata {

@@ -26,6 +26,7 @@ pub(crate) fn facts() -> Facts<'static> {
         attempts: 1,
         reason: None,
         flags: "-",
+        buffer_limit: 1_048_576,
     }
 }
 

@@ -11,6 +11,10 @@ pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Upgrade";
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upgrade {
     websocket: Option<bool>,
+    /// CONNECT; `None` = the listener decides.
+    pub connect: Option<bool>,
+    /// A CONNECT ends here: the upstream gets what comes through it, and no header.
+    pub terminates: bool,
 }
 
 impl Upgrade {
@@ -23,6 +27,10 @@ impl Upgrade {
 
 pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Invalid> {
     let wire: proto::Upgrade = registry::decode(bytes)?;
-    builder.upgrade(Upgrade { websocket: wire.websocket });
+    builder.upgrade(Upgrade {
+        websocket: wire.websocket,
+        connect: wire.connect,
+        terminates: wire.connect_terminates,
+    });
     Ok(())
 }

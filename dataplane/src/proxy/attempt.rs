@@ -135,13 +135,17 @@ impl Serving<'_> {
         fresh: bool,
     ) -> Result<Try<'h>, End> {
         let endpoint = &picked.endpoint;
-        let target = target(upstream, endpoint);
+        let mut target = target(upstream, endpoint);
+        let terminates = head.connect.is_some() && plan.upgrade.terminates;
+        // Then it is bytes alone that the endpoint gets.
+        target.http2 &= !terminates;
         let path = plan
             .path_rewrite
             .as_ref()
+            .filter(|_| head.connect.is_none())
             .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
         let span = self.exchange.span.as_ref().map(|span| {
-            let path = path.as_deref().unwrap_or(head.target.as_str());
+            let path = path.as_deref().unwrap_or(head.target_text());
             span.client(head, upstream, endpoint.address, path, self.exchange.attempts)
         });
         let mut outgoing = Outgoing::new(head, &self.exchange.info.http.settings);
@@ -166,7 +170,10 @@ impl Serving<'_> {
         if let Some(noted) = &mut self.exchange.noted {
             noted.rewritten(outgoing.line(), head);
         }
-        let header = outgoing.seal(target.http2, target.tls.is_some())?;
+        let header = match terminates {
+            true => Sealed::Nothing,
+            false => outgoing.seal(target.http2, target.tls.is_some(), upstream.http1_trailers)?,
+        };
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
     }
 
@@ -184,10 +191,12 @@ impl Serving<'_> {
         upstream.stats.requests.inc();
         body.rewind();
         self.exchange.clock.start_try(plan.retry.as_ref().and_then(|retry| retry.per_try_timeout));
-        let idle = if one.fresh { None } else { self.pool.idle(&one.target, one.started) };
+        let terminates = matches!(one.header, Sealed::Nothing);
+        let fresh = one.fresh || terminates;
+        let idle = if fresh { None } else { self.pool.idle(&one.target, one.started) };
         let leased = match idle {
             Some(lease) => Ok((lease, true)),
-            None => self.connect(&one.target, one.fresh, body).await,
+            None => self.connect(&one.target, fresh, body).await,
         };
         let reused = matches!(leased, Ok((_, true)));
         let began = leased.and_then(|(lease, _)| {
@@ -196,7 +205,10 @@ impl Serving<'_> {
                 return Err(overflow("requests"));
             };
             let mut session = Session::from(lease);
-            session.send_header(one.header, body.expected).map_err(Stop::Upstream)?;
+            session.pass_trailers(upstream.http1_trailers);
+            session
+                .send_header(one.header, body.expected || head.connect.is_some())
+                .map_err(Stop::Upstream)?;
             Ok((active, session))
         });
         // Counted until all of it is over, the connection's return to the pool included.
@@ -217,7 +229,7 @@ impl Serving<'_> {
         }
         let mut pump = Pump::new(self.down, &mut session, body, &mut self.exchange.clock);
         pump.continues = forwards;
-        let answered = pump.until_header().await;
+        let answered = if terminates { Ok(forward::connected()) } else { pump.until_header().await };
         let response = match answered {
             Ok(response) => response,
             Err(stop) => {
@@ -353,15 +365,22 @@ impl Serving<'_> {
         body: &mut Body,
         upload: Progress,
     ) -> Result<(Follows, Progress), End> {
-        let tunnel = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        let tunnel = switches || (head.connect.is_some() && parts.status.is_success());
         let agreed = parts.version == Version::HTTP_11 && forward::is_agreed(head, &parts.headers);
-        if tunnel && !(head.upgrade && agreed) {
+        if switches && !(head.upgrade && agreed) {
             let wrong = LocalReply::new(Reason::UpstreamProtocol).detail("101 to what was not asked for");
             return Err(wrong.into());
         }
+        if head.upgrade && head.version == Version::HTTP_2 && parts.status.is_success() {
+            // The client would take it for the tunnel (RFC 8441 5).
+            let wrong =
+                LocalReply::new(Reason::UpstreamProtocol).detail("an upgrade answered by something else");
+            return Err(wrong.into());
+        }
         let waited = self.exchange.upstream_time.unwrap_or_default();
-        // HTTP/1 drops trailers on either side.
-        let trailers = session.is_http2() && head.version == Version::HTTP_2;
+        let http1 = &self.exchange.info.http.settings.http1;
+        let trailers = session.passes_trailers() && (head.version == Version::HTTP_2 || http1.trailers);
         forward::sanitize_response(&mut parts, waited, trailers, &self.exchange.info.http.settings);
         self.tell_attempts(&mut parts.headers);
         for cookie in self.exchange.cookies.drain(..) {
@@ -386,6 +405,11 @@ impl Serving<'_> {
             Payload::Whole(whole, None) if whole.is_empty() => Follows::Nothing,
             Payload::Whole(whole, trailers) => Follows::Whole(whole, trailers),
         };
+        if tunnel {
+            forward::frame_tunnel(&mut parts);
+            self.down.switch(parts)?;
+            return Ok((follows, upload));
+        }
         let end = matches!(follows, Follows::Nothing);
         forward::frame_response(&mut parts, head.version, is_head, end);
         if *self.drain.borrow() || forward::is_close_delimited(&parts, head.version, is_head) {

@@ -18,6 +18,12 @@ pub(crate) fn is_valid(text: &str) -> bool {
         && (port.is_empty() || is_port(port))
 }
 
+/// The port of a valid one, if it names any.
+pub(super) fn port(text: &str) -> Option<&str> {
+    let after = text.rsplit_once(']').map_or(text, |(_, after)| after);
+    after.rsplit_once(':').map(|(_, port)| port)
+}
+
 /// What a registered name holds in practice: no percent-encoding, no sub-delims. An underscore is common.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
@@ -50,6 +56,19 @@ mod tests {
             "a.:65535",
         ] {
             assert!(is_valid(good), "{good}");
+        }
+    }
+
+    #[test]
+    fn ports_are_told_from_addresses() {
+        for (text, port) in [
+            ("a:1", Some("1")),
+            ("a", None),
+            ("[::1]:2", Some("2")),
+            ("[::1]", None),
+            ("1.2.3.4:5", Some("5")),
+        ] {
+            assert_eq!(super::port(text), port, "{text}");
         }
     }
 

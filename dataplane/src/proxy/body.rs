@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 
 use super::downstream::{Downstream, Gone};
-use super::limits;
 use super::reply::LocalReply;
 use crate::policy::{BodyError, Filters};
 
@@ -30,8 +30,12 @@ pub(super) struct Body {
     /// What was taken so far; `None` when not recorded, or not any more.
     record: Option<Vec<Bytes>>,
     recorded: usize,
+    /// Most bytes of the record.
+    limit: usize,
     /// Pieces of the record that the current try has had.
     position: usize,
+    /// What came after it.
+    trailers: Option<HeaderMap>,
 }
 
 /// Why a whole body cannot be had.
@@ -41,8 +45,8 @@ pub(super) enum NotWhole {
 }
 
 impl Body {
-    /// `expected`: the client sends one.
-    pub(super) fn new(expected: bool) -> Self {
+    /// `expected`: the client sends one. Of it `limit` bytes may be recorded.
+    pub(super) fn new(expected: bool, limit: usize) -> Self {
         Body {
             expected,
             invited: false,
@@ -52,7 +56,9 @@ impl Body {
             passed: VecDeque::new(),
             record: None,
             recorded: 0,
+            limit,
             position: 0,
+            trailers: None,
         }
     }
 
@@ -61,6 +67,11 @@ impl Body {
         if self.expected && !self.begun && self.record.is_none() {
             self.record = Some(Vec::new());
         }
+    }
+
+    /// The fields that follow it, once it is complete.
+    pub(super) fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
     }
 
     /// The last byte is here.
@@ -90,7 +101,7 @@ impl Body {
         match &mut self.record {
             Some(record) if self.position >= record.len() => self.record = None,
             // Pieces that the current try still has to send stay until it has.
-            _ => self.recorded = limits::REPLAY_BYTES,
+            _ => self.recorded = self.limit,
         }
     }
 
@@ -155,6 +166,9 @@ impl Body {
             }
             let piece = ready!(down.poll_body(cx))?;
             self.complete = piece.is_none() || down.body_is_done();
+            if self.complete {
+                self.trailers = down.take_request_trailers()?;
+            }
             self.begun |= piece.as_ref().is_some_and(|piece| !piece.is_empty());
             if self.filters.is_some() {
                 self.pass(piece)?;
@@ -172,7 +186,9 @@ impl Body {
             self.passed.extend(filters.data(piece).map_err(refused)?);
         }
         if self.complete {
-            self.passed.extend(filters.end(None).map_err(refused)?.0);
+            let (last, trailers) = filters.end(self.trailers.take()).map_err(refused)?;
+            self.passed.extend(last);
+            self.trailers = trailers;
             self.filters = None;
         }
         Ok(())
@@ -222,7 +238,7 @@ impl Body {
     fn keep(&mut self, piece: &Bytes) {
         let Some(record) = &mut self.record else { return };
         self.recorded = self.recorded.saturating_add(piece.len());
-        if self.recorded > limits::REPLAY_BYTES {
+        if self.recorded > self.limit {
             self.record = None;
             return;
         }

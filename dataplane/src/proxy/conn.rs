@@ -1,7 +1,6 @@
 //! An accepted connection, as the listener hands it to the engine. Must not read from it.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +9,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::h1::ServerIo as Io;
 use super::socket::Socket;
+use crate::policy::metadata::DynamicMetadata;
 use crate::policy::{Own, TlsFacts};
 use crate::runtime::Http;
 
@@ -34,6 +34,8 @@ pub struct ConnInfo {
     pub buckets: Arc<Own>,
     /// How HTTP is spoken on it.
     pub http: Arc<Http>,
+    /// What is known of it for requests and logs, from its PROXY header.
+    pub metadata: Option<Arc<DynamicMetadata>>,
     /// Its number in this process, of [`ConnInfo::next_id`].
     pub id: u64,
 }
@@ -51,23 +53,19 @@ impl ConnInfo {
 #[derive(Debug)]
 pub struct Conn {
     pub(super) io: Io,
-    pub(super) fd: i32,
     pub(super) info: Arc<ConnInfo>,
 }
 
 impl Conn {
     /// A plain text connection; `put_back` was read from `tcp` already.
     pub fn plain(tcp: TcpStream, put_back: Vec<u8>, info: ConnInfo) -> Self {
-        let fd = tcp.as_raw_fd();
-        Conn { io: Io::Plain(Socket::new(tcp, put_back)), fd, info: Arc::new(info) }
+        Conn { io: Io::Plain(Socket::new(tcp, put_back)), info: Arc::new(info) }
     }
 
     /// A connection after its TLS handshake.
     pub fn tls(stream: TlsStream<Socket>, mut info: ConnInfo) -> Self {
-        let (socket, session) = stream.get_ref();
-        let fd = socket.tcp.as_raw_fd();
-        info.tls = Some(crate::tls::server::facts(session));
-        Conn { io: Io::Tls(Box::new(stream)), fd, info: Arc::new(info) }
+        info.tls = Some(crate::tls::server::facts(stream.get_ref().1));
+        Conn { io: Io::Tls(Box::new(stream)), info: Arc::new(info) }
     }
 
     /// What is known about it.

@@ -13,12 +13,15 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::either::Either;
 
 use super::attempt::target;
 use super::failure::{Failure, Kind};
 use super::h1::ClientIo as Io;
 use super::reply::Reason;
-use crate::upstream::{Bound, Breakers, Endpoint, Upstream};
+use super::tunnel::{self, Tunnel, TunnelRequest};
+use super::{Connection, Engine};
+use crate::upstream::{Bound, Breakers, Endpoint, Slot, Upstream};
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
 #[derive(Debug, Clone)]
@@ -72,18 +75,40 @@ pub(super) struct Dialed {
     pub(super) fd: i32,
 }
 
-/// A connection whose bytes are no matter of this module, and what counts it.
-pub(crate) async fn dial_raw(
-    upstream: &Upstream,
-    endpoint: &Endpoint,
-) -> Result<(impl AsyncRead + AsyncWrite + Unpin + use<>, impl Send + use<>), (Reason, Box<str>)> {
-    let slot = upstream
-        .breakers
-        .take(Bound::Connections)
-        .ok_or_else(|| (Reason::Overflow, "the circuit breaker allows no more connections".into()))?;
-    let dialed = dial(&target(upstream, endpoint)).await;
-    let Dialed { io, .. } = dialed.map_err(|failure| (failure.reason(), failure.detail))?;
-    Ok((io, slot))
+/// A connection whose bytes are no matter of this module.
+pub(crate) struct Raw<S> {
+    pub(crate) io: S,
+    /// The gateway's end of it.
+    pub(crate) local: Option<SocketAddr>,
+    /// Counts it; a tunnel counts itself.
+    _slot: Option<Slot>,
+}
+
+impl Engine {
+    /// Connects to an endpoint, through a tunnel where `request` asks for one.
+    pub(crate) async fn dial_raw(
+        &self,
+        upstream: &Upstream,
+        endpoint: &Endpoint,
+        request: Option<&TunnelRequest>,
+        connection: &Connection<'_>,
+    ) -> Result<Raw<impl AsyncRead + AsyncWrite + Unpin + use<>>, (Reason, Box<str>)> {
+        let failed = |failure: Failure| (failure.reason(), failure.detail);
+        if let Some(request) = request {
+            let opened = tunnel::open(&self.pool, upstream, endpoint, request, connection).await;
+            let tunnel = opened.map_err(failed)?;
+            return Ok(Raw { local: tunnel.local_address(), io: Either::Right(tunnel), _slot: None });
+        }
+        let overflow = || Failure::new(Kind::Overflow, "the circuit breaker allows no more connections");
+        let slot = upstream.breakers.take(Bound::Connections).ok_or_else(overflow).map_err(failed)?;
+        let Dialed { io, .. } = dial(&target(upstream, endpoint)).await.map_err(failed)?;
+        let local = match &io {
+            Io::Plain(tcp) => tcp.local_addr(),
+            Io::Tls(stream) => stream.get_ref().0.local_addr(),
+        };
+        let io = Either::<Io, Tunnel>::Left(io);
+        Ok(Raw { io, local: local.ok(), _slot: Some(slot) })
+    }
 }
 
 /// Connects.

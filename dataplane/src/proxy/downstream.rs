@@ -1,23 +1,19 @@
-//! The client's side of a request: our own HTTP/1 connection or a stream of Pingora's HTTP/2 session, behind one set of
-//! calls that never wait.
+//! The client's side of a request: an HTTP/1 connection or an HTTP/2 stream, behind one set of calls that never wait.
 //!
 //! The only place that knows which of the two it is. Owns the connection or the stream. Must not decide anything about
 //! the request.
 
-use std::future::Future;
-use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::request::Parts;
 use http::response::Parts as Response;
-use pingora_core::protocols::http::v2::server::HttpSession as Session;
-use pingora_http::ResponseHeader;
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::clock::Clock;
 use super::exchange::Seen;
-use super::h1::{NoBody, NoRequest, Server, spare};
+use super::h1::{NoBody, NoRequest, Server, sanitize_trailers, spare};
+use super::h2::Stream;
 use super::limits;
 use super::outbox::Outbox;
 use super::reply::{LocalReply, Reason};
@@ -38,6 +34,16 @@ impl Gone {
     fn left(error: impl std::fmt::Display) -> Self {
         Gone::Left(error.to_string().into())
     }
+
+    /// Of a request's body.
+    fn of_h2(error: h2::Error) -> Self {
+        match error.reason() {
+            Some(h2::Reason::PROTOCOL_ERROR) if !error.is_remote() => {
+                Gone::Malformed(error.to_string().into())
+            }
+            _ => Gone::left(error),
+        }
+    }
 }
 
 impl From<NoBody> for Gone {
@@ -55,24 +61,10 @@ pub(super) enum Downstream {
     H2(Box<Stream>),
 }
 
-/// An HTTP/2 stream.
-pub(super) struct Stream {
-    session: Session,
-    /// Once the answer has begun.
-    outbox: Option<Outbox>,
-    /// Bytes of the answer's body.
-    sent: usize,
-    /// The answer's trailers, kept for the log where it asks for them.
-    trailers: Option<HeaderMap>,
-    keep_trailers: bool,
-}
+/// What a client over HTTP/1 has to do with its key, and over HTTP/2 knows nothing of.
+const SEC_WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 
 impl Downstream {
-    /// `keep_trailers`: those of the answer are asked for in the end.
-    pub(super) fn h2(session: Session, keep_trailers: bool) -> Self {
-        Downstream::H2(Box::new(Stream { session, outbox: None, sent: 0, trailers: None, keep_trailers }))
-    }
-
     /// The answer's trailers, if they were kept.
     pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
         match self {
@@ -112,7 +104,7 @@ impl Downstream {
     pub(super) fn header(&self) -> &Parts {
         match self {
             Downstream::H1(server) => &server.head.parts,
-            Downstream::H2(stream) => stream.session.req_header(),
+            Downstream::H2(stream) => &stream.head,
         }
     }
 
@@ -122,8 +114,8 @@ impl Downstream {
             Downstream::H1(server) if server.head.target.is_empty() => None,
             Downstream::H1(server) => Some(Seen::of(&server.head.parts, &server.head.target)),
             Downstream::H2(stream) => {
-                let header = stream.session.req_header();
-                Some(Seen::of(header, header.raw_path()))
+                let target = stream.head.uri.path_and_query().map_or("", |target| target.as_str());
+                Some(Seen::of(&stream.head, target.as_bytes()))
             }
         }
     }
@@ -140,18 +132,7 @@ impl Downstream {
     pub(super) fn take_header(&mut self) -> Parts {
         match self {
             Downstream::H1(server) => std::mem::take(&mut server.head).parts,
-            Downstream::H2(stream) => {
-                let header = stream.session.req_header_mut();
-                // The session looks at the method once more when it writes the answer.
-                let Ok(mut stub) =
-                    pingora_http::RequestHeader::build_no_case(header.method.clone(), b"/", Some(0))
-                else {
-                    // A method that was one before; then nothing is taken.
-                    return header.as_owned_parts();
-                };
-                stub.set_version(header.version);
-                std::mem::replace(header, stub).into()
-            }
+            Downstream::H2(stream) => stream.take_head(),
         }
     }
 
@@ -159,14 +140,14 @@ impl Downstream {
     pub(super) fn has_body(&self) -> bool {
         match self {
             Downstream::H1(server) => !server.body_is_done(),
-            Downstream::H2(stream) => !stream.session.is_body_empty(),
+            Downstream::H2(stream) => !stream.body_is_done(),
         }
     }
 
     pub(super) fn body_is_done(&self) -> bool {
         match self {
             Downstream::H1(server) => server.body_is_done(),
-            Downstream::H2(stream) => stream.session.is_body_done(),
+            Downstream::H2(stream) => stream.body_is_done(),
         }
     }
 
@@ -174,7 +155,7 @@ impl Downstream {
     pub(super) fn body_bytes(&self) -> (usize, usize) {
         match self {
             Downstream::H1(server) => server.body_bytes(),
-            Downstream::H2(stream) => (stream.session.body_bytes_read(), stream.sent),
+            Downstream::H2(stream) => stream.body_bytes(),
         }
     }
 
@@ -182,9 +163,23 @@ impl Downstream {
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Gone>> {
         match self {
             Downstream::H1(server) => server.poll_body(cx).map_err(Gone::from),
-            Downstream::H2(stream) => {
-                stream.session.poll_read_body_bytes(cx).map(|piece| piece.transpose().map_err(Gone::left))
-            }
+            Downstream::H2(stream) => stream.poll_body(cx).map_err(Gone::of_h2),
+        }
+    }
+
+    /// The trailers of the request, after its body, without what must not stand there.
+    pub(super) fn take_request_trailers(&mut self) -> Result<Option<HeaderMap>, Gone> {
+        let trailers = match self {
+            Downstream::H1(server) => server.take_request_trailers().map_err(Gone::from)?,
+            Downstream::H2(stream) => stream.request_trailers.take(),
+        };
+        Ok(sanitize_trailers(trailers))
+    }
+
+    /// What the client sends from here on is no body: it waits for a tunnel.
+    pub(super) fn expect_tunnel(&mut self) {
+        if let Downstream::H2(stream) = self {
+            stream.tunnel = true;
         }
     }
 
@@ -192,10 +187,7 @@ impl Downstream {
     pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         let reset = match self {
             Downstream::H1(server) => return server.poll_left(cx).map(Gone::Left),
-            Downstream::H2(stream) => match &mut stream.outbox {
-                Some(outbox) => outbox.poll_reset(cx).map_err(Gone::left),
-                None => pin!(stream.session.idle()).poll(cx).map_err(Gone::left),
-            },
+            Downstream::H2(stream) => stream.poll_reset(cx).map_err(Gone::left),
         };
         reset.map(|reset| match reset {
             Ok(reason) => Gone::left(format_args!("stream reset: {reason}")),
@@ -203,10 +195,30 @@ impl Downstream {
         })
     }
 
-    /// Sends a 1xx other than 101; HTTP/2 and HTTP/1.0 clients do not get it.
+    /// Sends a 1xx other than 101; HTTP/1.0 clients do not get it.
     pub(super) fn inform(&mut self, parts: &Response) {
-        if let Downstream::H1(server) = self {
-            server.inform(parts.status, &parts.headers);
+        match self {
+            Downstream::H1(server) => server.inform(parts.status, &parts.headers),
+            Downstream::H2(stream) => stream.inform(parts.status, &parts.headers),
+        }
+    }
+
+    /// Sends the header of an answer after which both sides send bytes that are not HTTP.
+    pub(super) fn switch(&mut self, mut parts: Response) -> Result<(), Gone> {
+        match self {
+            Downstream::H1(server) => {
+                server.switch(parts.status, &parts.headers);
+                spare::give_back(parts.headers);
+                Ok(())
+            }
+            Downstream::H2(stream) => {
+                if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                    // RFC 8441 5.
+                    parts.status = StatusCode::OK;
+                    parts.headers.remove(SEC_WEBSOCKET_ACCEPT);
+                }
+                stream.answer(parts, false).map_err(Gone::left)
+            }
         }
     }
 
@@ -217,13 +229,7 @@ impl Downstream {
                 server.respond(parts.status, &parts.headers, end);
                 spare::give_back(parts.headers);
             }
-            Downstream::H2(stream) => {
-                let header = Box::new(ResponseHeader::from(parts));
-                stream.session.write_response_header(header, end).map_err(Gone::left)?;
-                if !end {
-                    stream.outbox = stream.session.take_response_body_writer().map(Outbox::new);
-                }
-            }
+            Downstream::H2(stream) => stream.answer(parts, end).map_err(Gone::left)?,
         }
         Ok(())
     }
@@ -232,9 +238,7 @@ impl Downstream {
     pub(super) fn responded(&self) -> bool {
         match self {
             Downstream::H1(server) => server.responded(),
-            Downstream::H2(stream) => {
-                stream.session.response_written().is_some_and(|header| !header.status.is_informational())
-            }
+            Downstream::H2(stream) => stream.responded(),
         }
     }
 
@@ -242,12 +246,7 @@ impl Downstream {
     pub(super) fn push(&mut self, piece: Bytes) {
         match self {
             Downstream::H1(server) => server.push(&piece),
-            Downstream::H2(stream) => {
-                if let Some(outbox) = &mut stream.outbox {
-                    stream.sent += piece.len();
-                    outbox.push(piece);
-                }
-            }
+            Downstream::H2(stream) => stream.push(piece),
         }
     }
 
@@ -259,25 +258,18 @@ impl Downstream {
         }
     }
 
-    /// No more response body. HTTP/1 clients are not sent the trailers.
+    /// No more response body. HTTP/1 clients are sent trailers only where their listener says so.
     pub(super) fn finish(&mut self, trailers: Option<HeaderMap>) {
         match self {
-            Downstream::H1(server) => server.finish(),
-            Downstream::H2(stream) => {
-                if stream.keep_trailers {
-                    stream.trailers.clone_from(&trailers);
-                }
-                if let Some(outbox) = &mut stream.outbox {
-                    outbox.finish(trailers);
-                }
-            }
+            Downstream::H1(server) => server.finish(trailers.as_ref()),
+            Downstream::H2(stream) => stream.finish(trailers),
         }
     }
 
     /// The client takes more without piling up what waits for it.
     pub(super) fn has_room(&self) -> bool {
         match self {
-            Downstream::H1(server) => server.queued() < limits::QUEUE,
+            Downstream::H1(server) => server.has_room(),
             Downstream::H2(stream) => stream.outbox.as_ref().is_none_or(Outbox::is_empty),
         }
     }
@@ -320,7 +312,7 @@ impl Downstream {
         super::forward::sign(&mut parts.headers, &http.settings);
         server.respond(parts.status, &parts.headers, false);
         server.push(&body);
-        server.finish();
+        server.finish(None);
         server.close().await;
     }
 
@@ -328,10 +320,7 @@ impl Downstream {
     pub(super) fn abort(self) {
         match self {
             Downstream::H1(server) => server.abort(),
-            Downstream::H2(mut stream) => match &mut stream.outbox {
-                Some(outbox) => outbox.reset(h2::Reason::CANCEL),
-                None => stream.session.shutdown_with_reason(h2::Reason::CANCEL),
-            },
+            Downstream::H2(mut stream) => stream.abort(),
         }
     }
 
@@ -351,13 +340,10 @@ impl Downstream {
         match &mut self {
             Downstream::H1(server) => server.read_rest().await.then_some(self),
             Downstream::H2(stream) => {
-                let session = &mut stream.session;
-                if !session.is_body_done() {
+                if !stream.tunnel && !stream.body_is_done() {
                     // Else the stream would be reset, which some clients take for the loss of the answer too.
-                    let _ = tokio::time::timeout(limits::LINGER, session.drain_request_body()).await;
+                    let _ = tokio::time::timeout(limits::LINGER, stream.read_rest()).await;
                 }
-                // Ends a stream that has not ended by itself.
-                let _ = session.finish();
                 None
             }
         }

@@ -21,7 +21,7 @@ use super::reply::{LocalReply, Reason};
 use super::span::{self, Server};
 use super::strict::Head;
 use crate::policy::transformation::SpanName;
-use crate::policy::{Chain, Facts, Flags, Slots};
+use crate::policy::{Chain, Facts, Flags, SavedAddress, Slots};
 use crate::runtime::{Route, Runtime, VirtualHost};
 use crate::upstream::Upstream;
 
@@ -66,11 +66,15 @@ impl Exchange {
         shared.metrics.requests.inc();
         shared.metrics.active.inc();
         let started = Instant::now();
+        let mut slots = Slots::default();
+        if let Some(metadata) = info.metadata.as_deref() {
+            slots.put(metadata.clone());
+        }
         Exchange {
             runtime: shared.runtime.load_full(),
             shared: shared.clone(),
             clock: Clock::new(started, &info.http),
-            slots: Slots::default(),
+            slots,
             span: None,
             virtual_host: None,
             route: None,
@@ -114,7 +118,7 @@ impl Exchange {
             version: head.version,
             method: head.method.as_str().into(),
             authority: head.authority.clone(),
-            path: head.target.as_str().into(),
+            path: head.target_text().into(),
         });
     }
 
@@ -233,6 +237,7 @@ impl Exchange {
             traced: false,
             health_check: self.reason == Some(Reason::Policy("health_check")),
             metadata: self.slots.get(),
+            address_saved: self.slots.get::<SavedAddress>().is_some(),
             of_connection: None,
         }
     }
@@ -251,13 +256,14 @@ impl Exchange {
             method: head.map(|head| head.method.as_str()).or(seen.map(|seen| &*seen.method)).unwrap_or(""),
             scheme: head.map_or("", |head| head.scheme),
             authority: head.map(|head| &*head.authority).or(seen.map(|seen| &*seen.authority)).unwrap_or(""),
-            path: head.map(|head| head.target.as_str()).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
+            path: head.map(Head::target_text).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
             route_name: self.route.as_ref().map_or("", |route| &route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
             upstream_host: self.endpoint,
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
             flags: self.flags.as_str(),
+            buffer_limit: self.info.http.buffer_limit,
         }
     }
 
@@ -278,7 +284,7 @@ impl Exchange {
             method: pick(|head| head.method.as_str(), |seen| &seen.method),
             scheme: head.map_or("-", |head| head.scheme),
             authority: pick(|head| &head.authority, |seen| &seen.authority),
-            path: pick(|head| head.target.as_str(), |seen| &seen.path),
+            path: pick(Head::target_text, |seen| &seen.path),
             status: self.status.as_u16(),
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
@@ -319,7 +325,7 @@ pub(super) struct Noted {
 impl Noted {
     /// The request line of a try.
     pub(super) fn rewritten(&mut self, (_, target, host): (&Method, &str, &[u8]), head: &Head) {
-        self.path = (target != head.target.as_str()).then(|| target.into());
+        self.path = (head.connect.is_none() && target != head.target.as_str()).then(|| target.into());
         let host = (host != head.authority.as_bytes()).then(|| String::from_utf8_lossy(host).into());
         self.host = host;
     }

@@ -151,6 +151,8 @@ pub(super) struct Outgoing<'a> {
 /// A header in the form that the other side takes.
 #[expect(clippy::large_enum_variant, reason = "there is one per try, and it is not moved about")]
 pub(super) enum Sealed<'a> {
+    /// The tunnel begins at once.
+    Nothing,
     /// Written straight from the parts.
     H1(Outgoing<'a>),
     H2(Box<RequestHeader>),
@@ -224,12 +226,14 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Ready to be sent to an upstream that speaks HTTP/2 or HTTP/1, over TLS or not.
-    pub(super) fn seal(mut self, http2: bool, tls: bool) -> Result<Sealed<'a>, LocalReply> {
+    /// Trailers can follow over HTTP/2, and over HTTP/1 where `trailers` says so.
+    pub(super) fn seal(mut self, http2: bool, tls: bool, trailers: bool) -> Result<Sealed<'a>, LocalReply> {
         if http2 {
             self.http2_header(tls).map(Sealed::H2)
         } else {
-            // HTTP/1 upstreams are not sent any.
-            self.leave_out(TRAILER);
+            if !trailers {
+                self.leave_out(TRAILER);
+            }
             if self.head.upgrade {
                 self.set(CONNECTION, HeaderValue::from_static("upgrade"));
             }
@@ -245,8 +249,15 @@ impl<'a> Outgoing<'a> {
     /// Method, target and host.
     pub(super) fn line(&self) -> (&Method, &str, &[u8]) {
         let target = self.target.as_ref().unwrap_or(&self.head.target);
-        let host = self.host.as_ref().map_or(self.head.authority.as_bytes(), HeaderValue::as_bytes);
-        (&self.head.method, target.as_str(), host)
+        let connect = self.head.connect.as_deref();
+        let own = connect.unwrap_or(&self.head.authority).as_bytes();
+        let host = self.host.as_ref().map_or(own, HeaderValue::as_bytes);
+        // It is text, or it was no value of ours.
+        let target = match connect {
+            Some(asked) => str::from_utf8(host).unwrap_or(asked),
+            None => target.as_str(),
+        };
+        (&self.head.method, target, host)
     }
 
     /// All fields. Host and framing among them are not what counts.
@@ -260,6 +271,9 @@ impl<'a> Outgoing<'a> {
     /// How an HTTP/1 upstream learns where the body ends.
     pub(super) fn framing(&self) -> Framing {
         let head = self.head;
+        if head.connect.is_some() {
+            return Framing::None;
+        }
         match head.length {
             Some(length) if head.body => Framing::Length(length),
             None if head.body => Framing::Chunked,
@@ -274,7 +288,10 @@ impl<'a> Outgoing<'a> {
         parts.method = self.head.method.clone();
         parts.version = Version::HTTP_2;
         let host = self.line().2;
-        parts.uri = absolute(host, self.target.as_ref().unwrap_or(&self.head.target).clone(), tls)?;
+        parts.uri = match &self.head.connect {
+            Some(_) => Uri::builder().authority(host).build().map_err(|_| malformed_host())?,
+            None => absolute(host, self.target.as_ref().unwrap_or(&self.head.target).clone(), tls)?,
+        };
         parts.headers.reserve(self.head.headers.len().saturating_add(self.changes.len()));
         for (name, value) in self.fields() {
             if ![HOST, TRANSFER_ENCODING, UPGRADE].contains(name) {
@@ -291,7 +308,27 @@ fn absolute(host: &[u8], target: PathAndQuery, tls: bool) -> Result<Uri, LocalRe
         .authority(host)
         .path_and_query(target)
         .build()
-        .map_err(|_| LocalReply::bad_request("the rewritten host is malformed"))
+        .map_err(|_| malformed_host())
+}
+
+fn malformed_host() -> LocalReply {
+    LocalReply::bad_request("the rewritten host is malformed")
+}
+
+/// The answer to a CONNECT that ends here.
+pub(super) fn connected() -> http::response::Parts {
+    http::Response::new(()).into_parts().0
+}
+
+/// Makes the header of an answer fit to begin a tunnel.
+pub(super) fn frame_tunnel(parts: &mut http::response::Parts) {
+    let headers = &mut parts.headers;
+    for name in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER] {
+        headers.remove(name);
+    }
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
 }
 
 fn internal(detail: &'static str) -> LocalReply {
@@ -410,10 +447,6 @@ pub(super) fn frame_response(
         return;
     }
     parts.version = Version::HTTP_11;
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        return;
-    }
     headers.remove(TRANSFER_ENCODING);
     if bodyless || headers.contains_key(CONTENT_LENGTH) {
         return;
@@ -465,6 +498,7 @@ mod tests {
             length: None,
             grpc: false,
             upgrade: false,
+            connect: None,
             came: None,
         }
     }

@@ -43,9 +43,9 @@ pub const DISCARD: usize = 64 * 1024;
 pub const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// Bytes queued for one peer at which the other peer is not read any more.
 pub const QUEUE: usize = 16 * 1024;
-/// Bytes of a request body that are kept for a retry; a request that is longer is not retried. Envoy's
-/// `perConnectionBufferLimitBytes` default.
-pub const REPLAY_BYTES: usize = 1024 * 1024;
+/// Bytes of a body that are kept for retries, copies and policies where the listener does not say: a request that is longer
+/// is not retried. Envoy's `perConnectionBufferLimitBytes` default.
+pub const BUFFER: usize = 1024 * 1024;
 
 /// Copies of requests under way on one data thread; more are not made.
 pub const SHADOWS: u32 = 1024;

@@ -23,6 +23,7 @@ mod exchange;
 mod failure;
 mod forward;
 mod h1;
+mod h2;
 mod io;
 pub mod limits;
 mod list;
@@ -40,40 +41,38 @@ mod span;
 mod strict;
 mod timer;
 mod transport;
+mod tunnel;
 mod upstream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use opentelemetry_sdk::trace::SdkTracer;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::table::Codec;
 use portcullis_shared::telemetry::Telemetry;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-pub use access_log::{AccessLog, Connection, ListenerLogs};
+pub use access_log::{AccessLog, Connection, ListenerLogs, Passed};
 pub(crate) use authority::is_valid as is_authority;
 pub use conn::{Conn, ConnInfo};
-pub(crate) use connect::dial_raw;
+pub(crate) use connect::Raw;
 pub use metrics::Metrics;
 pub use reply::{LocalReply, Reason};
 pub use socket::Socket;
+pub use tunnel::TunnelRequest;
 
+use crate::listener::admission;
 pub use crate::policy::{Own, TlsFacts};
 use crate::runtime::Runtime;
 use crate::tcp;
+use access_log::Outside;
 use downstream::Downstream;
 use exchange::Exchange;
 use h1::{Server, spare};
 use phases::Serving;
 use pool::Pool;
-use transport::Transport;
 
 /// What all engines of one worker share.
 pub struct Shared {
@@ -92,6 +91,7 @@ impl Shared {
         let exposition = metrics::Exposition { metrics: metrics.clone(), runtime: runtime.clone() };
         registry.register_collector(Box::new(exposition));
         let tcp = tcp::Metrics::new(registry);
+        admission::register(registry);
         Shared { runtime, tracer: telemetry.tracer("portcullis"), metrics, access_log: None, tcp }
     }
 
@@ -198,13 +198,13 @@ impl Engine {
     ) {
         let codec = conn.info.http.settings.codec;
         if codec == Codec::Http2 || (conn.http2() && codec == Codec::Auto) {
-            return Box::pin(self.http2(conn, drain, end)).await;
+            return Box::pin(h2::serve(self, conn, drain, end)).await;
         }
-        let Conn { io, fd, info } = conn;
+        let Conn { io, info } = conn;
         let mut server = Box::new(Server::new(io, drain, info.http.clone()));
         // Over TLS it would have been agreed on.
         if codec == Codec::Auto && info.tls.is_none() && server.speaks_http2().await {
-            return Box::pin(self.http2(Conn { io: server.into_io(), fd, info }, drain, end)).await;
+            return Box::pin(h2::serve(self, Conn { io: server.into_io(), info }, drain, end)).await;
         }
         let mut down = Downstream::H1(server);
         // A connection is idle for most of its life: what a request takes is there only while there is one.
@@ -214,17 +214,10 @@ impl Engine {
         }
     }
 
-    /// Writes the lines of a connection that is over.
+    /// Writes the lines of a connection.
     pub fn log_connection(&self, logs: &ListenerLogs, connection: &Connection<'_>) {
-        logs.write(&connection.into(), None, &self.shared.metrics.log_dropped);
-    }
-
-    async fn http2(self: &Arc<Self>, conn: Conn, drain: &ShutdownWatch, end: Option<watch::Sender<bool>>) {
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = conn.info.http.idle;
-        let app = Http2 { engine: self.clone(), info: conn.info, options, served: AtomicU32::new(0), end };
-        // Nothing comes back: streams end with their connection.
-        let _ = Arc::new(app).process_new(Box::new(Transport::new(conn.io, conn.fd, ())), drain).await;
+        let outside = Outside { runtime: &self.shared.runtime(), pool: &self.pool };
+        logs.write(&connection.into(), Some(outside), &self.shared.metrics.log_dropped);
     }
 
     /// Waits for a request; gives the connection back when there is one.
@@ -262,57 +255,5 @@ impl Engine {
         }
         down.abort();
         None
-    }
-}
-
-/// One HTTP/2 connection.
-struct Http2 {
-    engine: Arc<Engine>,
-    info: Arc<ConnInfo>,
-    options: HttpServerOptions,
-    /// Requests so far.
-    served: AtomicU32,
-    /// Where the connection has an end of its own.
-    end: Option<watch::Sender<bool>>,
-}
-
-#[async_trait]
-impl HttpServerApp for Http2 {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        drain: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if let ServerSession::H2(session) = session {
-            let served = self.served.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-            let most = self.info.http.settings.requests_per_connection;
-            if let Some(end) = self.end.as_ref().filter(|_| most.is_some_and(|most| served >= most)) {
-                end.send_replace(true);
-            }
-            let keep_trailers = self.info.http.access_logs.as_ref().is_some_and(|logs| logs.response);
-            self.engine.request(Downstream::h2(session, keep_trailers), &self.info, drain).await;
-        }
-        None
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        let http = &*self.info.http;
-        let http2 = &http.settings.http2;
-        let bytes =
-            u32::try_from(http.header_bytes.saturating_add(32 * http.header_fields.saturating_add(4)));
-        let mut options = default_h2_options();
-        options
-            .initial_window_size(http2.stream_window.unwrap_or(limits::H2_DOWNSTREAM_STREAM_WINDOW))
-            .initial_connection_window_size(
-                http2.connection_window.unwrap_or(limits::H2_DOWNSTREAM_CONNECTION_WINDOW),
-            )
-            .max_header_list_size(bytes.unwrap_or(u32::MAX))
-            .max_concurrent_streams(http2.max_concurrent_streams.unwrap_or(limits::H2_DOWNSTREAM_STREAMS))
-            .max_send_buffer_size(limits::H2_SEND_BUFFER);
-        Some(options)
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
     }
 }

@@ -109,7 +109,7 @@ impl Serving<'_> {
         let info = self.exchange.info.clone();
         if let Some(early) = &info.http.early_headers {
             let mut headers = std::mem::take(&mut head.headers);
-            early.apply(&mut headers, &self.exchange.facts(&head));
+            early.apply(&mut headers, &self.exchange.facts(&head), info.metadata.as_deref());
             head.headers = headers;
         }
         match forward::sanitize(&mut head, &info) {
@@ -152,7 +152,7 @@ impl Serving<'_> {
         let listener = runtime
             .listener_policies(&self.exchange.info.route_config)
             .or_else(|| registry::default_for(&head.headers));
-        let mut body = Body::new(head.body);
+        let mut body = Body::new(head.body, self.exchange.info.http.buffer_limit);
         let mut route = match self.route(head) {
             Ok(route) => route,
             Err(end) => {
@@ -166,6 +166,13 @@ impl Serving<'_> {
         let mut ran: Option<(Chain, usize)> = None;
         loop {
             let (upstream, plan) = choose(head, &route, &runtime)?;
+            if head.connect.is_some() {
+                let listener = || self.exchange.info.http.allows_connect();
+                let forwards = matches!(route.action, Action::Forward(_) | Action::Closed(_));
+                if !forwards || !plan.upgrade.connect.unwrap_or_else(listener) {
+                    return Err(Reason::ConnectNotAllowed.into());
+                }
+            }
             if head.upgrade
                 && !strict::upgrades(head).all(|protocol| {
                     let listener = || self.exchange.info.http.allows_upgrade(&protocol);
@@ -220,7 +227,8 @@ impl Serving<'_> {
     /// Answers; says whether the client has it all.
     async fn reply(&mut self, head: Option<&Head>, reply: LocalReply) -> bool {
         self.exchange.replied(&reply);
-        if reply.reason.closes() || *self.drain.borrow() {
+        let connect = head.is_some_and(|head| head.connect.is_some());
+        if reply.reason.closes() || connect || *self.drain.borrow() {
             self.down.close_after();
         } else {
             let rest = head.and_then(certain_length);

@@ -181,12 +181,12 @@ impl<'a> Pump<'a> {
         .await
     }
 
-    /// After a 101: bytes both ways until either side ends.
+    /// After a 101, or what grants a CONNECT: bytes both ways until either side ends.
     pub(super) async fn tunnel(&mut self) -> Result<(), Stop> {
         self.tunnel = true;
         self.clock.lift();
         self.up.begin_tunnel();
-        *self.body = Body::new(true);
+        *self.body = Body::new(true, 0);
         self.upload = Upload::Body;
         std::future::poll_fn(|cx| self.poll_until_end(cx)).await
     }
@@ -305,7 +305,7 @@ impl<'a> Pump<'a> {
         }
         self.clock.request_complete();
         self.upload = Upload::Flush;
-        if let Err(failure) = self.up.finish() {
+        if let Err(failure) = self.up.finish(self.body.trailers()) {
             self.stop_upload(failure);
         }
     }

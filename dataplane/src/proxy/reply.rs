@@ -142,8 +142,7 @@ impl Reason {
             | Reason::VersionNotSupported
             | Reason::LowVersion
             | Reason::HeaderTimeout
-            | Reason::UnsupportedCoding
-            | Reason::ConnectNotAllowed => "DPE",
+            | Reason::UnsupportedCoding => "DPE",
             Reason::MaxDuration => "DT",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
@@ -153,6 +152,7 @@ impl Reason {
             | Reason::DirectResponse
             | Reason::RequestTimeout
             | Reason::UpgradeFailed
+            | Reason::ConnectNotAllowed
             | Reason::Policy(_)
             | Reason::BodyTooLarge
             | Reason::ResponseTooLarge
@@ -177,6 +177,7 @@ impl Reason {
             Reason::HeaderTimeout => "request_header_timeout",
             Reason::RequestTimeout => "request_overall_timeout",
             Reason::MaxDuration => "max_duration_timeout",
+            Reason::ConnectNotAllowed => "upgrade_failed",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
             other => other.as_str(),
@@ -246,7 +247,7 @@ impl Reason {
             Reason::MaxDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
-            Reason::ConnectNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            Reason::ConnectNotAllowed => (StatusCode::FORBIDDEN, ""),
             Reason::ConfigRejected => (StatusCode::SERVICE_UNAVAILABLE, "configuration rejected"),
             Reason::TlsRequired | Reason::Redirect => (StatusCode::MOVED_PERMANENTLY, ""),
             Reason::DirectResponse => (StatusCode::OK, ""),

@@ -29,6 +29,7 @@ struct Copy {
     upstream: Arc<Upstream>,
     call: Option<Call>,
     body: BytesMut,
+    limit: usize,
 }
 
 /// Counts a copy under way.
@@ -73,7 +74,7 @@ impl Copy {
 
 impl BodyFilter for Copy {
     fn data(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
-        if self.body.len().saturating_add(piece.len()) > limits::REPLAY_BYTES {
+        if self.body.len().saturating_add(piece.len()) > self.limit {
             self.call = None;
             self.body = BytesMut::new();
         }
@@ -98,7 +99,7 @@ impl Serving<'_> {
     /// Sends a copy of the request, if its route wants one of this one. `header` is what the first try sends.
     pub(super) fn shadow(&mut self, head: &Head, plan: &Plan, header: &Sealed<'_>, body: &mut Body) {
         let Some(shadow) = plan.shadow.as_deref() else { return };
-        if head.upgrade || fastrand::u32(..1_000_000) >= shadow.per_million {
+        if head.upgrade || head.connect.is_some() || fastrand::u32(..1_000_000) >= shadow.per_million {
             return;
         }
         let Some(upstream) = self.exchange.runtime.upstream(&shadow.upstream).cloned() else { return };
@@ -113,7 +114,9 @@ impl Serving<'_> {
             call.headers.insert(X_FORWARDED_FOR, hops);
         }
         call.timeout = plan.total_timeout.unwrap_or(DEFAULT_TOTAL_TIMEOUT);
-        let mut copy = Copy { pool: self.pool.clone(), upstream, call: Some(call), body: BytesMut::new() };
+        let limit = self.exchange.info.http.buffer_limit;
+        let (pool, body_copy) = (self.pool.clone(), BytesMut::new());
+        let mut copy = Copy { pool, upstream, call: Some(call), body: body_copy, limit };
         if !body.expected {
             return copy.send();
         }
@@ -127,6 +130,7 @@ impl Serving<'_> {
 /// The request as it is sent, with the host of a copy.
 fn copied(header: &Sealed<'_>, shadow: &Shadow) -> Option<Call> {
     let (method, target, host, headers): (Method, PathAndQuery, String, HeaderMap) = match header {
+        Sealed::Nothing => return None,
         Sealed::H1(outgoing) => {
             let (method, target, host) = outgoing.line();
             let mut headers = HeaderMap::new();

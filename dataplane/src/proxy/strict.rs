@@ -4,15 +4,17 @@
 //! show, `h1` has refused before. Owns the checks on parsed headers of both versions and the request in its checked form,
 //! [`Head`]. Must not route.
 
+use h2::ext::Protocol;
 use http::header::LOCATION;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use portcullis_shared::routing::{PathRules, read_path};
 use portcullis_shared::table::{EscapedSlashes, Underscores};
 
 use super::authority;
+use super::client_certificate;
 use super::conn::ConnInfo;
 use super::downstream::Downstream;
 use super::h1::content_length;
@@ -20,6 +22,8 @@ use super::list::words;
 use super::reply::{LocalReply, Reason, is_grpc};
 use crate::policy::Line;
 use crate::runtime::Http;
+
+const SEC_WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 
 /// A request header that passed.
 pub(super) struct Head {
@@ -40,6 +44,8 @@ pub(super) struct Head {
     pub(super) grpc: bool,
     /// The client wants to speak something else after this request.
     pub(super) upgrade: bool,
+    /// Whom a CONNECT asks for; it has no path.
+    pub(super) connect: Option<Box<str>>,
     /// All of it as it came, where the names of fields shall stay as they are.
     pub(super) came: Option<bytes::Bytes>,
 }
@@ -74,24 +80,39 @@ impl Head {
 
     /// Path without query.
     pub(super) fn path(&self) -> &str {
-        self.target.path()
+        if self.connect.is_some() { "" } else { self.target.path() }
+    }
+
+    /// Path and query, for the log.
+    pub(super) fn target_text(&self) -> &str {
+        if self.connect.is_some() { "" } else { self.target.as_str() }
     }
 }
 
 /// Checks the request that `down` has read and takes its header out of it.
 pub(super) fn admit(down: &mut Downstream, info: &ConnInfo) -> Result<Head, LocalReply> {
-    let (parts, body) = (down.header(), down.has_body());
+    let (parts, mut body) = (down.header(), down.has_body());
     let http = &*info.http;
     if parts.version == Version::HTTP_10 && !http.settings.http1.accept_http10 {
         return Err(Reason::LowVersion.into());
     }
-    if parts.method == Method::CONNECT {
-        return Err(Reason::ConnectNotAllowed.into());
-    }
-    if down.is_http2() {
+    let http2 = down.is_http2();
+    if http2 {
         check_http2(parts, http)?;
     }
     let length = content_length(&parts.headers)?;
+    let connect = parts.method == Method::CONNECT;
+    if connect {
+        // Which bytes would be the body's and which the tunnel's?
+        if length.is_some_and(|length| length > 0) {
+            return Err(bad("a CONNECT with content"));
+        }
+        if !http2 && body {
+            return Err(Reason::UnsupportedCoding.into());
+        }
+        // Over HTTP/2 the stream goes on, and what comes is not content.
+        body = false;
+    }
     if !body && length.is_some_and(|length| length > 0) {
         return Err(bad("content-length without content"));
     }
@@ -102,6 +123,9 @@ pub(super) fn admit(down: &mut Downstream, info: &ConnInfo) -> Result<Head, Loca
         return Err(bad("a field name with an underscore"));
     }
     let target = target(parts, http)?;
+    if connect {
+        down.expect_tunnel();
+    }
     // Last, so that the log of a refused request can still look at it.
     let came = down.take_came();
     Ok(Head { came, ..head(down.take_header(), authority, target, (body, length), info) })
@@ -131,7 +155,16 @@ fn check_http2(parts: &Parts, http: &Http) -> Result<(), LocalReply> {
     if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
         return Err(bad("unknown scheme"));
     }
+    let protocol = parts.extensions.get::<Protocol>();
+    if protocol.is_some_and(|protocol| !is_extended(protocol.as_str())) {
+        return Err(bad("not a protocol that a stream can change to"));
+    }
     match parts.uri.path() {
+        "" if parts.method == Method::CONNECT && protocol.is_none() => Ok(()),
+        _ if parts.method == Method::CONNECT && protocol.is_none() => Err(bad("a CONNECT with a path")),
+        path if path.bytes().any(|byte| !matches!(byte, b'!'..=b'~')) => {
+            Err(bad("a control or non-ASCII byte in the target"))
+        }
         "*" if parts.method == Method::OPTIONS => Ok(()),
         path if path.starts_with('/') => Ok(()),
         _ => Err(bad("the target is neither a path nor a URL")),
@@ -157,11 +190,16 @@ fn head(
             parts.headers.remove(name);
         }
     }
+    let mut extended = false;
     if parts.version == Version::HTTP_2 {
         join_cookies(&mut parts.headers);
+        extended = translate_extended(&mut parts);
     }
+    let connect = (parts.method == Method::CONNECT)
+        .then(|| parts.uri.authority().map_or_else(|| authority.clone(), |asked| asked.as_str().into()));
     // Which bytes would be the body's and which the tunnel's is told by nobody, so a request with both is not upgraded.
-    let upgrade = parts.version == Version::HTTP_11 && !body && wants_upgrade(&parts.headers);
+    let plain = parts.version == Version::HTTP_11 && connect.is_none() && !body;
+    let upgrade = extended || (plain && wants_upgrade(&parts.headers));
     Head {
         method: parts.method,
         version: parts.version,
@@ -173,8 +211,35 @@ fn head(
         body,
         length,
         upgrade,
+        connect,
         came: None,
     }
+}
+
+/// A protocol that a stream may be asked to change to (RFC 8441): a token, and not HTTP itself.
+fn is_extended(protocol: &str) -> bool {
+    !is_http2_protocol(protocol.as_bytes()) && HeaderName::from_bytes(protocol.as_bytes()).is_ok()
+}
+
+/// Makes the CONNECT of RFC 8441 the GET that the same client would send over HTTP/1, as Envoy does: routes, policies and
+/// upstreams see an upgrade as any other.
+fn translate_extended(parts: &mut Parts) -> bool {
+    let Some(protocol) = parts.extensions.remove::<Protocol>() else { return false };
+    let Ok(value) = HeaderValue::from_str(protocol.as_str()) else { return false };
+    parts.method = Method::GET;
+    parts.headers.insert(UPGRADE, value);
+    if protocol.as_str().eq_ignore_ascii_case("websocket") {
+        // Over HTTP/2 there is none, but RFC 6455 4.2.1 asks for it.
+        parts.headers.entry(SEC_WEBSOCKET_KEY).or_insert_with(websocket_key);
+    }
+    true
+}
+
+/// Sixteen random bytes in base64.
+fn websocket_key() -> HeaderValue {
+    let text = client_certificate::base64(&fastrand::u128(..).to_le_bytes());
+    // Letters, digits and a few signs.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="))
 }
 
 /// Host, or what takes its place: `:authority`, or the authority of a target in absolute form (RFC 9112 3.2.2).
@@ -185,6 +250,10 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
         return Err(bad("more than one Host"));
     }
     let text = match (parts.uri.authority(), host) {
+        // They must not differ (RFC 9113 8.3.1).
+        (Some(authority), Some(host)) if parts.version == Version::HTTP_2 && *host != *authority.as_str() => {
+            return Err(bad("Host is another one than :authority"));
+        }
         // HTTP/1.1 wants a valid Host even where the target counts.
         (Some(_), None) if parts.version == Version::HTTP_11 => return Err(bad("no Host")),
         (Some(_), Some(host)) if !authority::is_valid(host) => return Err(bad("Host is malformed")),
@@ -199,6 +268,12 @@ fn authority(parts: &Parts, info: &ConnInfo) -> Result<Box<str>, LocalReply> {
     };
     if !authority::is_valid(text) {
         return Err(bad("Host is malformed"));
+    }
+    if parts.method == Method::CONNECT
+        && parts.extensions.get::<Protocol>().is_none()
+        && authority::port(text).is_none()
+    {
+        return Err(bad("a CONNECT without a port"));
     }
     Ok(match text.rsplit_once(':') {
         Some((host, port)) if info.http.settings.strip_any_host_port && !port.ends_with(']') => host.into(),

@@ -10,15 +10,16 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::response::Parts;
+use http::{HeaderMap, Method, Uri, Version};
 use pingora_core::protocols::http::v2::client::Http2Session as H2;
+use pingora_http::RequestHeader;
 
 use super::connect::Target;
 use super::downstream::Downstream;
 use super::failure::{Failure, Kind};
 use super::forward::Sealed;
-use super::h1::Client;
+use super::h1::{Client, sanitize_trailers};
 use super::limits;
 use super::outbox::Outbox;
 use super::pool::{Lease, Pool};
@@ -42,6 +43,7 @@ impl Upstream {
     /// Queues the request header; without `body` also the end of the request.
     pub(super) fn send_header(&mut self, header: Sealed<'_>, body: bool) -> Result<(), Failure> {
         match (self, header) {
+            (Upstream::H1(_), Sealed::Nothing) => {}
             (Upstream::H1(client), Sealed::H1(outgoing)) => {
                 client.send(outgoing.line(), outgoing.fields(), outgoing.framing(), outgoing.came());
             }
@@ -58,6 +60,26 @@ impl Upstream {
         Ok(())
     }
 
+    /// Queues a CONNECT request to `host`, which goes on with the bytes of a tunnel.
+    pub(super) fn connect(&mut self, host: &str, fields: HeaderMap) -> Result<(), Failure> {
+        match self {
+            Upstream::H1(client) => {
+                client.send((&Method::CONNECT, host, host.as_bytes()), fields.iter(), Framing::None, None);
+                Ok(())
+            }
+            Upstream::H2 { .. } => {
+                let (mut parts, ()) = http::Request::new(()).into_parts();
+                parts.method = Method::CONNECT;
+                parts.version = Version::HTTP_2;
+                // RFC 9113 section 8.5: neither scheme nor path.
+                let uri = Uri::builder().authority(host).build();
+                parts.uri = uri.map_err(|error| Failure::new(Kind::Unsent, error.to_string()))?;
+                parts.headers = fields;
+                self.send_header(Sealed::H2(Box::new(RequestHeader::from(parts))), true)
+            }
+        }
+    }
+
     /// Queues a piece of the request body.
     pub(super) fn push(&mut self, piece: Bytes) {
         match self {
@@ -67,15 +89,15 @@ impl Upstream {
         }
     }
 
-    /// No more request body.
-    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+    /// No more request body. `trailers` follow it where the endpoint is sent any.
+    pub(super) fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Failure> {
         match self {
-            Upstream::H1(client) => match client.finish() {
+            Upstream::H1(client) => match client.finish(trailers) {
                 true => Ok(()),
                 false => Err(Failure::new(Kind::Reset, "the request is shorter than it was announced")),
             },
             Upstream::H2 { outbox: Some(outbox), .. } => {
-                outbox.finish(None);
+                outbox.finish(trailers.cloned());
                 Ok(())
             }
             Upstream::H2 { .. } => Ok(()),
@@ -112,8 +134,12 @@ impl Upstream {
         }
     }
 
-    pub(super) fn is_http2(&self) -> bool {
-        matches!(self, Upstream::H2 { .. })
+    /// Trailers can follow the answer.
+    pub(super) fn passes_trailers(&self) -> bool {
+        match self {
+            Upstream::H1(client) => client.passes_trailers(),
+            Upstream::H2 { .. } => true,
+        }
     }
 
     /// The next response header, 1xx included.
@@ -176,12 +202,23 @@ impl Upstream {
         Poll::Ready(Ok(more))
     }
 
-    /// Trailers, after the body. HTTP/1 drops them.
+    /// Whether trailers pass over HTTP/1, both ways. Over HTTP/2 they always do.
+    pub(super) fn pass_trailers(&mut self, pass: bool) {
+        if let Upstream::H1(client) = self {
+            client.pass_trailers(pass);
+        }
+    }
+
+    /// Trailers, after the body, without what must not stand there.
     pub(super) fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Failure>> {
         match self {
-            Upstream::H1(_) => Poll::Ready(Ok(None)),
+            Upstream::H1(client) => {
+                let trailers = client.take_trailers().map_err(Failure::of_h1);
+                Poll::Ready(trailers.map(sanitize_trailers))
+            }
             Upstream::H2 { session, .. } => pin!(session.read_trailers())
                 .poll(cx)
+                .map(|read| read.map(sanitize_trailers))
                 .map_err(|error| Failure::new(Kind::Reset, error.to_string())),
         }
     }

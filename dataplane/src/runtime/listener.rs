@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use portcullis_shared::invalid::Invalid;
 use portcullis_shared::routing::ChainIndex;
-use portcullis_shared::table::{self, Origin, TcpTarget};
+use portcullis_shared::table::{self, Origin, SocketOption, TcpTarget, Tlv};
 use portcullis_shared::version::Digest;
 
 use super::Http;
 use super::tcp::TcpRoute;
 use crate::held::Held;
+use crate::listener::admission::{Admission, Admitted, Refusal};
 use crate::policy::{self, PlanBuilder};
 use crate::proxy::ListenerLogs;
 use crate::tls::server;
@@ -32,6 +33,10 @@ pub struct Listener {
     pub tls: bool,
     /// What is written about each connection.
     pub connection_logs: Option<ListenerLogs>,
+    /// What is kept of a PROXY header.
+    pub tlvs: Arc<[Tlv]>,
+    /// Of the sockets that listen.
+    pub socket_options: Arc<[SocketOption]>,
     /// Not every one does, and the server name has to be known before it is decided what a connection gets.
     pub inspects: bool,
     chains: ChainIndex<Slot>,
@@ -56,6 +61,7 @@ pub struct Chain {
     pub handshake_timeout: Option<Duration>,
     /// How HTTP is spoken.
     pub http: Arc<Http>,
+    admission: Option<Arc<Admission>>,
     config: table::FilterChain,
     certificate: Option<Digest>,
 }
@@ -103,6 +109,8 @@ impl Listener {
         });
         let mut listener = Self {
             connection_logs,
+            tlvs: config.tlvs.as_slice().into(),
+            socket_options: config.socket_options.as_slice().into(),
             name: Arc::clone(&config.name),
             origin: config.origin.clone(),
             address: SocketAddr::new(config.address, config.port),
@@ -143,6 +151,14 @@ impl Chain {
             Serve::Http(name) => Arc::clone(name),
             Serve::Tcp(_) => Arc::default(),
         }
+    }
+
+    /// Lets a connection in.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub fn admit(&self) -> Result<Option<Admitted>, Refusal> {
+        self.admission.as_ref().map(|admission| admission.admit()).transpose()
     }
 
     fn build(
@@ -189,6 +205,7 @@ impl Chain {
             },
             policies: PlanBuilder::decode(&config.policies)?.plan().policies,
             tls,
+            admission: config.admission.as_ref().map(Admission::build),
             handshake_timeout: config.tls.as_ref().and_then(|tls| tls.handshake_timeout),
             config: config.clone(),
             certificate,

@@ -32,6 +32,8 @@ pub struct Http {
     pub request_headers: Option<Duration>,
     /// From closing one side of a connection to closing it.
     pub delayed_close: Duration,
+    /// Bytes of a body that are kept for retries and policies.
+    pub buffer_limit: usize,
 }
 
 impl Default for Http {
@@ -57,6 +59,7 @@ impl Http {
             },
             request_headers: times.request_headers.unwrap_or(Some(limits::HEADER_DEADLINE)),
             delayed_close: times.delayed_close.map_or(limits::LINGER, Option::unwrap_or_default),
+            buffer_limit: settings.buffer_limit.unwrap_or(limits::BUFFER),
             settings,
         }
     }
@@ -72,6 +75,13 @@ impl Http {
             levels => Some(Early::build(levels).map_err(|e| e.under("early_headers"))?),
         };
         Ok(Arc::new(Self::of(config.clone(), logs, early)))
+    }
+
+    /// Whether CONNECT makes tunnels, where a route says nothing. The name is one that no protocol has: those are lower
+    /// case.
+    #[must_use]
+    pub fn allows_connect(&self) -> bool {
+        self.settings.upgrades.iter().any(|(name, enabled)| **name == *"CONNECT" && *enabled)
     }
 
     /// Whether a connection may change to `protocol`, which is lower case. Envoy's default: WebSocket alone.

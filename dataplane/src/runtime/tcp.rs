@@ -8,6 +8,7 @@ use portcullis_shared::table;
 
 use super::destinations::Destinations;
 use super::names::Names;
+use crate::proxy::{ListenerLogs, TunnelRequest, limits};
 
 /// How connections are passed on.
 #[derive(Debug)]
@@ -20,6 +21,14 @@ pub struct TcpRoute {
     pub max_connect_attempts: u32,
     /// None = for ever.
     pub idle_timeout: Option<Duration>,
+    /// In place of the worker's own log.
+    pub access_logs: Option<ListenerLogs>,
+    /// How often a connection is logged while it lasts.
+    pub log_interval: Option<Duration>,
+    /// The upstream is asked to pass the bytes on.
+    pub tunnel: Option<TunnelRequest>,
+    /// Bytes kept for one side that the other does not take.
+    pub buffer_limit: usize,
 }
 
 /// Where connections are passed on to.
@@ -47,6 +56,16 @@ impl TcpRoute {
             target,
             max_connect_attempts: config.max_connect_attempts,
             idle_timeout: config.idle_timeout,
+            access_logs: ListenerLogs::open(&config.access_logs)
+                .map_err(|e| Invalid::new("access_logs", e))?,
+            log_interval: config.log_interval.filter(|_| !config.access_logs.is_empty()),
+            tunnel: config
+                .tunnel
+                .as_ref()
+                .map(TunnelRequest::build)
+                .transpose()
+                .map_err(|e| e.under("tunnel"))?,
+            buffer_limit: config.buffer_limit.unwrap_or(limits::BUFFER),
         })
     }
 }

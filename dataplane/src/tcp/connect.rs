@@ -7,17 +7,17 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::session::Session;
-use crate::proxy::{Reason, Shared, dial_raw};
+use crate::proxy::{Raw, Reason};
 use crate::runtime::{Runtime, TcpRoute, TcpTarget};
 use crate::upstream::{Picked, Upstream};
 
-/// The connection, what counts it, and what counts it on its endpoint. `None` = `session` says why there is none.
+/// The connection, and what counts it on its endpoint. `None` = `session` says why there is none.
 pub(super) async fn connect(
-    shared: &Shared,
     route: &TcpRoute,
-    session: &mut Session,
-) -> Option<(impl AsyncRead + AsyncWrite + Unpin + use<>, impl Send + use<>, Picked)> {
-    let Some(upstream) = choose(&shared.runtime(), route, session) else {
+    session: &mut Session<'_>,
+) -> Option<(Raw<impl AsyncRead + AsyncWrite + Unpin + use<>>, Picked)> {
+    let engine = Arc::clone(&session.engine);
+    let Some(upstream) = choose(&engine.shared().runtime(), route, session) else {
         return session.failed(Reason::NoCluster, None);
     };
     session.upstream = Some(Arc::clone(&upstream.name));
@@ -29,8 +29,12 @@ pub(super) async fn connect(
         };
         session.attempts += 1;
         session.endpoint = Some(picked.endpoint.address);
-        match dial_raw(&upstream, &picked.endpoint).await {
-            Ok((io, open)) => return Some((io, open, picked)),
+        let known = session.known(None);
+        match engine.dial_raw(&upstream, &picked.endpoint, route.tunnel.as_ref(), &known).await {
+            Ok(raw) => {
+                session.local = raw.local;
+                return Some((raw, picked));
+            }
             Err((Reason::Overflow, detail)) => return session.failed(Reason::Overflow, Some(detail)),
             Err((reason, detail)) => {
                 upstream.stats.connect_failures.inc();
@@ -45,7 +49,7 @@ pub(super) async fn connect(
 }
 
 /// The upstream, if it is in the table.
-fn choose(runtime: &Runtime, route: &TcpRoute, session: &mut Session) -> Option<Arc<Upstream>> {
+fn choose(runtime: &Runtime, route: &TcpRoute, session: &mut Session<'_>) -> Option<Arc<Upstream>> {
     let point = fastrand::u64(..);
     let name = match &route.target {
         TcpTarget::Destinations(list) => Arc::clone(&list.pick(point)?.upstream),

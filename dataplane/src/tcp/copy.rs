@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -35,32 +36,44 @@ pub(super) enum End {
     Upstream(io::Error),
 }
 
-/// Bytes moved so far.
+/// Bytes moved so far. Written by one task alone; others of its thread may look.
 #[derive(Debug, Default)]
 pub(super) struct Moved {
     /// From the client.
-    pub(super) received: u64,
+    received: AtomicU64,
     /// To the client.
-    pub(super) sent: u64,
+    sent: AtomicU64,
 }
 
-/// Moves bytes until the end. `idle` = how long none may move.
-pub(super) async fn both<C, U>(
-    client: &mut C,
-    upstream: &mut U,
-    idle: Option<Duration>,
-    moved: &mut Moved,
-) -> End
+impl Moved {
+    /// From the client and to it.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.received.load(Relaxed), self.sent.load(Relaxed))
+    }
+}
+
+/// Bounds of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// How long no byte may move; none = for ever.
+    pub(super) idle: Option<Duration>,
+    /// Most bytes that are read at once, and so kept for one direction.
+    pub(super) piece: usize,
+}
+
+/// Moves bytes until the end.
+pub(super) async fn both<C, U>(client: &mut C, upstream: &mut U, limits: Limits, moved: &Moved) -> End
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut up, mut down) = (Half::default(), Half::default());
-    let mut silence = idle.map(Silence::new);
+    let piece = limits.piece.clamp(1, PIECE);
+    let (mut up, mut down) = (Half::new(piece), Half::new(piece));
+    let mut silence = limits.idle.map(Silence::new);
     std::future::poll_fn(move |cx| {
-        let before = (moved.received, moved.sent);
-        let sent = up.poll(cx, client, upstream, &mut moved.received);
-        let received = down.poll(cx, upstream, client, &mut moved.sent);
+        let before = moved.bytes();
+        let sent = up.poll(cx, client, upstream, &moved.received);
+        let received = down.poll(cx, upstream, client, &moved.sent);
         match (sent, received) {
             (Poll::Ready(Err(Broken::Reading(error))), _) | (_, Poll::Ready(Err(Broken::Writing(error)))) => {
                 return Poll::Ready(End::Client(error));
@@ -72,7 +85,7 @@ where
             _ => {}
         }
         let Some(silence) = &mut silence else { return Poll::Pending };
-        if before != (moved.received, moved.sent) {
+        if before != moved.bytes() {
             silence.since = Instant::now();
         }
         silence.poll(cx).map(|()| End::Idle)
@@ -88,6 +101,8 @@ enum Broken {
 /// One direction.
 #[derive(Default)]
 struct Half {
+    /// Most bytes read at once.
+    piece: usize,
     /// Read and not yet taken, from `sent` on.
     kept: Vec<u8>,
     sent: usize,
@@ -98,12 +113,16 @@ struct Half {
 }
 
 impl Half {
+    fn new(piece: usize) -> Self {
+        Half { piece, ..Half::default() }
+    }
+
     fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut R,
         to: &mut W,
-        moved: &mut u64,
+        moved: &AtomicU64,
     ) -> Poll<Result<(), Broken>>
     where
         R: AsyncRead + Unpin,
@@ -121,7 +140,9 @@ impl Half {
             }
             match self.poll_piece(cx, from, to)? {
                 Poll::Ready(0) => self.ended = true,
-                Poll::Ready(count) => *moved += count as u64,
+                Poll::Ready(count) => {
+                    moved.fetch_add(count as u64, Relaxed);
+                }
                 Poll::Pending => {
                     if self.unflushed {
                         ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(Broken::Writing)?;
@@ -159,7 +180,8 @@ impl Half {
         W: AsyncWrite + Unpin,
     {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut piece = ReadBuf::new(scratch);
+            let room = self.piece.min(scratch.len());
+            let mut piece = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
             match Pin::new(from).poll_read(cx, &mut piece) {
                 Poll::Pending => return Ok(Poll::Pending),
                 // A TLS peer that leaves without saying so has left all the same.
@@ -222,8 +244,8 @@ mod tests {
     ) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<(End, Moved)>) {
         let ((client, mut near), (upstream, mut far)) = (duplex(1000), duplex(100));
         let running = tokio::spawn(async move {
-            let mut moved = Moved::default();
-            (both(&mut near, &mut far, idle, &mut moved).await, moved)
+            let moved = Moved::default();
+            (both(&mut near, &mut far, Limits { idle, piece: 333 }, &moved).await, moved)
         });
         (client, upstream, running)
     }
@@ -250,7 +272,7 @@ mod tests {
         assert!(at_client == answer && at_upstream == question);
         let (end, moved) = running.await.unwrap();
         assert!(matches!(end, End::Done), "{end:?}");
-        assert_eq!((moved.received, moved.sent), (300_000, 200_000));
+        assert_eq!(moved.bytes(), (300_000, 200_000));
     }
 
     #[tokio::test]

@@ -14,25 +14,48 @@ pub mod peek;
 mod session;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use hello::{Hello, parse};
 pub use metrics::Metrics;
 
-use crate::proxy::{ConnInfo, Shared};
+use crate::proxy::{ConnInfo, Engine};
 use crate::runtime::TcpRoute;
 use session::Session;
 
 /// Serves a connection to its end. It is not drained: only its two ends know when it may end.
-pub async fn serve<S>(shared: &Arc<Shared>, mut client: S, info: Arc<ConnInfo>, route: &TcpRoute)
+pub async fn serve<S>(engine: &Arc<Engine>, mut client: S, info: Arc<ConnInfo>, route: &TcpRoute)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut session = Session::begin(shared, info, &route.name);
+    let mut session = Session::begin(engine, info, route);
     // What connecting takes is not kept for the life of the connection.
-    let connected = Box::pin(connect::connect(shared, route, &mut session)).await;
-    let Some((mut upstream, _open, _picked)) = connected else { return };
-    let end = copy::both(&mut client, &mut upstream, route.idle_timeout, session.moved()).await;
+    let connected = Box::pin(connect::connect(route, &mut session)).await;
+    let Some((mut upstream, _picked)) = connected else { return };
+    let limits = copy::Limits { idle: route.idle_timeout, piece: route.buffer_limit };
+    let end = {
+        let copying = copy::both(&mut client, &mut upstream.io, limits, session.moved());
+        match route.log_interval {
+            None => copying.await,
+            Some(interval) => Box::pin(logging(copying, interval, &session)).await,
+        }
+    };
     session.ended(end);
+}
+
+/// Logs the connection again and again while it lasts.
+async fn logging(
+    copying: impl Future<Output = copy::End>,
+    interval: Duration,
+    session: &Session<'_>,
+) -> copy::End {
+    let mut copying = std::pin::pin!(copying);
+    loop {
+        match tokio::time::timeout(interval, copying.as_mut()).await {
+            Ok(end) => return end,
+            Err(_) => session.lasts(),
+        }
+    }
 }

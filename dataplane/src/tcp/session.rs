@@ -6,15 +6,18 @@ use std::time::{Instant, SystemTime};
 
 use super::copy::{End, Moved};
 use crate::proxy::access_log::ConnectionLine;
-use crate::proxy::{ConnInfo, Reason, Shared};
+use crate::proxy::{ConnInfo, Connection, Engine, Passed, Reason};
+use crate::runtime::TcpRoute;
 
 /// See the module.
-pub(super) struct Session {
-    shared: Arc<Shared>,
+pub(super) struct Session<'r> {
+    pub(super) engine: Arc<Engine>,
     pub(super) info: Arc<ConnInfo>,
-    host: Arc<str>,
+    route: &'r TcpRoute,
     pub(super) upstream: Option<Arc<str>>,
     pub(super) endpoint: Option<SocketAddr>,
+    /// The gateway's own end of the connection there.
+    pub(super) local: Option<SocketAddr>,
     pub(super) attempts: u32,
     moved: Moved,
     reason: Option<Reason>,
@@ -23,15 +26,16 @@ pub(super) struct Session {
     started_at: SystemTime,
 }
 
-impl Session {
-    pub(super) fn begin(shared: &Arc<Shared>, info: Arc<ConnInfo>, host: &Arc<str>) -> Self {
-        shared.tcp().connections.inc();
+impl<'r> Session<'r> {
+    pub(super) fn begin(engine: &Arc<Engine>, info: Arc<ConnInfo>, route: &'r TcpRoute) -> Self {
+        engine.shared().tcp().connections.inc();
         Self {
-            shared: Arc::clone(shared),
+            engine: Arc::clone(engine),
             info,
-            host: Arc::clone(host),
+            route,
             upstream: None,
             endpoint: None,
+            local: None,
             attempts: 0,
             moved: Moved::default(),
             reason: None,
@@ -42,14 +46,14 @@ impl Session {
     }
 
     /// Where bytes are counted.
-    pub(super) fn moved(&mut self) -> &mut Moved {
-        &mut self.moved
+    pub(super) fn moved(&self) -> &Moved {
+        &self.moved
     }
 
     /// There is no connection to an upstream.
     pub(super) fn failed<T>(&mut self, reason: Reason, detail: Option<Box<str>>) -> Option<T> {
         if reason == Reason::NoCluster {
-            self.shared.tcp().no_route.inc();
+            self.engine.shared().tcp().no_route.inc();
         }
         (self.reason, self.detail) = (Some(reason), detail);
         None
@@ -60,13 +64,46 @@ impl Session {
         let (reason, detail) = match end {
             End::Done => return,
             End::Idle => {
-                self.shared.tcp().idle_timeouts.inc();
+                self.engine.shared().tcp().idle_timeouts.inc();
                 (Reason::IdleTimeout, None)
             }
             End::Client(error) => (Reason::ClientGone, Some(error.to_string().into())),
             End::Upstream(error) => (Reason::UpstreamReset, Some(error.to_string().into())),
         };
         (self.reason, self.detail) = (Some(reason), detail);
+    }
+
+    /// It is logged, and goes on.
+    pub(super) fn lasts(&self) {
+        if let Some(logs) = &self.route.access_logs {
+            self.engine.log_connection(logs, &self.known(Some(self.passed(true))));
+        }
+    }
+
+    /// What there is to say of it now.
+    pub(super) fn known<'a>(&'a self, passed: Option<Passed<'a>>) -> Connection<'a> {
+        Connection {
+            info: &self.info,
+            started: self.started_at,
+            took: self.started.elapsed(),
+            failure: None,
+            passed,
+        }
+    }
+
+    fn passed(&self, lasts: bool) -> Passed<'_> {
+        let no_connection = matches!(self.reason, Some(Reason::ConnectFailed | Reason::ConnectTimeout));
+        Passed {
+            upstream: self.upstream.as_deref(),
+            endpoint: self.endpoint,
+            local: self.local,
+            attempts: self.attempts,
+            flags: self.flags(),
+            no_connection: self.detail.as_deref().filter(|_| no_connection),
+            termination: None,
+            bytes: self.moved.bytes(),
+            lasts,
+        }
     }
 
     /// Envoy's flags. An idle connection has none there, and one that was tried as often as allowed has two.
@@ -79,18 +116,22 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Session<'_> {
     fn drop(&mut self) {
-        let metrics = self.shared.tcp();
-        metrics.received.inc_by(self.moved.received);
-        metrics.sent.inc_by(self.moved.sent);
+        let metrics = self.engine.shared().tcp();
+        let (received, sent) = self.moved.bytes();
+        metrics.received.inc_by(received);
+        metrics.sent.inc_by(sent);
+        if let Some(logs) = &self.route.access_logs {
+            return self.engine.log_connection(logs, &self.known(Some(self.passed(false))));
+        }
         let line = ConnectionLine {
             time: self.started_at,
             listener: &self.info.listener,
             client: self.info.client,
             sni: self.info.sni.as_deref(),
             tls: self.info.tls.as_ref().map(|tls| tls.version),
-            host: &self.host,
+            host: &self.route.name,
             reason: self.reason.map(Reason::as_str),
             detail: self.detail.as_deref(),
             flags: self.flags(),
@@ -98,9 +139,9 @@ impl Drop for Session {
             endpoint: self.endpoint,
             attempts: self.attempts,
             duration: self.started.elapsed(),
-            received: self.moved.received,
-            sent: self.moved.sent,
+            received,
+            sent,
         };
-        self.shared.log(&line);
+        self.engine.shared().log(&line);
     }
 }

@@ -1,14 +1,14 @@
 //! Whether a peer's certificate is believed.
 //!
 //! With a CA its chain is verified; the *name* is verified only against a list of subject alternative names, when there
-//! is one. A server's certificate is not compared with the SNI: that is how Gloo and Envoy read the configuration, and
-//! users who want it list the name. Without a CA a server is not verified at all, which is the API's default.
+//! is one. A server's certificate is not compared with the SNI, unless its upstream stands for hosts that requests name: that
+//! is how Gloo and Envoy read the configuration, and users who want it list the name. Without a CA a server is not verified at all, which is the API's default.
 
 use std::sync::Arc;
 
 use portcullis_shared::invalid::Invalid;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
@@ -81,6 +81,8 @@ impl Trust {
 pub struct ServerVerifier {
     /// None = every server is believed.
     trust: Option<Trust>,
+    /// A trusted certificate must also be for the name that is asked for.
+    by_name: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -88,7 +90,13 @@ impl ServerVerifier {
     /// A verifier; without `trust` it believes every server.
     #[must_use]
     pub fn new(trust: Option<Trust>, crypto: &CryptoProvider) -> Self {
-        Self { trust, algorithms: crypto.signature_verification_algorithms }
+        Self { trust, by_name: false, algorithms: crypto.signature_verification_algorithms }
+    }
+
+    /// As it is, or comparing the certificate with the name that is asked for.
+    #[must_use]
+    pub fn by_name(self, by_name: bool) -> Self {
+        Self { by_name, ..self }
     }
 }
 
@@ -97,7 +105,7 @@ impl ServerCertVerifier for ServerVerifier {
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        name: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
@@ -114,6 +122,9 @@ impl ServerCertVerifier for ServerVerifier {
                 )?;
             }
             trust.names(leaf)?;
+            if self.by_name {
+                verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+            }
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -55,6 +55,18 @@ impl State {
 }
 
 impl Endpoint {
+    /// What it was made from.
+    #[must_use]
+    pub fn config(&self) -> table::Endpoint {
+        table::Endpoint {
+            address: self.address,
+            weight: self.weight,
+            hostname: self.hostname.clone(),
+            sni: self.sni.clone(),
+            labels: self.labels.clone(),
+        }
+    }
+
     /// An endpoint with the state of the one before it at that address, else `failed` or not.
     pub(super) fn new(config: &table::Endpoint, before: Option<&Self>, failed: bool) -> Self {
         let state = before.map_or_else(|| Arc::new(State::new(failed)), |before| Arc::clone(&before.state));

@@ -49,6 +49,8 @@ pub struct Upstream {
     pub tls: Option<Arc<Tls>>,
     /// HTTP/2: prior knowledge, or ALPN with TLS.
     pub http2: bool,
+    /// Trailers pass over HTTP/1.
+    pub http1_trailers: bool,
     /// Limit of connecting, handshake included.
     pub connect_timeout: Duration,
     /// A connection is closed after so many requests; none = no limit.
@@ -86,6 +88,7 @@ impl Upstream {
             origin: config.origin.clone(),
             tls,
             http2: config.http2,
+            http1_trailers: config.http.trailers,
             connect_timeout: config.connect_timeout,
             max_requests_per_connection: config.max_requests_per_connection,
             breakers: Breakers::new(config.circuit_breakers, Arc::clone(&stats)),
@@ -96,6 +99,28 @@ impl Upstream {
             stats,
             lane,
             balancer: Balancer::next(config.load_balancer, previous.map(|upstream| &upstream.balancer)),
+        }
+    }
+
+    /// An upstream with these endpoints and everything else of this one: its TLS, its limits, its counts.
+    #[must_use]
+    pub fn with_endpoints(&self, endpoints: &[table::Endpoint], previous: Option<&Self>) -> Self {
+        let lane = Lane::fixed(endpoints, previous.map(|upstream| &*upstream.lane), self.rules.clone());
+        Self {
+            name: Arc::clone(&self.name),
+            origin: self.origin.clone(),
+            tls: self.tls.clone(),
+            http2: self.http2,
+            connect_timeout: self.connect_timeout,
+            max_requests_per_connection: self.max_requests_per_connection,
+            stats: Arc::clone(&self.stats),
+            breakers: self.breakers.clone(),
+            lane: Arc::new(lane),
+            balancer: Balancer::next(self.rules.balancer, previous.map(|upstream| &upstream.balancer)),
+            rules: self.rules.clone(),
+            check: None,
+            judge: None,
+            news: Notify::new(),
         }
     }
 

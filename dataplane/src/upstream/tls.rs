@@ -83,7 +83,8 @@ impl Material<'_> {
             Trust::new(&certificate.ca, SubjectNames::new(&tls.verify_subject_alt_names))
                 .map_err(|e| e.under(format!("certificate \"{}\"", certificate.name)).under("ca_certificate"))
         });
-        let verifier = ServerVerifier::new(trust.transpose()?, &provider.crypto);
+        let verifier =
+            ServerVerifier::new(trust.transpose()?, &provider.crypto).by_name(tls.verify_server_name);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider.crypto))
             .with_protocol_versions(&provider.versions)
             .map_err(|e| Invalid::new("cipher_suites", e))?
@@ -131,6 +132,7 @@ impl Material<'_> {
             tls.min_version as u8,
             tls.max_version as u8,
             u8::from(http2),
+            u8::from(tls.verify_server_name),
         ]);
         for list in [&tls.verify_subject_alt_names, &tls.alpn, &tls.cipher_suites, &tls.curves] {
             part(b"list");

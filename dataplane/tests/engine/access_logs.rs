@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use portcullis_proto::envoy::service::accesslog::v3::stream_access_logs_message::LogEntries;
 use portcullis_proto::policy::v1 as policy;
 use portcullis_proto::table::v1 as table;
 use table::file_sink::Format;
@@ -172,9 +173,8 @@ async fn entries_go_to_a_server_many_at_a_time() {
             .unwrap();
         assert_eq!(message.identifier.unwrap().log_name, "mine");
         match message.log_entries.unwrap() {
-            portcullis_proto::envoy::service::accesslog::v3::stream_access_logs_message::LogEntries::HttpLogs(
-                logs,
-            ) => entries.extend(logs.log_entry),
+            LogEntries::HttpLogs(logs) => entries.extend(logs.log_entry),
+            LogEntries::TcpLogs(logs) => panic!("{logs:?}"),
         }
     }
     let (request, response) = (entries[0].request.clone().unwrap(), entries[0].response.clone().unwrap());

@@ -221,6 +221,7 @@ impl Gateway {
                         buckets: Default::default(),
                         http: http.clone(),
                         id: ConnInfo::next_id(),
+                        metadata: None,
                     };
                     let conn = match tls {
                         None => Conn::plain(tcp, Vec::new(), info),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::{RecvStream, client, server};
 use http::{HeaderMap, Request, Response};
+use portcullis_proto::table::v1 as table;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -175,6 +176,28 @@ async fn http2_in_http2_out_with_trailers() {
     let response = response.await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "12");
     assert!(response.body().is_end_stream());
+}
+
+#[tokio::test]
+async fn trailers_go_to_http1_clients_where_the_listener_says_so() {
+    for (wanted, end) in [(true, "0\r\ngrpc-status: 0\r\n\r\n"), (false, "0\r\n\r\n")] {
+        let mut peer = H2Peer::bind().await;
+        let mut table = Table::to_h2(peer.address);
+        table.http.http1 = Some(table::Http1 { trailers: wanted, ..Default::default() });
+        let gateway = Gateway::start(table).await;
+        let mut client = Wire::connect(gateway.address).await;
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await;
+        let (_, mut respond) = peer.call().await;
+        let announced = Response::builder().header("trailer", "grpc-status").body(()).unwrap();
+        let mut out = respond.send_response(announced, false).unwrap();
+        out.send_data("answer".into(), false).unwrap();
+        let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+        out.send_trailers(trailers).unwrap();
+        let head = client.head().await;
+        assert_eq!(header(&head, "trailer"), wanted.then_some("grpc-status"));
+        let rest = String::from_utf8(client.rest().await).unwrap();
+        assert!(rest.ends_with(end) && rest.contains("answer"), "{rest:?}");
+    }
 }
 
 #[tokio::test]

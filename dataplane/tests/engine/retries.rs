@@ -195,3 +195,24 @@ async fn an_answer_that_is_not_http_is_502() {
     }
     assert_eq!(gateway.lines(2).await[0]["reason"], "upstream_protocol_error");
 }
+
+#[tokio::test]
+async fn a_body_beyond_the_listener_s_buffer_is_not_sent_again() {
+    let peer = Peer::bind().await;
+    let mut table = table(&[peer.address], &[retry(&["5xx"], 1, 0)]);
+    table.http.buffer_limit = 10;
+    let gateway = Gateway::start(table).await;
+    for (body, again) in [("0123456789", true), ("0123456789a", false)] {
+        let mut client = Wire::connect(gateway.address).await;
+        client
+            .send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+            .await;
+        for answer in ["500 No", "200 OK"].iter().take(1 + usize::from(again)) {
+            let mut upstream = peer.accept().await;
+            upstream.head().await;
+            assert_eq!(upstream.take(body.len()).await, body.as_bytes());
+            upstream.send(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n")).await;
+        }
+        assert_eq!(status(&client.answer().await.0), if again { 200 } else { 500 });
+    }
+}

@@ -182,6 +182,21 @@ async fn times_are_those_that_are_set() {
             .await;
     let mut client = Wire::connect(short.address).await;
     tokio::time::timeout(Duration::from_secs(10), client.ends()).await.unwrap();
+    let silent = start(table::Timeouts { stream_idle_ms: Some(50), ..Default::default() }).await;
+    let (mut client, _upstream, _) = silent.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(status(&client.head().await), 504);
+    assert_eq!(silent.line().await["flags"], "SI");
+    // Idle a connection drains, and is closed after that: without time to drain at once.
+    for (drain_ms, least) in [(Some(0), 100), (Some(400), 500)] {
+        let idle = start(table::Timeouts { idle_ms: Some(100), drain_ms, ..Default::default() }).await;
+        let (mut client, mut upstream, _) = idle.forwarded(&peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let begun = std::time::Instant::now();
+        upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        client.answer().await;
+        tokio::time::timeout(Duration::from_secs(10), client.ends()).await.unwrap();
+        assert!(begun.elapsed().as_millis() >= least, "{:?}", begun.elapsed());
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test]

@@ -263,7 +263,6 @@ async fn other_transfer_codings_are_not_implemented() {
         let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n");
         refused(&gateway, request, 501).await;
     }
-    refused(&gateway, "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405).await;
 }
 
 #[tokio::test]

@@ -143,7 +143,10 @@ async fn a_client_that_has_said_all_still_hears_the_rest() {
 async fn a_route_decides_about_websocket_whatever_its_listener_says() {
     let peer = Peer::bind().await;
     let upgrade = |websocket| {
-        crate::gateway::any(&portcullis_proto::policy::v1::Upgrade { websocket: Some(websocket) })
+        crate::gateway::any(&portcullis_proto::policy::v1::Upgrade {
+            websocket: Some(websocket),
+            ..Default::default()
+        })
     };
     let ask = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     let gateway = Gateway::start(Table::to(peer.address).with(&[upgrade(false)])).await;
@@ -176,4 +179,102 @@ async fn what_the_listener_does_not_allow_is_refused() {
         assert_eq!(status(&client.head().await), 403, "{protocol}");
     }
     assert_eq!(gateway.line().await["reason"], "upgrade_failed");
+}
+
+/// The extended CONNECT of RFC 8441.
+fn extended(protocol: &'static str) -> http::Request<()> {
+    http::Request::builder()
+        .method(http::Method::CONNECT)
+        .uri("http://a.test/chat?x")
+        .header("sec-websocket-version", "13")
+        .header("origin", "http://a.test")
+        .extension(h2::ext::Protocol::from_static(protocol))
+        .body(())
+        .unwrap()
+}
+
+async fn over_http2(gateway: &Gateway) -> h2::client::SendRequest<bytes::Bytes> {
+    let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let (send, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    send.ready().await.unwrap()
+}
+
+/// Waits until the gateway has said whether it knows it.
+async fn knows_extended(send: &mut h2::client::SendRequest<bytes::Bytes>, peer: &Peer) -> bool {
+    let ask = http::Request::builder().uri("http://a.test/").body(()).unwrap();
+    let (response, _) = send.send_request(ask, true).unwrap();
+    peer.accept().await.serve("ok").await;
+    response.await.unwrap();
+    send.is_extended_connect_protocol_enabled()
+}
+
+#[tokio::test]
+async fn a_websocket_may_be_a_stream_of_http2() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address).with(&[crate::gateway::timeout(1000)])).await;
+    let mut send = over_http2(&gateway).await;
+    assert!(knows_extended(&mut send, &peer).await);
+    let (response, mut stream) = send.send_request(extended("websocket"), false).unwrap();
+    let mut upstream = peer.accept().await;
+    let head = upstream.head().await;
+    assert!(head.starts_with("GET /chat?x HTTP/1.1\r\nHost: a.test\r\n"), "{head}");
+    assert_eq!((header(&head, "upgrade"), header(&head, "connection")), (Some("websocket"), Some("upgrade")));
+    assert_eq!(header(&head, "sec-websocket-key").unwrap().len(), 24);
+    assert_eq!(header(&head, "sec-websocket-version"), Some("13"));
+    assert_eq!((header(&head, "content-length"), header(&head, "transfer-encoding")), (None, None));
+    upstream
+        .send("HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\nhello")
+        .await;
+    let mut response = response.await.unwrap();
+    assert_eq!(response.status(), 200);
+    for name in ["upgrade", "connection", "sec-websocket-accept"] {
+        assert!(!response.headers().contains_key(name), "{name}");
+    }
+    assert_eq!(response.headers()["sec-websocket-protocol"], "chat");
+    assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "hello");
+    stream.send_data("ping".into(), false).unwrap();
+    assert_eq!(upstream.take(4).await, b"ping");
+    stream.send_data("bye".into(), true).unwrap();
+    assert_eq!(upstream.rest().await, b"bye");
+    drop(upstream);
+    assert!(response.body_mut().data().await.is_none());
+    let line = &gateway.lines(2).await[1];
+    assert_eq!((line["status"].as_u64(), line["protocol"].as_str()), (Some(101), Some("HTTP/2")));
+    assert_eq!((line["bytes_received"].as_u64(), line["bytes_sent"].as_u64()), (Some(7), Some(5)));
+}
+
+#[tokio::test]
+async fn an_upstream_may_refuse_the_websocket_of_a_stream() {
+    let peer = Peer::bind().await;
+    let gateway = Gateway::start(Table::to(peer.address)).await;
+    let mut send = over_http2(&gateway).await;
+    assert!(knows_extended(&mut send, &peer).await);
+    let (response, _stream) = send.send_request(extended("websocket"), false).unwrap();
+    let mut upstream = peer.accept().await;
+    upstream.head().await;
+    upstream.send("HTTP/1.1 403 No\r\ncontent-length: 2\r\n\r\nno").await;
+    let mut response = response.await.unwrap();
+    assert_eq!(response.status(), 403);
+    assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "no");
+    // A client over HTTP/2 would take this for the tunnel.
+    let (response, _stream) = send.send_request(extended("websocket"), false).unwrap();
+    upstream.serve("no").await;
+    assert_eq!(response.await.unwrap().status(), 502);
+    let (response, _stream) = send.send_request(extended("other"), false).unwrap();
+    assert_eq!(response.await.unwrap().status(), 403);
+    assert_eq!(gateway.lines(4).await[3]["reason"], "upgrade_failed");
+}
+
+#[tokio::test]
+async fn a_listener_without_websockets_does_not_offer_them_over_http2() {
+    let peer = Peer::bind().await;
+    let mut table = Table::to(peer.address);
+    table
+        .http
+        .upgrades
+        .push(portcullis_proto::table::v1::Upgrade { protocol: "websocket".into(), enabled: false });
+    let gateway = Gateway::start(table).await;
+    let mut send = over_http2(&gateway).await;
+    assert!(!knows_extended(&mut send, &peer).await);
 }

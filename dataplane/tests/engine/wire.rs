@@ -69,6 +69,16 @@ impl Wire {
         std::mem::replace(&mut self.buf, rest)
     }
 
+    /// As [`Wire::take`], or nothing at the end of the connection.
+    pub async fn some(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.buf.len() < count {
+            if !self.more().await {
+                return None;
+            }
+        }
+        Some(self.take(count).await)
+    }
+
     /// Everything up to the end of the connection.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}

@@ -212,7 +212,9 @@ pub enum Operator {
     GrpcStatus(GrpcForm),
     /// `%DYNAMIC_METADATA(namespace:key:..)%`
     DynamicMetadata(Box<str>),
-    /// `%METADATA(..)%` and `%FILTER_STATE(..)%`: of what is kept here nothing has any.
+    /// `%FILTER_STATE(key:form)%`
+    FilterState(Box<str>),
+    /// `%METADATA(..)%`: nothing of what is kept here has any.
     Nothing,
 }
 
@@ -298,6 +300,10 @@ pub trait Values {
     }
     /// The status of a gRPC call that is over.
     fn grpc_status(&self) -> Option<u32> {
+        None
+    }
+    /// What Envoy keeps as filter state, by its key.
+    fn filter_state(&self, _key: &str) -> Option<Cow<'_, str>> {
         None
     }
     /// What policies noted, by `namespace:key:..`.
@@ -439,6 +445,7 @@ impl Operator {
             Self::Trailer(names) => names.find(|name| values.trailer(name)),
             Self::GrpcStatus(form) => values.grpc_status().map(|code| form.show(code)),
             Self::DynamicMetadata(path) => values.dynamic_metadata(path),
+            Self::FilterState(key) => values.filter_state(key),
             Self::Nothing => None,
         }
     }
@@ -495,7 +502,11 @@ fn named(name: &str, parameter: Option<&str>) -> Result<Operator, FormatError> {
         }),
         "GRPC_STATUS_NUMBER" => Operator::GrpcStatus(GrpcForm::Number),
         "DYNAMIC_METADATA" => Operator::DynamicMetadata(needed()?.into()),
-        "METADATA" | "FILTER_STATE" => {
+        "FILTER_STATE" => {
+            let parameter = needed()?;
+            Operator::FilterState(parameter.split_once(':').map_or(parameter, |(key, _)| key).into())
+        }
+        "METADATA" => {
             needed()?;
             Operator::Nothing
         }

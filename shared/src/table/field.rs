@@ -42,6 +42,11 @@ pub(super) fn millis(ms: u64) -> Option<Duration> {
     (ms != 0).then(|| Duration::from_millis(ms))
 }
 
+/// A number of bytes of which 0 means absent.
+pub(super) fn bytes(number: u32) -> Option<usize> {
+    usize::try_from(number).ok().filter(|number| *number != 0)
+}
+
 /// A protocol list: each name fits the one length byte of ALPN (RFC 7301, section 3.1).
 pub(super) fn alpn(field: &str, list: Vec<String>) -> Result<Vec<Arc<str>>, Invalid> {
     let list = texts(field, list)?;

@@ -10,7 +10,7 @@ use portcullis_proto::policy::v1::HeaderLevel;
 use portcullis_proto::table::v1 as wire;
 
 use super::AccessLog;
-use super::field::each;
+use super::field::{bytes, each};
 use crate::Invalid;
 
 /// See the module.
@@ -62,6 +62,8 @@ pub struct HttpSettings {
     pub strip_any_host_port: bool,
     /// What becomes of names with underscores.
     pub underscores: Underscores,
+    /// Bytes of a body that are kept for retries and policies; `None` = the worker's default.
+    pub buffer_limit: Option<usize>,
 }
 
 impl Eq for HttpSettings {}
@@ -383,6 +385,7 @@ impl TryFrom<wire::HttpSettings> for HttpSettings {
                 Ok(wire::UnderscoreAction::Drop) => Underscores::Drop,
                 Err(_) => return Err(unknown("underscores", wire.underscores)),
             },
+            buffer_limit: bytes(wire.buffer_limit),
         })
     }
 }

@@ -7,7 +7,7 @@ use portcullis_proto::table::v1 as wire;
 use prost_types::Any;
 
 use super::{
-    AccessLog, HttpSettings, Origin, TcpProxy,
+    AccessLog, Admission, HttpSettings, Origin, SocketOption, TcpProxy,
     field::{alpn, each, millis, port, required, texts},
     route::policies,
 };
@@ -31,6 +31,21 @@ pub struct Listener {
     pub filter_chains: Vec<FilterChain>,
     /// A line for each connection.
     pub connection_logs: Vec<AccessLog>,
+    /// What is kept of a PROXY header.
+    pub tlvs: Vec<Tlv>,
+    /// Of the sockets that listen.
+    pub socket_options: Vec<SocketOption>,
+}
+
+/// An extension of a PROXY header that becomes dynamic metadata of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tlv {
+    /// Its type.
+    pub kind: u8,
+    /// Namespace of the metadata.
+    pub namespace: Arc<str>,
+    /// Key there.
+    pub key: Arc<str>,
 }
 
 /// How some connections are served.
@@ -54,6 +69,8 @@ pub struct FilterChain {
     pub origin: Origin,
     /// See `origin`.
     pub path: Arc<str>,
+    /// Which connections are let in; `None` = all.
+    pub admission: Option<Admission>,
 }
 
 /// What a filter chain does with its connections.
@@ -169,9 +186,23 @@ impl TryFrom<wire::Listener> for Listener {
             proxy_protocol: wire.proxy_protocol,
             filter_chains: each("filter_chains", wire.filter_chains)?,
             connection_logs: each("connection_logs", wire.connection_logs)?,
+            tlvs: each("tlvs", wire.tlvs)?,
+            socket_options: each("socket_options", wire.socket_options)?,
         };
         chains_are_distinct(&listener.filter_chains)?;
         Ok(listener)
+    }
+}
+
+impl TryFrom<wire::ProxyProtocolTlv> for Tlv {
+    type Error = Invalid;
+
+    fn try_from(wire: wire::ProxyProtocolTlv) -> Result<Self, Invalid> {
+        Ok(Self {
+            kind: wire.r#type.try_into().map_err(|_| Invalid::new("type", "above 255"))?,
+            namespace: required("namespace", wire.namespace)?,
+            key: required("key", wire.key)?,
+        })
     }
 }
 
@@ -238,6 +269,11 @@ impl TryFrom<wire::FilterChain> for FilterChain {
             policies: policies(wire.policies)?,
             origin: Origin::try_from(wire.origin).map_err(|e| e.under("origin"))?,
             path: wire.path.into(),
+            admission: wire
+                .admission
+                .map(Admission::try_from)
+                .transpose()
+                .map_err(|e| e.under("admission"))?,
         })
     }
 }

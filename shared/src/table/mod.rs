@@ -4,6 +4,7 @@
 //! A value of these types is valid; nobody checks again. Users, their field names and defaults are not known here.
 
 mod access_log;
+mod admission;
 mod balancing;
 mod certificate;
 mod circuit_breakers;
@@ -19,13 +20,16 @@ mod outlier_detection;
 mod redirect;
 mod resource;
 mod route;
+mod socket_option;
 mod split;
 mod substitution;
 mod tcp;
 mod upstream;
+mod upstream_http;
 mod virtual_host;
 
 pub use access_log::{AccessLog, Compare, GrpcSink, JsonFormat, LogFilter, LogFormat, LogSink};
+pub use admission::{Admission, ConnectionLimit, TokenBucket};
 pub use balancing::{LoadBalancer, SlowStart, SubsetFallback, SubsetRules, SubsetSelector};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
@@ -37,14 +41,16 @@ pub use http::{
     HttpSettings, Network, Paths, ServerHeader, Time, Timeouts, Tracing, Underscores,
 };
 pub use label::{Label, Labels};
-pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion};
+pub use listener::{DownstreamTls, FilterChain, Listener, OcspPolicy, Serve, ServerName, TlsVersion, Tlv};
 pub use origin::Origin;
 pub use outlier_detection::OutlierDetection;
 pub use redirect::{Redirect, RedirectPath, rewrite_prefix};
 pub use resource::{Kind, Resource, identity};
 pub use route::{Action, Destination, DirectResponse, Route, Target};
+pub use socket_option::{KnownOption, SocketOption, SocketState, SocketValue};
 pub use split::Split;
 pub use substitution::RegexSubstitution;
-pub use tcp::{TcpProxy, TcpTarget};
+pub use tcp::{TcpProxy, TcpTarget, Tunnel};
 pub use upstream::{Upstream, UpstreamTls};
+pub use upstream_http::UpstreamHttp;
 pub use virtual_host::VirtualHost;

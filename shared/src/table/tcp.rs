@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use portcullis_proto::policy::v1::HeaderAdd;
 use portcullis_proto::table::v1 as wire;
 
 use super::{
-    Destination,
-    field::{millis, required},
+    AccessLog, Destination,
+    field::{bytes, each, millis, required},
     route::destinations,
 };
 use crate::Invalid;
+use crate::format::Format;
 
 /// Passes connections on.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,23 @@ pub struct TcpProxy {
     pub max_connect_attempts: u32,
     /// Both connections are closed when no byte moves for so long; `None` = never.
     pub idle_timeout: Option<Duration>,
+    /// In place of the worker's own log.
+    pub access_logs: Vec<AccessLog>,
+    /// How often a connection is logged while it lasts; `None` = at its end only.
+    pub log_interval: Option<Duration>,
+    /// The upstream is asked to pass the bytes on.
+    pub tunnel: Option<Tunnel>,
+    /// Bytes kept for one side that the other does not take; `None` = the worker's default.
+    pub buffer_limit: Option<usize>,
+}
+
+/// The CONNECT request for a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tunnel {
+    /// Host and port.
+    pub host: Format,
+    /// Further fields.
+    pub headers: Vec<HeaderAdd>,
 }
 
 /// Where connections are passed on to.
@@ -33,6 +52,16 @@ pub enum TcpTarget {
     Split(Arc<str>),
     /// The upstream whose name is the client's server name.
     Sni,
+}
+
+impl TryFrom<wire::Tunnel> for Tunnel {
+    type Error = Invalid;
+
+    fn try_from(wire: wire::Tunnel) -> Result<Self, Invalid> {
+        required("host", wire.host.clone())?;
+        let host = Format::parse(&wire.host).map_err(|e| Invalid::new("host", e))?;
+        Ok(Self { host, headers: wire.headers })
+    }
 }
 
 impl TryFrom<wire::TcpProxy> for TcpProxy {
@@ -53,6 +82,10 @@ impl TryFrom<wire::TcpProxy> for TcpProxy {
             target,
             max_connect_attempts: wire.max_connect_attempts.max(1),
             idle_timeout: millis(wire.idle_timeout_ms),
+            access_logs: each("access_logs", wire.access_logs)?,
+            log_interval: millis(wire.log_interval_ms),
+            tunnel: wire.tunnel.map(Tunnel::try_from).transpose().map_err(|e| e.under("tunnel"))?,
+            buffer_limit: bytes(wire.buffer_limit),
         })
     }
 }

@@ -6,7 +6,7 @@ use portcullis_proto::table::v1 as wire;
 
 use super::{
     CircuitBreakers, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart, SubsetRules,
-    TlsVersion,
+    TlsVersion, UpstreamHttp,
     field::{alpn, each, millis, optional, required, texts},
     listener::versions,
 };
@@ -57,6 +57,8 @@ pub struct Upstream {
     pub subsets: Option<SubsetRules>,
     /// An endpoint that discovery no longer has is gone at once, healthy or not.
     pub ignore_health_on_host_removal: bool,
+    /// How HTTP is spoken.
+    pub http: UpstreamHttp,
 }
 
 /// TLS towards the endpoints.
@@ -80,6 +82,8 @@ pub struct UpstreamTls {
     pub cipher_suites: Vec<Arc<str>>,
     /// Key exchange groups; empty = the default.
     pub curves: Vec<Arc<str>>,
+    /// The certificate must be for the name that is asked for.
+    pub verify_server_name: bool,
 }
 
 impl TryFrom<wire::Upstream> for Upstream {
@@ -111,6 +115,7 @@ impl TryFrom<wire::Upstream> for Upstream {
                 .map_or(DEFAULT_MERGE_WINDOW, Duration::from_millis),
             subsets: message("subsets", wire.subsets)?,
             ignore_health_on_host_removal: wire.ignore_health_on_host_removal,
+            http: message("http", wire.http)?.unwrap_or_default(),
         })
     }
 }
@@ -146,6 +151,7 @@ impl TryFrom<wire::UpstreamTls> for UpstreamTls {
             max_version,
             cipher_suites: texts("cipher_suites", wire.cipher_suites)?,
             curves: texts("curves", wire.curves)?,
+            verify_server_name: wire.verify_server_name,
         })
     }
 }

@@ -102,8 +102,11 @@ fn buffer(buffer: policy::BufferPerRoute) -> String {
 }
 
 fn upgrade(upgrade: policy::Upgrade) -> String {
-    let allowed = upgrade.websocket.map(|allowed| if allowed { "allowed" } else { "refused" });
-    allowed.map_or_else(String::new, |allowed| format!("websocket {allowed}"))
+    let allowed = |allowed: bool| if allowed { "allowed" } else { "refused" };
+    let websocket = upgrade.websocket.map(|may| format!("websocket {}", allowed(may)));
+    let ends = if upgrade.connect_terminates { ", ends here" } else { "" };
+    let connect = upgrade.connect.map(|may| format!("CONNECT {}{ends}", allowed(may)));
+    websocket.into_iter().chain(connect).collect::<Vec<_>>().join(", ")
 }
 
 fn tracing(tracing: policy::Tracing) -> String {

@@ -36,7 +36,7 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         filter_chain: chain.map(|chain| chain.name.to_string()),
         part: chain.filter(|chain| !chain.path.is_empty()).map(|it| format!("{} {}", it.origin, it.path)),
         takes: chain.map(takes).unwrap_or_default(),
-        settings: chain.map(|chain| settings::of(&chain.http)).unwrap_or_default(),
+        settings: chain.map(settings).unwrap_or_default(),
         policies: chain.map(|chain| behaviour::all(&chain.policies)).unwrap_or_default(),
         certificate: chain.and_then(|chain| chain.tls.as_ref()).map(|tls| tls.certificate.to_string()),
     });
@@ -148,6 +148,11 @@ fn speaks(listener: &Listener, scheme: &str) -> bool {
         (Serve::Http(_), scheme) => scheme == "http" && chain.tls.is_none(),
         (Serve::Tcp(_), _) => chain.tls.is_none(),
     })
+}
+
+fn settings(chain: &FilterChain) -> Vec<String> {
+    let admission = chain.admission.as_ref().map(settings::admission).unwrap_or_default();
+    admission.into_iter().chain(settings::of(&chain.http)).collect()
 }
 
 /// Whose connections a chain takes, in words.

@@ -1,9 +1,19 @@
 //! How HTTP is spoken on a filter chain, in a few words each. What is the default is not said.
 
 use portcullis_shared::table::{
-    ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,
-    HttpSettings, LogSink, Paths, ServerHeader, Time, Timeouts, Underscores,
+    Admission, ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1,
+    Http2, HttpSettings, LogSink, Paths, ServerHeader, Time, Timeouts, Underscores,
 };
+
+/// Which connections are let in.
+pub(super) fn admission(admission: &Admission) -> Vec<String> {
+    let limit = admission.connections.map(|it| format!("at most {} connections", it.max_active));
+    let rate = admission.rate.map(|it| {
+        let interval = humantime::format_duration(it.interval);
+        format!("{} connections at once, {} more each {interval}", it.max, it.per_fill)
+    });
+    limit.into_iter().chain(rate).collect()
+}
 
 /// Everything but the defaults.
 pub(super) fn of(http: &HttpSettings) -> Vec<String> {
@@ -24,6 +34,7 @@ pub(super) fn of(http: &HttpSettings) -> Vec<String> {
     words.push(number("header bytes up to", http.header_bytes.and_then(|it| u64::try_from(it).ok())));
     words.push(number("header fields up to", http.header_fields.and_then(|it| u64::try_from(it).ok())));
     words.push(number("requests of a connection up to", http.requests_per_connection.map(u64::from)));
+    words.push(number("bytes of a body kept up to", http.buffer_limit.and_then(|it| u64::try_from(it).ok())));
     words.extend(http1(&http.http1));
     words.extend(http2(&http.http2));
     words.extend(paths(&http.paths));

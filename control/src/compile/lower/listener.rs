@@ -31,9 +31,11 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                 policies: policies(&chain.policies),
                 origin: chain.part.as_ref().and_then(|(of, _)| origin(of)),
                 path: chain.part.as_ref().map(|(_, path)| path.to_string()).unwrap_or_default(),
+                admission: (!chain.admission.is_empty()).then(|| decoded(&chain.admission)),
             })
             .collect(),
         connection_logs: listener.connection_logs.iter().map(|log| decoded(log)).collect(),
+        ..decoded(&listener.options)
     }
 }
 
@@ -48,6 +50,7 @@ fn tcp(proxy: &TcpProxy) -> wire::TcpProxy {
         }),
         max_connect_attempts: proxy.max_connect_attempts,
         idle_timeout_ms: millis(proxy.idle_timeout),
+        ..decoded(&proxy.options)
     }
 }
 

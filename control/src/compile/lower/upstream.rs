@@ -46,6 +46,7 @@ pub fn upstream(upstream: &Upstream) -> wire::Upstream {
         update_merge_window_ms: balancing.update_merge_window.map(|window| millis(Some(window))),
         subsets: balancing.subsets.as_ref().map(subsets),
         ignore_health_on_host_removal: upstream.ignore_health_on_host_removal,
+        http: None,
         circuit_breakers: upstream.circuit_breakers.as_ref().map(circuit_breakers),
     }
 }
@@ -184,5 +185,6 @@ fn tls(tls: &UpstreamTls) -> wire::UpstreamTls {
         max_version: tls_version(tls.parameters.max),
         cipher_suites: strings(&tls.parameters.cipher_suites),
         curves: strings(&tls.parameters.curves),
+        verify_server_name: tls.verify_server_name,
     }
 }

@@ -60,10 +60,6 @@ fn one(log: &AccessLog, path: &str, about: &mut About<'_>) -> Option<wire::Acces
 }
 
 fn grpc(service: &GrpcAccessLogService, path: &str, about: &mut About<'_>) -> Option<wire::GrpcSink> {
-    if path.contains("listenerAccessLoggingService") {
-        about.error(path.to_owned(), "connections are logged to files only: use `fileSink`");
-        return None;
-    }
     if service.log_name.is_empty() {
         about.error(format!("{path}.logName"), "a name for the log is needed");
     }

@@ -1,45 +1,22 @@
 //! `httpConnectionManagerSettings`: checked and made `HttpSettings`, part by part.
 
 use http::{HeaderName, HeaderValue};
-use portcullis_proto::policy::v1::{HeaderAdd, HeaderLevel};
+use portcullis_proto::policy::v1::HeaderLevel;
 use portcullis_proto::table::v1 as wire;
-use portcullis_shared::format::Format;
 use portcullis_shared::table::Network;
 
-use super::About as Owner;
+use super::{About, headers};
 use crate::resource::{
     CodecType, EarlyHeaderManipulation, ForwardClientCertDetails, GoDuration, HeadersWithUnderscoresAction,
-    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ServerHeaderTransformation,
-    TracePercentages,
+    HttpConnectionManagerSettings, ListenerTracing, PathWithEscapedSlashesAction, ProtocolUpgradeConfig,
+    ServerHeaderTransformation, TracePercentages,
 };
 
 /// Envoy's bounds of a window of HTTP/2.
 const WINDOWS: std::ops::RangeInclusive<u32> = 65_535..=2_147_483_647;
 
-/// The settings that findings are about.
-struct About<'a, 'b> {
-    owner: &'a mut Owner<'b>,
-    path: &'a str,
-}
-
-impl About<'_, '_> {
-    fn warning(&mut self, field: &str, message: impl Into<String>) {
-        self.owner.warning(format!("{}.{field}", self.path), message);
-    }
-
-    fn error(&mut self, field: impl std::fmt::Display, message: impl Into<String>) {
-        self.owner.error(format!("{}.{field}", self.path), message);
-    }
-}
-
-/// Checks the settings that stand at `path`, and adds them to what travels.
-pub(super) fn lower(
-    it: &HttpConnectionManagerSettings,
-    path: &str,
-    to: &mut wire::HttpSettings,
-    owner: &mut Owner<'_>,
-) {
-    let about = &mut About { owner, path };
+/// Checks the settings and adds them to what travels.
+pub(super) fn lower(it: &HttpConnectionManagerSettings, to: &mut wire::HttpSettings, about: &mut About<'_>) {
     to.client_address = some(client_address(it, about));
     to.request_id = some(wire::RequestId {
         none: it.generate_request_id == Some(false),
@@ -56,7 +33,7 @@ pub(super) fn lower(
     });
     for (field, text) in [("via", &it.via), ("serverName", &it.server_name)] {
         if text.as_ref().is_some_and(|text| HeaderValue::from_str(text).is_err()) {
-            about.error(field, "the value has characters that a header cannot have");
+            error(about, field, "the value has characters that a header cannot have");
         }
     }
     to.timeouts = some(timeouts(it, about));
@@ -90,12 +67,9 @@ pub(super) fn lower(
         HeadersWithUnderscoresAction::RejectClientRequest => wire::UnderscoreAction::Reject,
         HeadersWithUnderscoresAction::DropHeader => wire::UnderscoreAction::Drop,
     } as i32;
-    if it.enable_trailers == Some(true) {
-        about.warning("enableTrailers", "trailers over HTTP/1 are not supported yet and are dropped");
-    }
     if it.uuid_request_id_config.is_some() {
         let text = "the request id has no part in tracing here: W3C trace context and the percentages decide";
-        about.warning("uuidRequestIdConfig", text);
+        about.warning(format!("{}.uuidRequestIdConfig", about.path), text);
     }
     to.tracing = it.tracing.as_ref().map(|it| tracing(it, about));
 }
@@ -105,13 +79,17 @@ fn some<T: Default + PartialEq>(message: T) -> Option<T> {
     (message != T::default()).then_some(message)
 }
 
-fn client_address(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::ClientAddress {
+fn error(about: &mut About<'_>, field: impl std::fmt::Display, message: impl Into<String>) {
+    about.error(format!("{}.{field}", about.path), message);
+}
+
+fn client_address(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::ClientAddress {
     let mut internal = Vec::new();
     for (at, range) in it.internal_address_config.iter().flat_map(|it| &it.cidr_ranges).enumerate() {
         let text = format!("{}/{}", range.address_prefix, range.prefix_len.unwrap_or(0));
         match Network::parse(&text) {
             Ok(_) => internal.push(text),
-            Err(problem) => about.error(format!("internalAddressConfig.cidrRanges[{at}]"), problem),
+            Err(problem) => error(about, format!("internalAddressConfig.cidrRanges[{at}]"), problem),
         }
     }
     wire::ClientAddress {
@@ -123,16 +101,16 @@ fn client_address(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>)
 }
 
 /// Milliseconds; a duration below zero is an error.
-fn millis(field: &str, it: Option<GoDuration>, about: &mut About<'_, '_>) -> Option<u64> {
+fn millis(field: &str, it: Option<GoDuration>, about: &mut About<'_>) -> Option<u64> {
     let it = it?;
     let millis = it.to_millis();
     if millis.is_none() {
-        about.error(field, format!("a duration of at least 0s is needed, found {it}"));
+        error(about, field, format!("a duration of at least 0s is needed, found {it}"));
     }
     millis
 }
 
-fn timeouts(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::Timeouts {
+fn timeouts(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Timeouts {
     wire::Timeouts {
         stream_idle_ms: millis("streamIdleTimeout", it.stream_idle_timeout, about),
         idle_ms: millis("idleTimeout", it.idle_timeout, about),
@@ -145,12 +123,12 @@ fn timeouts(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wi
     }
 }
 
-fn limits(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::Limits {
+fn limits(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Limits {
     if let Some(kb) = it.max_request_headers_kb.filter(|kb| !(1..=8192).contains(kb)) {
-        about.error("maxRequestHeadersKb", format!("a number from 1 to 8192 is needed, found {kb}"));
+        error(about, "maxRequestHeadersKb", format!("a number from 1 to 8192 is needed, found {kb}"));
     }
     if it.max_headers_count == Some(0) {
-        about.error("maxHeadersCount", "a number of at least 1 is needed, found 0");
+        error(about, "maxHeadersCount", "a number of at least 1 is needed, found 0");
     }
     wire::Limits {
         header_kb: it.max_request_headers_kb,
@@ -159,10 +137,10 @@ fn limits(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire
     }
 }
 
-fn http1(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire::Http1 {
+fn http1(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::Http1 {
     let default_host = it.default_host_for_http_10.clone().unwrap_or_default();
     if HeaderValue::from_str(&default_host).is_err() {
-        about.error("defaultHostForHttp10", "not a host");
+        error(about, "defaultHostForHttp10", "not a host");
     }
     wire::Http1 {
         accept_http10: it.accept_http_10 == Some(true),
@@ -179,7 +157,7 @@ fn http1(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> wire:
     }
 }
 
-fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> Option<wire::Http2> {
+fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Option<wire::Http2> {
     let it = it.http2_protocol_options.as_ref()?;
     let windows = [
         ("initialStreamWindowSize", it.initial_stream_window_size),
@@ -189,13 +167,13 @@ fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> Optio
         if let Some(window) = window.filter(|window| !WINDOWS.contains(window)) {
             let (low, high) = (WINDOWS.start(), WINDOWS.end());
             let text = format!("a number from {low} to {high} is needed, found {window}");
-            about.error(format!("http2ProtocolOptions.{field}"), text);
+            error(about, format!("http2ProtocolOptions.{field}"), text);
         }
     }
     if let Some(streams) = it.max_concurrent_streams.filter(|streams| !(1..=2_147_483_647).contains(streams))
     {
         let text = format!("a number from 1 to 2147483647 is needed, found {streams}");
-        about.error("http2ProtocolOptions.maxConcurrentStreams", text);
+        error(about, "http2ProtocolOptions.maxConcurrentStreams", text);
     }
     some(wire::Http2 {
         max_concurrent_streams: it.max_concurrent_streams,
@@ -205,10 +183,7 @@ fn http2(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> Optio
     })
 }
 
-fn client_certificate(
-    it: &HttpConnectionManagerSettings,
-    about: &mut About<'_, '_>,
-) -> wire::ClientCertificate {
+fn client_certificate(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::ClientCertificate {
     use ForwardClientCertDetails::{AlwaysForwardOnly, AppendForward, ForwardOnly, Sanitize, SanitizeSet};
     let forward = match it.forward_client_cert_details {
         Sanitize => wire::ForwardClientCert::Sanitize,
@@ -222,7 +197,7 @@ fn client_certificate(
         && !matches!(it.forward_client_cert_details, AppendForward | SanitizeSet)
     {
         let text = "has no effect unless forwardClientCertDetails is APPEND_FORWARD or SANITIZE_SET";
-        about.warning("setCurrentClientCertDetails", text);
+        about.warning(format!("{}.setCurrentClientCertDetails", about.path), text);
     }
     wire::ClientCertificate {
         forward: forward as i32,
@@ -234,71 +209,52 @@ fn client_certificate(
     }
 }
 
-fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_, '_>) -> Vec<wire::Upgrade> {
-    let mut upgrades = Vec::new();
+fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wire::Upgrade> {
+    let mut upgrades: Vec<wire::Upgrade> = Vec::new();
     for (at, upgrade) in it.upgrades.iter().enumerate() {
-        match &upgrade.websocket {
-            Some(spec) if upgrades.is_empty() => upgrades.push(wire::Upgrade {
-                protocol: "websocket".to_owned(),
-                enabled: spec.enabled != Some(false),
-            }),
-            Some(_) => about.error(format!("upgrades[{at}]"), "upgrade config websocket is not unique"),
-            None => {
-                about.error(format!("upgrades[{at}]"), "an upgrade needs a type, such as `websocket: {}`")
+        let field = format!("upgrades[{at}]");
+        let (protocol, spec) = match upgrade {
+            ProtocolUpgradeConfig { websocket: Some(spec), .. } => ("websocket", spec),
+            // Other than a protocol's, the name of a method is written in capitals.
+            ProtocolUpgradeConfig { connect: Some(spec), .. } => ("CONNECT", spec),
+            ProtocolUpgradeConfig { connect_terminate: Some(_), .. } => {
+                error(about, field, "connectTerminate is a matter of routes");
+                continue;
             }
+            _ => {
+                error(about, field, "an upgrade needs a type, such as `websocket: {}`");
+                continue;
+            }
+        };
+        if upgrades.iter().any(|other| other.protocol == protocol) {
+            error(about, field, format!("upgrade config {protocol} is not unique"));
+            continue;
         }
+        upgrades.push(wire::Upgrade { protocol: protocol.to_owned(), enabled: spec.enabled != Some(false) });
     }
     upgrades
 }
 
 /// Two levels, so that additions come first.
-fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_, '_>) -> Vec<HeaderLevel> {
-    let mut add = HeaderLevel::default();
+fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<HeaderLevel> {
+    let path = format!("{}.earlyHeaderManipulation", about.path);
+    let add = headers::additions(&it.headers_to_add, &format!("{path}.headersToAdd"), about);
     let mut remove = HeaderLevel::default();
-    for (at, addition) in it.headers_to_add.iter().enumerate() {
-        let field = format!("earlyHeaderManipulation.headersToAdd[{at}].header");
-        let Some(header) = &addition.header else {
-            about.error(field, "a header is needed");
-            continue;
-        };
-        if HeaderValue::from_str(&header.value).is_err() {
-            about.error(format!("{field}.value"), "the value has characters that a header cannot have");
-        } else if let Err(problem) = Format::parse(&header.value) {
-            about.error(format!("{field}.value"), problem.to_string());
-        }
-        if let Some(name) = name(&header.key, format!("{field}.key"), about) {
-            add.add.push(HeaderAdd {
-                name,
-                value: header.value.clone(),
-                overwrite: addition.append == Some(false),
-            });
-        }
-    }
     for (at, text) in it.headers_to_remove.iter().enumerate() {
-        let field = format!("earlyHeaderManipulation.headersToRemove[{at}]");
-        remove.remove.extend(name(text, field, about));
+        remove.remove.extend(headers::name(text, format!("{path}.headersToRemove[{at}]"), about));
     }
+    let add = HeaderLevel { add, ..HeaderLevel::default() };
     [add, remove].into_iter().filter(|level| *level != HeaderLevel::default()).collect()
 }
 
-fn name(text: &str, field: String, about: &mut About<'_, '_>) -> Option<String> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) if name != http::header::HOST => Some(name.to_string()),
-        _ => {
-            about.error(field, format!("[{text}] is not the name of a header that may be modified"));
-            None
-        }
-    }
-}
-
-fn tracing(it: &ListenerTracing, about: &mut About<'_, '_>) -> wire::Tracing {
+fn tracing(it: &ListenerTracing, about: &mut About<'_>) -> wire::Tracing {
     let TracePercentages { client_sample_percentage, random_sample_percentage, overall_sample_percentage } =
         it.trace_percentages.clone().unwrap_or_default();
     let mut share = |field: &str, percent: Option<f32>| {
         let percent = percent.unwrap_or(100.0);
         if !(0.0..=100.0).contains(&percent) {
             let text = format!("a number from 0 to 100 is needed, found {percent}");
-            about.error(format!("tracing.tracePercentages.{field}"), text);
+            error(about, format!("tracing.tracePercentages.{field}"), text);
             return 0;
         }
         (percent * 100.0).round() as u32
@@ -310,7 +266,8 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_, '_>) -> wire::Tracing {
     for (at, header) in it.request_headers_for_tags.iter().enumerate() {
         match HeaderName::from_bytes(header.as_bytes()) {
             Ok(name) => request_headers.push(name.to_string()),
-            Err(_) => about.error(
+            Err(_) => error(
+                about,
                 format!("tracing.requestHeadersForTags[{at}]"),
                 format!("[{header}] is not a header name"),
             ),
@@ -319,7 +276,7 @@ fn tracing(it: &ListenerTracing, about: &mut About<'_, '_>) -> wire::Tracing {
     for (field, set) in [("verbose", it.verbose), ("spawnUpstreamSpan", it.spawn_upstream_span)] {
         if set {
             let text = "makes no difference here: every try has a span of its own, with all there is to say";
-            about.warning(&format!("tracing.{field}"), text);
+            about.warning(format!("{}.tracing.{field}", about.path), text);
         }
     }
     let environment = it.environment_variables_for_tags.iter().map(|tag| wire::Tag {

@@ -3,7 +3,12 @@
 //! Nothing in them refers to other resources, so that the model carries them encoded, like policies.
 
 mod access_log;
+mod connections;
+mod headers;
 mod http;
+mod tcp;
+
+pub use tcp::{TcpSettings, lower_tcp};
 
 use bytes::Bytes;
 use portcullis_proto::table::v1 as wire;
@@ -23,6 +28,12 @@ pub struct Settings {
     pub http: Bytes,
     /// One `AccessLog` each.
     pub connection_logs: Vec<Bytes>,
+    /// A `Listener` with what else it has.
+    pub options: Bytes,
+    /// `Admission` of its HTTP chains; empty = all connections are let in.
+    pub admission: Bytes,
+    /// A `TcpProxy` with what connections have that are passed on.
+    pub tcp: Bytes,
 }
 
 /// Checks the settings of a Gateway, and those of its `http` side if it has one, and makes them what travels.
@@ -32,7 +43,7 @@ pub fn lower(
     id: &ObjectRef,
     notes: &mut Notes,
 ) -> Settings {
-    let mut about = About { id, notes };
+    let mut about = About::of(id, notes);
     let logs = |service: Option<&_>, field: &str, about: &mut About<'_>| {
         service.map(|it| access_log::lower(it, &format!("spec.options.{field}"), about)).unwrap_or_default()
     };
@@ -43,34 +54,63 @@ pub fn lower(
         "listenerAccessLoggingService",
         &mut about,
     );
-    let mut settings = wire::HttpSettings { access_logs, ..Default::default() };
-    if let Some(Layer { options, owner, path, .. }) = http {
+    let buffer_limit = connections::buffer_limit(options, &mut about);
+    let own = connections::listener(options, &mut about);
+    let tcp = wire::TcpProxy { access_logs: access_logs.clone(), buffer_limit, ..Default::default() };
+    let mut settings = wire::HttpSettings { access_logs, buffer_limit, ..Default::default() };
+    let mut admission = Bytes::new();
+    if let Some(layer) = http {
+        let Layer { options, owner, path, .. } = layer;
         if let Some(manager) = &options.http_connection_manager_settings {
-            let path = format!("{path}.{MANAGER}");
-            http::lower(manager, &path, &mut settings, &mut About { id: owner, notes: &mut *about.notes });
+            lower_manager(manager, owner, &format!("{path}.{MANAGER}"), &mut settings, notes);
         }
         let router = options.router.as_ref();
         settings.suppress_envoy_headers = router.is_some_and(|it| it.suppress_envoy_headers == Some(true));
+        let bucket = ("networkLocalRatelimit", options.network_local_ratelimit.as_ref());
+        admission = connections::admission(layer, options.connection_limit.as_ref(), bucket, notes);
     }
     Settings {
+        options: own,
+        admission,
+        tcp: tcp.encode_to_vec().into(),
         http: settings.encode_to_vec().into(),
         connection_logs: connection_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
     }
 }
 
 /// Checks connection manager settings that stand at `path` of `owner` and are merged into others.
-pub fn check(settings: &HttpConnectionManagerSettings, owner: &ObjectRef, path: &str, notes: &mut Notes) {
-    let mut nowhere = wire::HttpSettings::default();
-    http::lower(settings, path, &mut nowhere, &mut About { id: owner, notes });
+pub fn check_manager(
+    settings: &HttpConnectionManagerSettings,
+    owner: &ObjectRef,
+    path: &str,
+    notes: &mut Notes,
+) {
+    lower_manager(settings, owner, path, &mut wire::HttpSettings::default(), notes);
+}
+
+fn lower_manager(
+    settings: &HttpConnectionManagerSettings,
+    owner: &ObjectRef,
+    path: &str,
+    to: &mut wire::HttpSettings,
+    notes: &mut Notes,
+) {
+    http::lower(settings, to, &mut About { id: owner, path, notes });
 }
 
 /// The resource that findings are about.
 struct About<'a> {
     id: &'a ObjectRef,
+    /// Where connection manager settings stand, where it is about those.
+    path: &'a str,
     notes: &'a mut Notes,
 }
 
-impl About<'_> {
+impl<'a> About<'a> {
+    fn of(id: &'a ObjectRef, notes: &'a mut Notes) -> Self {
+        Self { id, path: "", notes }
+    }
+
     fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.notes.warning(self.id, path, message);
     }

@@ -95,7 +95,11 @@ fn one<'s>([either, early, regular]: [Bucket<'s>; 3], notes: &mut Notes) -> Buck
     }
 }
 
-fn bucket(found: &Found<'_, TokenBucket>, notes: &mut Notes) -> Option<wire::TokenBucket> {
+/// A bucket, checked.
+pub(in crate::policy) fn bucket(
+    found: &Found<'_, TokenBucket>,
+    notes: &mut Notes,
+) -> Option<wire::TokenBucket> {
     let value = found.value;
     let tokens_per_fill = value.tokens_per_fill.unwrap_or(1);
     let interval = value.fill_interval.unwrap_or(GoDuration(1_000_000_000));

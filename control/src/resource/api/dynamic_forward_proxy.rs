@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::scalar::GoDuration;
+use super::ssl::UpstreamSslConfig;
+use super::upstream::CircuitBreakerConfig;
 
 /// `httpGateway.options.dynamicForwardProxy`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -12,6 +14,12 @@ use super::scalar::GoDuration;
 pub struct DynamicForwardProxy {
     /// How hosts are looked up and how long they are remembered.
     pub dns_cache_config: Option<DnsCacheConfig>,
+    /// Logs may ask for the address that was found as filter state.
+    pub save_upstream_address: bool,
+    /// TLS towards the hosts, whose names it asks for and verifies.
+    pub ssl_config: Option<UpstreamSslConfig>,
+    /// Limits for all hosts together.
+    pub circuit_breakers: Option<CircuitBreakerConfig>,
 }
 
 /// `dnsCacheConfig`.
@@ -32,6 +40,48 @@ pub struct DnsCacheConfig {
     pub preresolve_hostnames: Vec<SocketAddress>,
     /// Limit of a lookup; absent = 5 s.
     pub dns_query_timeout: Option<GoDuration>,
+    /// How often a host that was not found is looked up again; absent = at the next request.
+    pub dns_failure_refresh_rate: Option<RefreshRate>,
+    /// Who is asked; absent = the system's servers.
+    pub cares_dns: Option<CaresDns>,
+}
+
+/// `dnsFailureRefreshRate`: the wait doubles.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RefreshRate {
+    /// At first.
+    pub base_interval: Option<GoDuration>,
+    /// At most; absent = ten times as much.
+    pub max_interval: Option<GoDuration>,
+}
+
+/// `caresDns`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CaresDns {
+    /// In place of the system's servers, unless empty.
+    pub resolvers: Vec<ResolverAddress>,
+    /// How they are asked.
+    pub dns_resolver_options: Option<DnsResolverOptions>,
+}
+
+/// One of `resolvers`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResolverAddress {
+    /// An address and a port.
+    pub socket_address: Option<SocketAddress>,
+}
+
+/// `dnsResolverOptions`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DnsResolverOptions {
+    /// Never by UDP.
+    pub use_tcp_for_dns_lookups: bool,
+    /// Without the system's search domains.
+    pub no_default_search_domain: bool,
 }
 
 /// `dnsCacheCircuitBreaker`.

@@ -10,8 +10,9 @@ use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
 use super::http_connection::HttpConnectionManagerSettings;
 use super::hybrid::HybridGateway;
+use super::listener_connections::{ConnectionBalanceConfig, ConnectionLimit, ProxyProtocol, SocketOption};
 use super::listener_policies::{Buffer, GrpcWeb, Gzip, ListenerHealthCheck};
-use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings};
+use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings, TokenBucket};
 use super::reference::{Empty, Ref};
 use super::selector::Expression;
 use super::tcp::TcpGateway;
@@ -94,6 +95,10 @@ pub struct HttpListenerOptions {
     pub ratelimit_server: Option<RateLimitServerSettings>,
     /// Token buckets of HTTP requests.
     pub http_local_ratelimit: Option<LocalRateLimitSettings>,
+    /// How many connections there may be.
+    pub connection_limit: Option<ConnectionLimit>,
+    /// A token bucket of connections.
+    pub network_local_ratelimit: Option<TokenBucket>,
 }
 
 /// `router`.
@@ -122,12 +127,13 @@ pub struct ListenerOptions {
     pub access_logging_service: Option<AccessLoggingService>,
     /// What is written about each connection.
     pub listener_access_logging_service: Option<AccessLoggingService>,
+    /// What a connection may keep in memory; absent = 1 MiB.
+    pub per_connection_buffer_limit_bytes: Option<u32>,
+    /// Of the sockets that listen.
+    pub socket_options: Vec<SocketOption>,
+    /// How connections are spread over threads.
+    pub connection_balance_config: Option<ConnectionBalanceConfig>,
 }
-
-/// `options.proxyProtocol`: its presence demands the header.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ProxyProtocol {}
 
 /// `routeOptions` of a Gateway.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::headers::HeaderValueOption;
 use super::scalar::GoDuration;
+use super::upgrades::ProtocolUpgradeConfig;
 
 /// How HTTP is spoken with clients. Absent fields are Envoy's defaults.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -86,7 +87,7 @@ pub struct HttpConnectionManagerSettings {
     /// What it says about the client.
     pub set_current_client_cert_details: Option<SetCurrentClientCertDetails>,
     /// Protocols that a connection may change to.
-    pub upgrades: Vec<ListenerUpgrade>,
+    pub upgrades: Vec<ProtocolUpgradeConfig>,
     /// On every request before anything else looks at it.
     pub early_header_manipulation: Option<EarlyHeaderManipulation>,
     /// Traces.
@@ -212,22 +213,6 @@ pub struct SetCurrentClientCertDetails {
     pub dns: bool,
     /// The URI name.
     pub uri: bool,
-}
-
-/// One of `upgrades`: one member is set.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListenerUpgrade {
-    /// WebSocket.
-    pub websocket: Option<ListenerUpgradeSpec>,
-}
-
-/// Whether an upgrade is allowed.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListenerUpgradeSpec {
-    /// Absent = true.
-    pub enabled: Option<bool>,
 }
 
 /// `earlyHeaderManipulation`: additions come before removals.

@@ -19,6 +19,7 @@ mod health_check;
 mod http_connection;
 mod hybrid;
 mod lb_hash;
+mod listener_connections;
 mod listener_policies;
 mod load_balancer;
 mod option_objects;
@@ -49,16 +50,15 @@ pub use access_log::{
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
 pub use dynamic_forward_proxy::{
-    DnsCacheConfig, DnsLookupFamily, DynamicForwardProxy, PerRouteConfig, SocketAddress,
+    CaresDns, DnsCacheConfig, DnsLookupFamily, DnsResolverOptions, DynamicForwardProxy, PerRouteConfig,
+    RefreshRate, ResolverAddress, SocketAddress,
 };
 pub use ext_auth::{
     ApiVersion, BufferSettings, CustomAuth, ExtAuthExtension, ExtAuthHttpRequest, ExtAuthHttpResponse,
     ExtAuthHttpService, ExtAuthSettings, GrpcService,
 };
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};
-pub use gateway::{
-    Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
-};
+pub use gateway::{Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, RouteConfigurationOptions};
 pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use health_check::{
@@ -68,14 +68,18 @@ pub use health_check::{
 pub use http_connection::{
     CidrRange, CodecType, EarlyHeaderManipulation, EnvironmentTag, ForwardClientCertDetails,
     HeadersWithUnderscoresAction, Http2ProtocolOptions, HttpConnectionManagerSettings, InternalAddressConfig,
-    ListenerTracing, ListenerUpgrade, ListenerUpgradeSpec, LiteralTag, PathWithEscapedSlashesAction,
-    ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
+    ListenerTracing, LiteralTag, PathWithEscapedSlashesAction, ServerHeaderTransformation,
+    SetCurrentClientCertDetails, TracePercentages, UuidRequestIdConfig,
 };
 pub use hybrid::{
     ConnectionMatcher, DelegatedHttpGateway, DelegatedTcpGateway, GatewaySelector, HybridGateway,
     MatchableHttpGateway, MatchableTcpGateway, MatchedGateway,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
+pub use listener_connections::{
+    ConnectionBalanceConfig, ConnectionLimit, ProxyProtocol, ProxyProtocolRule, SocketOption, SocketState,
+    TlvMetadata, TunnelingConfig,
+};
 pub use listener_policies::{
     Buffer, BufferPerRoute, CompressionLevel, CompressionStrategy, GrpcWeb, Gzip, ListenerHealthCheck,
 };

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::listener_connections::{ConnectionLimit, TunnelingConfig};
+use super::rate_limit::TokenBucket;
 use super::reference::{Empty, Ref};
 use super::route::{Destination, MultiDestination};
 use super::scalar::GoDuration;
@@ -75,6 +77,10 @@ impl TcpAction {
 pub struct TcpListenerOptions {
     /// How connections are passed on.
     pub tcp_proxy_settings: Option<TcpProxySettings>,
+    /// How many there may be.
+    pub connection_limit: Option<ConnectionLimit>,
+    /// A token bucket of connections.
+    pub local_ratelimit: Option<TokenBucket>,
 }
 
 /// `tcpGateway.options.tcpProxySettings`.
@@ -85,4 +91,8 @@ pub struct TcpProxySettings {
     pub max_connect_attempts: Option<u32>,
     /// Silence after which a connection is closed; absent = 1h, `0s` = never.
     pub idle_timeout: Option<GoDuration>,
+    /// The upstream is asked by CONNECT to pass the bytes on.
+    pub tunneling_config: Option<TunnelingConfig>,
+    /// How often a connection is logged while it lasts.
+    pub access_log_flush_interval: Option<GoDuration>,
 }

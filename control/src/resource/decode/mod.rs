@@ -21,7 +21,7 @@ use super::finding::{Finding, Location};
 use super::positions;
 use node::Node;
 
-pub(super) use base64::decode as decode_base64;
+pub(crate) use base64::decode as decode_base64;
 pub(super) use canonical::{Object as CanonicalObject, write as write_canonical};
 pub(super) use hint::nearest;
 

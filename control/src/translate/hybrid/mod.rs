@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use self::distinct::distinct;
 use self::matching::{Matching, check_ssl, label, matching};
 use super::cx::{Cx, Lookup};
-use super::gateway::{Part, Side, http_side, tcp_side};
+use super::gateway::{Part, Side, Whole, http_side, tcp_side};
 use super::globals::Globals;
 use super::inherit::{self, SslDefaults};
 use super::label::{Labels, TableSelector};
@@ -25,8 +25,8 @@ use super::tcp::Place;
 use crate::ir::{Destination, FilterChain, Serve, TcpProxy, TcpTarget};
 use crate::policy::listener;
 use crate::resource::{
-    DelegatedHttpGateway, Gateway, GatewaySelector, HybridGateway, Kind, MatchableHttpGateway,
-    MatchableTcpGateway, Object, ObjectRef, Ref, Spec, SslConfig, TcpGateway,
+    DelegatedHttpGateway, GatewaySelector, HybridGateway, Kind, MatchableHttpGateway, MatchableTcpGateway,
+    Object, ObjectRef, Ref, Spec, SslConfig, TcpGateway,
 };
 
 /// Nothing is there to be served.
@@ -44,11 +44,11 @@ pub fn sides(
     cx: &mut Cx<'_>,
     globals: &Globals,
     place: &Place<'_>,
-    spec: &Gateway,
+    whole: &Whole<'_>,
     hybrid: &HybridGateway,
     notes: &mut Notes,
 ) -> Vec<Side> {
-    let mut build = Build { cx, globals, spec, notes };
+    let mut build = Build { cx, globals, whole, notes };
     let Place { owner, path } = place;
     let delegated = [
         ("delegatedHttpGateways", hybrid.delegated_http_gateways.is_some()),
@@ -77,7 +77,7 @@ pub fn sides(
 struct Build<'a, 's> {
     cx: &'a mut Cx<'s>,
     globals: &'a Globals,
-    spec: &'a Gateway,
+    whole: &'a Whole<'a>,
     notes: &'a mut Notes,
 }
 
@@ -95,7 +95,7 @@ impl<'s> Build<'_, 's> {
                 (Some(gateway), _) => self.tcp(&here, gateway, ssl, &matching, &label),
                 (None, Some(http)) => {
                     let inside = Place { owner: place.owner, path: format!("{path}.httpGateway") };
-                    let side = http_side(self.cx, self.globals, &inside, self.spec, http, None, self.notes);
+                    let side = http_side(self.cx, self.globals, &inside, self.whole, http, None, self.notes);
                     Side { ssl: ssl.is_some(), ..side }
                 }
                 (None, None) => {
@@ -143,7 +143,7 @@ impl<'s> Build<'_, 's> {
     fn check(&mut self, place: &Place<'_>, delegated: &DelegatedHttpGateway) {
         if let Some(settings) = &delegated.http_connection_manager_settings {
             let path = format!("{}.httpConnectionManagerSettings", place.path);
-            listener::check(settings, place.owner, &path, self.notes);
+            listener::check_manager(settings, place.owner, &path, self.notes);
         }
         if let Some(ssl) = &delegated.ssl_config {
             check_ssl(ssl, place.owner, &format!("{}.sslConfig", place.path), self.notes);
@@ -253,7 +253,7 @@ impl<'s> Build<'_, 's> {
                 };
                 let manager = manager.filter(|_| theirs.is_some());
                 let inside = Place { owner: &object.id, path: "spec.httpGateway".to_owned() };
-                http_side(self.cx, self.globals, &inside, self.spec, http, manager, self.notes)
+                http_side(self.cx, self.globals, &inside, self.whole, http, manager, self.notes)
             }
             None => {
                 self.notes.error(
@@ -269,8 +269,11 @@ impl<'s> Build<'_, 's> {
             false => inherit::merged(&own_ssl, &delegated.ssl_config),
             true => inherit::merged(&delegated.ssl_config, &own_ssl),
         };
-        let side =
-            if self.fatal(&object.id) > before { closed(object, &matching) } else { Side { ssl, ..side } };
+        let side = if self.fatal(&object.id) > before {
+            self.closed(object, &matching)
+        } else {
+            Side { ssl, ..side }
+        };
         let part = part(&here, label, matching.sources, defaults.filter(|_| ssl));
         Placed { owner: object.id.clone(), path: here.path, side: Side { part: Some(part), ..side } }
     }
@@ -288,9 +291,36 @@ impl<'s> Build<'_, 's> {
                 Side::default()
             }
         };
-        let side = if self.fatal(&object.id) > before { closed(object, &matching) } else { side };
+        let side = if self.fatal(&object.id) > before { self.closed(object, &matching) } else { side };
         let part = part(&here, label, matching.sources, None);
         Placed { owner: object.id.clone(), path: here.path, side: Side { part: Some(part), ..side } }
+    }
+
+    /// Takes the connections of a part and closes them: those of no upstream that there can be.
+    fn closed(&self, object: &Object, matching: &Matching) -> Side {
+        let upstream = format!("(rejected: {})", object.id).into();
+        let nowhere = Destination { upstream, weight: 1, policies: Vec::new(), subset: Default::default() };
+        let chain = FilterChain {
+            name: format!("{}.{}/closed", object.id.namespace, object.id.name).into(),
+            server_names: matching.server_names.clone(),
+            source_prefixes: matching.sources.clone(),
+            tls: None,
+            serve: Serve::Tcp(TcpProxy {
+                name: "closed".into(),
+                target: TcpTarget::Destinations(vec![nowhere]),
+                max_connect_attempts: 1,
+                idle_timeout: None,
+                options: Default::default(),
+            }),
+            http: Default::default(),
+            policies: Vec::new(),
+            admission: Default::default(),
+            part: None,
+        };
+        let settings = listener::lower(self.whole.options, None, self.whole.id, &mut Notes::default());
+        let mut side = Side { settings, ..Side::default() };
+        side.tcp.chains.push(chain);
+        side
     }
 
     /// How many errors stop this resource.
@@ -325,7 +355,7 @@ impl<'s> Build<'_, 's> {
                         has a certificate";
             self.notes.warning(owner, format!("{path}.matcher.sslConfig"), text);
         }
-        let mut side = tcp_side(self.cx, self.globals, &inside, self.spec, gateway, self.notes);
+        let mut side = tcp_side(self.cx, self.globals, &inside, self.whole, gateway, self.notes);
         for chain in &mut side.tcp.chains {
             chain.name = format!("{label}/{}", chain.name).into();
             chain.source_prefixes.clone_from(&matching.sources);
@@ -345,28 +375,4 @@ fn part(place: &Place<'_>, label: Arc<str>, sources: Vec<IpNet>, ssl: Option<Ssl
         sources,
         ssl: ssl.and_then(SslDefaults::new),
     }
-}
-
-/// Takes the connections of a part and closes them: those of no upstream that there can be.
-fn closed(object: &Object, matching: &Matching) -> Side {
-    let upstream = format!("(rejected: {})", object.id).into();
-    let nowhere = Destination { upstream, weight: 1, policies: Vec::new(), subset: Default::default() };
-    let chain = FilterChain {
-        name: format!("{}.{}/closed", object.id.namespace, object.id.name).into(),
-        server_names: matching.server_names.clone(),
-        source_prefixes: matching.sources.clone(),
-        tls: None,
-        serve: Serve::Tcp(TcpProxy {
-            name: "closed".into(),
-            target: TcpTarget::Destinations(vec![nowhere]),
-            max_connect_attempts: 1,
-            idle_timeout: None,
-        }),
-        http: Default::default(),
-        policies: Vec::new(),
-        part: None,
-    };
-    let mut side = Side::default();
-    side.tcp.chains.push(chain);
-    side
 }

@@ -4,7 +4,7 @@
 //! [`parse`] is a pure function over the bytes received so far and never looks further than one header; [`read`]
 //! feeds it from a socket and gives back what came after the header. Strict on purpose: whoever can write a header
 //! can claim any address, so that only a well-formed one counts, and a listener that wants one accepts no other
-//! connection. This module must not decide what happens to a refused connection, nor know listeners.
+//! connection. [`extensions`] are given to who asks for them. This module must not decide what happens to a refused connection, nor know listeners.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -81,11 +81,47 @@ pub fn parse(input: &[u8]) -> Result<Option<Header>, Error> {
     Err(Error::Missing)
 }
 
+/// A header, and what came with it.
+#[derive(Debug)]
+pub struct Read {
+    /// What it says.
+    pub proxied: Proxied,
+    /// Its own bytes, for [`extensions`].
+    pub header: Bytes,
+    /// The bytes that came after it.
+    pub rest: Bytes,
+}
+
+/// The extensions of a header that [`read`] gave, in order: type and value. Only one of version 2 that speaks for a client
+/// has any.
+pub fn extensions(header: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = tlvs_of(header).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (&[kind, high, low], tail) = rest.split_first_chunk::<3>()?;
+        let (value, after) = tail.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;
+        rest = after;
+        Some((kind, value))
+    })
+}
+
+fn tlvs_of(header: &[u8]) -> Option<&[u8]> {
+    const PROXY: u8 = 0x21;
+    let &[version_command, family, ..] = header.strip_prefix(SIGNATURE)? else { return None };
+    let addresses = match family {
+        0x11 => 12,
+        0x21 => 36,
+        0x31 => 216,
+        _ => return None,
+    };
+    (version_command == PROXY).then_some(())?;
+    header.get(V2_FIXED + addresses..)
+}
+
 /// Reads one header from `stream`. Returns it with the bytes that came after it.
 ///
 /// # Errors
 /// As [`parse`], and when the socket ends or fails before the header is complete. The deadline is the caller's.
-pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(Proxied, Bytes), Error> {
+pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Read, Error> {
     let mut buffer = BytesMut::with_capacity(1024);
     loop {
         if stream.read_buf(&mut buffer).await? == 0 {
@@ -93,7 +129,7 @@ pub async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(Proxied, Byte
         }
         if let Some(header) = parse(&buffer)? {
             let rest = buffer.split_off(header.length.min(buffer.len())).freeze();
-            return Ok((header.proxied, rest));
+            return Ok(Read { proxied: header.proxied, header: buffer.freeze(), rest });
         }
     }
 }
@@ -210,7 +246,7 @@ fn pair(source: IpAddr, destination: IpAddr, [sh, sl, dh, dl]: [u8; 4]) -> Proxi
     }
 }
 
-/// The extensions have no meaning here, but a block that does not add up is not one we understood.
+/// The extensions have no meaning for the connection itself, but a block that does not add up is not one we understood.
 fn skip_tlvs(mut rest: &[u8]) -> Result<(), Error> {
     while !rest.is_empty() {
         let value = rest

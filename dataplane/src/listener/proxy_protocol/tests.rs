@@ -129,11 +129,29 @@ async fn reading_keeps_what_follows_the_header() {
     let mut wire = v2_header(1, 0x11, &BLOCK4);
     wire.extend(b"GET / HTTP/1.1\r\n");
     let mut slow = tokio_test_chunks(wire, 7);
-    let (proxied, mut rest) = read(&mut slow).await.map(|(p, r)| (p, r.to_vec())).unwrap();
+    let read_so_far = read(&mut slow).await.unwrap();
+    let mut rest = read_so_far.rest.to_vec();
     slow.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(proxied, inet("192.0.2.1:12345", "198.51.100.2:443"));
+    assert_eq!(read_so_far.proxied, inet("192.0.2.1:12345", "198.51.100.2:443"));
     assert_eq!(rest, b"GET / HTTP/1.1\r\n");
     assert!(matches!(read(&mut &b"PROXY TCP4"[..]).await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn extensions_are_those_of_a_client_that_is_spoken_for() {
+    let block = [&BLOCK4[..], b"\xe0\x00\x03abc", b"\x04\x00\x00", b"\xe0\x00\x01d"].concat();
+    let found = async |command: u8, family: u8, block: &[u8]| {
+        let wire = v2_header(command, family, block);
+        let read = read(&mut wire.as_slice()).await.unwrap();
+        extensions(&read.header).map(|(kind, value)| (kind, value.to_vec())).collect::<Vec<_>>()
+    };
+    let all = [(0xe0, b"abc".to_vec()), (4, Vec::new()), (0xe0, b"d".to_vec())];
+    assert_eq!(found(1, 0x11, &block).await, all);
+    assert_eq!(found(1, 0x11, &BLOCK4).await, []);
+    assert_eq!(found(0, 0x11, &block).await, []);
+    assert_eq!(found(1, 0x00, &block).await, []);
+    let read = read(&mut &b"PROXY TCP4 192.0.2.1 198.51.100.2 12345 443\r\n"[..]).await.unwrap();
+    assert_eq!(extensions(&read.header).count(), 0);
 }
 
 /// A reader that gives at most `step` bytes at a time.

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use portcullis_proto::table::v1 as wire;
-use portcullis_shared::dns::{Answer, Family, Resolver};
+use portcullis_shared::dns::{Answer, Family, Resolver, Servers};
 use portcullis_shared::table;
 use tokio::sync::watch;
 
@@ -30,6 +30,9 @@ pub(super) struct Settings {
     pub(super) max_hosts: usize,
     /// First lookups at one time.
     pub(super) max_pending: usize,
+    /// How long a host that was not found is not asked for, at first and at most; none = the next request asks.
+    pub(super) failure: Option<(Duration, Duration)>,
+    pub(super) servers: Servers,
 }
 
 /// Why a request cannot be sent on.
@@ -51,8 +54,8 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// From Host or `:authority`; without a port it is 80.
-    pub(super) fn parse(authority: &str) -> Option<Self> {
+    /// From Host or `:authority`; without a port it is `usual`.
+    pub(super) fn parse(authority: &str, usual: u16) -> Option<Self> {
         let (host, port) = match authority.strip_prefix('[') {
             Some(rest) => {
                 let (host, rest) = rest.split_once(']')?;
@@ -63,15 +66,29 @@ impl Name {
                 None => (authority, None),
             },
         };
-        let port = port.map_or(Some(80), |port| port.parse().ok().filter(|port| *port > 0))?;
+        let port = port.map_or(Some(usual), |port| port.parse().ok().filter(|port| *port > 0))?;
         (!host.is_empty() && host.len() <= 253).then(|| Self { host: host.to_ascii_lowercase().into(), port })
     }
+}
+
+/// What all hosts are like but for their addresses; none = plain text without limits of their own.
+pub(super) type Like = Option<Arc<Upstream>>;
+
+/// The upstream of a host, and what it was made like.
+#[derive(Debug, Clone)]
+struct Made {
+    upstream: Arc<Upstream>,
+    like: Like,
 }
 
 #[derive(Debug)]
 struct Known {
     /// None while it is looked up for the first time.
-    upstream: ArcSwap<Option<Arc<Upstream>>>,
+    made: ArcSwap<Option<Made>>,
+    /// Lookups that found nothing, one after the other.
+    failures: AtomicU32,
+    /// Before then it is not looked up again.
+    again: AtomicU64,
     /// Milliseconds since the start of the cache.
     used: AtomicU64,
     looked: AtomicU64,
@@ -96,13 +113,15 @@ pub(super) enum Found<F> {
     Looking(F),
     /// No more hosts can be remembered.
     Full,
+    /// It was not found a short while ago.
+    Absent,
 }
 
 impl Hosts {
     /// `names` are looked up at once.
     pub(super) fn new(settings: Settings, names: &[Name]) -> Arc<Self> {
         let hosts = Arc::new(Self {
-            resolver: Resolver::system(settings.family),
+            resolver: Resolver::with(settings.family, settings.servers.clone()),
             settings,
             known: ArcSwap::default(),
             pending: AtomicUsize::new(0),
@@ -111,7 +130,7 @@ impl Hosts {
         // Tables are also built where there is no runtime; then the first request asks.
         if tokio::runtime::Handle::try_current().is_ok() {
             for name in names {
-                hosts.find(name);
+                hosts.find(name, &None);
             }
         }
         hosts
@@ -125,22 +144,32 @@ impl Hosts {
     pub(super) fn find(
         self: &Arc<Self>,
         name: &Name,
+        like: &Like,
     ) -> Found<impl Future<Output = Result<Arc<Upstream>, Failure>> + Send + use<>> {
         let now = self.now();
         let known = match self.known.load().get(name) {
             Some(known) => known.clone(),
-            None => match self.add(name, now) {
+            None => match self.add(name, like, now) {
                 Some(known) => known,
                 None => return Found::Full,
             },
         };
         known.used.store(now, Ordering::Relaxed);
-        if let Some(upstream) = &**known.upstream.load() {
+        if let Some(made) = &**known.made.load() {
             let age = Duration::from_millis(now.saturating_sub(known.looked.load(Ordering::Relaxed)));
             if age >= self.settings.refresh && !known.looking.swap(true, Ordering::AcqRel) {
-                self.look(name.clone(), known.clone());
+                self.look(name.clone(), known.clone(), like.clone());
             }
-            return Found::Ready(upstream.clone());
+            return Found::Ready(known.current(made, like));
+        }
+        if let Some(Err(_)) = &*known.first.borrow() {
+            // Only where failures are remembered.
+            if now < known.again.load(Ordering::Relaxed) {
+                return Found::Absent;
+            }
+            if !known.looking.swap(true, Ordering::AcqRel) {
+                self.look(name.clone(), known.clone(), like.clone());
+            }
         }
         let mut first = known.first.subscribe();
         Found::Looking(async move {
@@ -152,9 +181,11 @@ impl Hosts {
     }
 
     /// Remembers one more host and has it looked up.
-    fn add(self: &Arc<Self>, name: &Name, now: u64) -> Option<Arc<Known>> {
+    fn add(self: &Arc<Self>, name: &Name, like: &Like, now: u64) -> Option<Arc<Known>> {
         let fresh = Arc::new(Known {
-            upstream: ArcSwap::default(),
+            made: ArcSwap::default(),
+            failures: AtomicU32::new(0),
+            again: AtomicU64::new(0),
             used: AtomicU64::new(now),
             looked: AtomicU64::new(now),
             looking: AtomicBool::new(true),
@@ -174,18 +205,25 @@ impl Hosts {
         });
         let there = self.known.load().get(name).cloned()?;
         if Arc::ptr_eq(&there, &fresh) {
-            self.look(name.clone(), fresh);
+            self.look(name.clone(), fresh, like.clone());
         }
         Some(there)
     }
 
-    fn look(self: &Arc<Self>, name: Name, known: Arc<Known>) {
+    fn look(self: &Arc<Self>, name: Name, known: Arc<Known>, like: Like) {
         let hosts = self.clone();
+        known.first.send_if_modified(|first| {
+            let failed = matches!(first, Some(Err(_)));
+            if failed {
+                *first = None;
+            }
+            failed
+        });
         self.pending.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
             let addresses = hosts.addresses(&name).await;
             hosts.pending.fetch_sub(1, Ordering::Relaxed);
-            hosts.looked_up(&name, &known, addresses);
+            hosts.looked_up(&name, &known, like, addresses);
         });
     }
 
@@ -204,28 +242,76 @@ impl Hosts {
     }
 
     /// Takes an answer. A host that was found once keeps its addresses when it is not found again.
-    fn looked_up(&self, name: &Name, known: &Arc<Known>, addresses: Option<Vec<IpAddr>>) {
-        let before = known.upstream.load();
-        let found = addresses.and_then(|list| upstream(name, &list, before.as_ref().as_deref()));
+    fn looked_up(&self, name: &Name, known: &Arc<Known>, like: Like, addresses: Option<Vec<IpAddr>>) {
+        let before = known.made.load();
+        let former = before.as_ref().as_ref().map(|made| &*made.upstream);
+        let found = addresses.and_then(|list| upstream(name, &list, like.as_deref(), former));
         known.looked.store(self.now(), Ordering::Relaxed);
-        known.looking.store(false, Ordering::Release);
-        if let Some(found) = &found {
-            known.upstream.store(Arc::new(Some(found.clone())));
-        } else if before.is_none() {
-            // The next request asks again.
-            self.known.rcu(|all| {
-                let mut all = HashMap::clone(all);
-                if all.get(name).is_some_and(|there| Arc::ptr_eq(there, known)) {
-                    all.remove(name);
-                }
-                all
-            });
+        match (&found, self.settings.failure) {
+            (Some(found), _) => {
+                known.failures.store(0, Ordering::Relaxed);
+                known.made.store(Arc::new(Some(Made { upstream: found.clone(), like })));
+            }
+            (None, _) if before.is_some() => {}
+            (None, Some((base, most))) => {
+                let times = known.failures.fetch_add(1, Ordering::Relaxed).min(16);
+                let wait = base.saturating_mul(1 << times).min(most.max(base));
+                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                known.again.store(self.now().saturating_add(wait), Ordering::Relaxed);
+            }
+            (None, None) => self.forget(name, known),
         }
+        known.looking.store(false, Ordering::Release);
         known.first.send_replace(Some(found.ok_or(Failure::Lookup)));
+    }
+
+    /// The next request asks again.
+    fn forget(&self, name: &Name, known: &Arc<Known>) {
+        self.known.rcu(|all| {
+            let mut all = HashMap::clone(all);
+            if all.get(name).is_some_and(|there| Arc::ptr_eq(there, known)) {
+                all.remove(name);
+            }
+            all
+        });
     }
 }
 
-fn upstream(name: &Name, addresses: &[IpAddr], before: Option<&Upstream>) -> Option<Arc<Upstream>> {
+impl Known {
+    /// The upstream as it is to be now: certificates and limits may be others than when it was looked up.
+    fn current(&self, made: &Made, like: &Like) -> Arc<Upstream> {
+        let same = match (&made.like, like) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let Some(like_now) = like.as_ref().filter(|_| !same) else { return made.upstream.clone() };
+        let endpoints = made.upstream.endpoints();
+        let list: Vec<table::Endpoint> = endpoints.list().iter().map(|one| one.config()).collect();
+        let upstream = Arc::new(like_now.with_endpoints(&list, Some(&made.upstream)));
+        self.made.store(Arc::new(Some(Made { upstream: upstream.clone(), like: like.clone() })));
+        upstream
+    }
+}
+
+fn upstream(
+    name: &Name,
+    addresses: &[IpAddr],
+    like: Option<&Upstream>,
+    before: Option<&Upstream>,
+) -> Option<Arc<Upstream>> {
+    if let Some(like) = like {
+        let endpoints: Vec<table::Endpoint> = addresses
+            .iter()
+            .map(|address| table::Endpoint {
+                address: SocketAddr::new(*address, name.port),
+                weight: 1,
+                hostname: Some((*name.host).into()),
+                sni: None,
+                labels: Default::default(),
+            })
+            .collect();
+        return Some(Arc::new(like.with_endpoints(&endpoints, before)));
+    }
     let endpoint = |address: &IpAddr| wire::Endpoint {
         address: address.to_string(),
         port: u32::from(name.port),
@@ -257,12 +343,14 @@ mod tests {
             query_timeout: Duration::from_secs(5),
             max_hosts,
             max_pending: 10,
+            failure: None,
+            servers: Servers::default(),
         };
         Hosts::new(settings, &[])
     }
 
     fn name(text: &str) -> Name {
-        Name::parse(text).expect(text)
+        Name::parse(text, 80).expect(text)
     }
 
     #[test]
@@ -271,28 +359,73 @@ mod tests {
         assert_eq!(name("a:8080"), Name { host: "a".into(), port: 8080 });
         assert_eq!(name("[::1]:81"), Name { host: "::1".into(), port: 81 });
         for bad in ["", ":80", "a:0", "a:x", "a:70000", "[::1", "[::1]81"] {
-            assert_eq!(Name::parse(bad), None, "{bad}");
+            assert_eq!(Name::parse(bad, 80), None, "{bad}");
         }
     }
 
     #[tokio::test]
     async fn a_host_is_looked_up_once_and_then_known() {
         let hosts = hosts(1);
-        let Found::Looking(first) = hosts.find(&name("127.0.0.1:9")) else { panic!("known already") };
+        let Found::Looking(first) = hosts.find(&name("127.0.0.1:9"), &None) else { panic!("known already") };
         let upstream = first.await.expect("an address");
         assert_eq!(upstream.endpoints().list()[0].address, "127.0.0.1:9".parse().unwrap());
         assert!(
-            matches!(hosts.find(&name("127.0.0.1:9")), Found::Ready(again) if Arc::ptr_eq(&again, &upstream))
+            matches!(hosts.find(&name("127.0.0.1:9"), &None), Found::Ready(again) if Arc::ptr_eq(&again, &upstream))
         );
-        assert!(matches!(hosts.find(&name("127.0.0.1:10")), Found::Full));
+        assert!(matches!(hosts.find(&name("127.0.0.1:10"), &None), Found::Full));
     }
 
     #[tokio::test]
     async fn a_host_without_an_address_is_asked_for_again() {
         let hosts = hosts(10);
         for _ in 0..2 {
-            let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid")) else { panic!("known") };
+            let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else {
+                panic!("known")
+            };
             assert!(matches!(lookup.await, Err(Failure::Lookup)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_was_not_found_is_left_alone_for_a_while_where_that_is_wanted() {
+        let mut hosts = hosts(10);
+        let patient = (Duration::from_secs(3600), Duration::from_secs(7200));
+        Arc::get_mut(&mut hosts).expect("one owner").settings.failure = Some(patient);
+        let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else {
+            panic!("known")
+        };
+        assert!(matches!(lookup.await, Err(Failure::Lookup)));
+        assert!(matches!(hosts.find(&name("no.such.host.invalid"), &None), Found::Absent));
+        hosts.known.load().values().for_each(|known| known.again.store(0, Ordering::Relaxed));
+        let Found::Looking(lookup) = hosts.find(&name("no.such.host.invalid"), &None) else {
+            panic!("known")
+        };
+        assert!(matches!(lookup.await, Err(Failure::Lookup)));
+        let known = hosts.known.load().values().next().cloned().expect("remembered");
+        assert_eq!(known.failures.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn hosts_become_what_their_listener_wants_now() {
+        let hosts = hosts(10);
+        let like = |most: u32| {
+            let breakers = wire::CircuitBreakers { max_connections: Some(most), ..Default::default() };
+            let config = wire::Upstream {
+                name: "like".into(),
+                origin: Some(wire::Origin::default()),
+                circuit_breakers: Some(breakers),
+                ..Default::default()
+            };
+            let config = table::Upstream::try_from(config).expect("valid");
+            Some(Arc::new(Upstream::build(&config, None, None)))
+        };
+        let (one, two) = (like(1), like(2));
+        let address = name("127.0.0.1:9");
+        let Found::Looking(first) = hosts.find(&address, &one) else { panic!("known already") };
+        let limit = |upstream: &Upstream| upstream.breakers.limit(crate::upstream::Bound::Connections);
+        assert_eq!(limit(&*first.await.expect("an address")), 1);
+        let Found::Ready(again) = hosts.find(&address, &two) else { panic!("not known") };
+        assert_eq!((limit(&again), again.endpoints().list().len()), (2, 1));
+        assert!(matches!(hosts.find(&address, &two), Found::Ready(same) if Arc::ptr_eq(&same, &again)));
     }
 }

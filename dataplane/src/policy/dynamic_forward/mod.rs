@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use portcullis_proto::policy::v1 as proto;
-use portcullis_shared::dns::Family;
+use portcullis_shared::dns::{Family, Servers};
 use portcullis_shared::invalid::Invalid;
 
 use super::chain::Resume;
@@ -53,21 +53,42 @@ impl Policy for Host {
     }
 }
 
+/// The address that a request goes to may be asked for as filter state.
+pub struct SavedAddress;
+
 #[derive(Debug)]
-struct Proxy(Arc<Hosts>);
+struct Proxy {
+    hosts: Arc<Hosts>,
+    /// What all hosts are like, in the table.
+    like: Option<Arc<str>>,
+    save: bool,
+}
 
 impl Policy for Proxy {
     fn request(&self, cx: &mut RequestCx<'_>) -> Verdict {
         if cx.slots.get::<Wanted>().is_none() {
             return Verdict::Continue;
         }
-        let Some(name) = Name::parse(cx.authority()) else { return refused(&Failure::Name) };
-        match self.0.find(&name) {
+        let like = match &self.like {
+            None => None,
+            Some(name) => match cx.runtime().upstream(name) {
+                Some(like) => Some(like.clone()),
+                // Without its TLS nothing is sent.
+                None => return refused(&Failure::Lookup),
+            },
+        };
+        let usual = if like.as_ref().is_some_and(|like| like.tls.is_some()) { 443 } else { 80 };
+        let Some(name) = Name::parse(cx.authority(), usual) else { return refused(&Failure::Name) };
+        if self.save {
+            cx.slots.put(SavedAddress);
+        }
+        match self.hosts.find(&name, &like) {
             Found::Ready(upstream) => {
                 cx.slots.put(Dynamic(upstream));
                 Verdict::Continue
             }
             Found::Full => refused(&Failure::Full),
+            Found::Absent => refused(&Failure::Lookup),
             Found::Looking(lookup) => Verdict::Wait(Box::pin(async move {
                 let found = lookup.await;
                 let resume: Resume = Box::new(move |cx| match found {
@@ -128,12 +149,36 @@ pub(super) fn install_proxy(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(
         query_timeout: millis(wire.query_timeout_ms, 5_000),
         max_hosts: count(wire.max_hosts),
         max_pending: count(wire.max_pending),
+        failure: (wire.failure_base_ms > 0).then(|| {
+            let most = match wire.failure_max_ms {
+                0 => wire.failure_base_ms.saturating_mul(10),
+                most => most,
+            };
+            (Duration::from_millis(wire.failure_base_ms), Duration::from_millis(most))
+        }),
+        servers: servers(wire.servers.unwrap_or_default())?,
     };
     let names = wire.preresolve.iter().enumerate().map(|(at, text)| {
-        Name::parse(text)
+        Name::parse(text, 80)
             .ok_or_else(|| Invalid::new(format!("preresolve[{at}]"), format!("\"{text}\" is no host")))
     });
     let names = names.collect::<Result<Vec<_>, _>>()?;
-    builder.push(PROXY, Arc::new(Proxy(Hosts::new(settings, &names))));
+    let like = (!wire.upstream.is_empty()).then(|| wire.upstream.as_str().into());
+    // What they are like is not known before there is a request.
+    let names = if like.is_some() { Vec::new() } else { names };
+    let proxy = Proxy { hosts: Hosts::new(settings, &names), like, save: wire.save_address };
+    builder.push(PROXY, Arc::new(proxy));
     Ok(())
+}
+
+fn servers(wire: proto::DnsServers) -> Result<Servers, Invalid> {
+    let address = |(at, text): (usize, &String)| {
+        let not = || Invalid::new(format!("servers.addresses[{at}]"), format!("\"{text}\" is no address"));
+        text.parse().map_err(|_| not())
+    };
+    Ok(Servers {
+        addresses: wire.addresses.iter().enumerate().map(address).collect::<Result<_, _>>()?,
+        tcp: wire.tcp,
+        no_search: wire.no_search,
+    })
 }

@@ -17,6 +17,7 @@ use portcullis_shared::invalid::Invalid;
 use smallvec::SmallVec;
 
 use super::Facts;
+use super::metadata::DynamicMetadata;
 use super::{Answer, Headers, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 use values::{RequestValues, ResponseValues};
 
@@ -144,7 +145,8 @@ fn apply(new: New<'_>, headers: &mut dyn Headers) {
     }
 }
 
-/// Levels that run before anything else looks at a request.
+/// Levels that stand for themselves: those that run before anything else looks at a request, and those of a request of the
+/// gateway's own.
 #[derive(Debug)]
 pub struct Early(Box<[Level]>);
 
@@ -161,12 +163,27 @@ impl Early {
     }
 
     /// Changes the fields of a request.
-    pub(crate) fn apply(&self, headers: &mut http::HeaderMap, facts: &Facts<'_>) {
+    pub(crate) fn apply(
+        &self,
+        headers: &mut http::HeaderMap,
+        facts: &Facts<'_>,
+        metadata: Option<&DynamicMetadata>,
+    ) {
         for level in &self.0 {
             level.remove(headers);
-            let new = level.compute(&RequestValues { facts, headers, metadata: None });
+            let new = level.compute(&RequestValues { facts, headers, metadata });
             apply(new, headers);
         }
+    }
+
+    /// Fields of a request that nobody has sent.
+    pub(crate) fn fields(&self, values: &dyn Values) -> http::HeaderMap {
+        let mut headers = http::HeaderMap::new();
+        for level in &self.0 {
+            let new = level.compute(values);
+            apply(new, &mut headers);
+        }
+        headers
     }
 }
 

@@ -30,15 +30,13 @@ pub use template::SpanName;
 pub(super) const EARLY: &str = "/portcullis.policy.v1.EarlyTransformation";
 pub(super) const REGULAR: &str = "/portcullis.policy.v1.Transformation";
 
-/// Bytes of a body that is held back, when nothing else is said.
-const BODY_LIMIT: u64 = 1 << 20;
-
 /// The transformations of one place; `PLACE` keeps the state of the two apart.
 #[derive(Debug)]
 struct Stage<const PLACE: usize> {
     requests: Box<[RequestRule]>,
     responses: Box<[ResponseRule]>,
-    limit: usize,
+    /// Bytes of a body that is held back; none = those of the connection.
+    limit: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -83,7 +81,7 @@ impl<const PLACE: usize> Policy for Stage<PLACE> {
             || cx.headers.map().contains_key(UPGRADE)
             || cx.method() == Method::CONNECT.as_str();
         match transform.wants(cx.has_body, leave) {
-            Wants::Body => Verdict::Body { limit: self.limit },
+            Wants::Body => Verdict::Body { limit: self.limit.unwrap_or(cx.facts.buffer_limit) },
             Wants::Nothing => rule.run(transform, cx, Some(&mut Bytes::new())),
             Wants::Leave => rule.run(transform, cx, None),
         }
@@ -109,7 +107,7 @@ impl<const PLACE: usize> Policy for Stage<PLACE> {
         match transform.wants(cx.has_body && !empty, is_grpc(cx.headers.map())) {
             Wants::Body if cx.has_body => {
                 cx.slots.put(Waiting::<PLACE>(place));
-                Answer::Body { limit: self.limit }
+                Answer::Body { limit: self.limit.unwrap_or(cx.facts.buffer_limit) }
             }
             Wants::Body | Wants::Nothing => answer(transform, cx, Some(&mut Bytes::new())),
             Wants::Leave => answer(transform, cx, None),
@@ -280,7 +278,7 @@ pub(super) fn install(bytes: &[u8], builder: &mut PlanBuilder) -> Result<(), Inv
 
 fn stage<const PLACE: usize>(wire: Option<proto::TransformationStage>) -> Result<Stage<PLACE>, Invalid> {
     let wire = wire.unwrap_or_default();
-    let limit = if wire.body_limit == 0 { BODY_LIMIT } else { wire.body_limit };
+    let limit = (wire.body_limit != 0).then_some(wire.body_limit);
     let requests = each(wire.requests, "stage.requests", |rule| {
         Ok(RequestRule {
             matcher: rule.r#match.map(Matcher::try_from).transpose().map_err(|e| e.under("match"))?,
@@ -296,7 +294,8 @@ fn stage<const PLACE: usize>(wire: Option<proto::TransformationStage>) -> Result
             response: transform(rule.response, "response")?,
         })
     })?;
-    Ok(Stage { requests, responses, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Stage { requests, responses, limit })
 }
 
 /// A test on a response. Routing knows no status: it is read where a request has its method.

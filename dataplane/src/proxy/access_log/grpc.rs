@@ -13,10 +13,13 @@ use parking_lot::Mutex;
 use portcullis_proto::envoy::config::core::v3 as core;
 use portcullis_proto::envoy::data::accesslog::v3 as data;
 use portcullis_proto::envoy::service::accesslog::v3 as als;
+use portcullis_proto::envoy::service::accesslog::v3::stream_access_logs_message::{
+    HttpAccessLogEntries, LogEntries, TcpAccessLogEntries,
+};
 use portcullis_shared::table;
 use prost::Message;
 
-use super::listener::Finished;
+use super::listener::{Finished, OfConnection};
 use crate::proxy::callout::{Caller, GrpcCall};
 use crate::proxy::limits;
 use crate::upstream::{Counter, Upstream};
@@ -40,12 +43,28 @@ pub(super) struct GrpcLog {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    entries: Vec<data::HttpAccessLogEntry>,
+    entries: Vec<Entry>,
     bytes: usize,
     /// Somebody sends.
     sending: bool,
     /// Where they go, by the newest configuration.
     upstream: Option<Arc<Upstream>>,
+}
+
+/// An entry for a request or for a connection.
+#[derive(Debug)]
+enum Entry {
+    Request(Box<data::HttpAccessLogEntry>),
+    Connection(Box<data::TcpAccessLogEntry>),
+}
+
+impl Entry {
+    fn length(&self) -> usize {
+        match self {
+            Entry::Request(entry) => entry.encoded_len(),
+            Entry::Connection(entry) => entry.encoded_len(),
+        }
+    }
 }
 
 impl GrpcLog {
@@ -58,7 +77,7 @@ impl GrpcLog {
         &self.config.upstream
     }
 
-    /// Adds a request that is over.
+    /// Adds a request that is over, or a connection.
     pub(super) fn push(
         self: &Arc<Self>,
         request: &Finished<'_>,
@@ -66,9 +85,14 @@ impl GrpcLog {
         caller: impl FnOnce() -> Caller,
         dropped: &Counter,
     ) {
-        let Some(upstream) = upstream else { return dropped.inc() };
-        let entry = self.entry(request);
-        let length = entry.encoded_len();
+        // A connection may end with the thread's runtime.
+        let running = tokio::runtime::Handle::try_current();
+        let (Some(upstream), Ok(runtime)) = (upstream, running) else { return dropped.inc() };
+        let entry = match &request.of_connection {
+            None => Entry::Request(Box::new(self.entry(request))),
+            Some(connection) => Entry::Connection(Box::new(of_connection(request, connection))),
+        };
+        let length = entry.length();
         let mut waiting = self.waiting.lock();
         if waiting.bytes.saturating_add(length) > limits::LOG_BYTES {
             drop(waiting);
@@ -78,7 +102,7 @@ impl GrpcLog {
         waiting.entries.push(entry);
         waiting.upstream = Some(upstream.clone());
         if !std::mem::replace(&mut waiting.sending, true) {
-            tokio::spawn(self.clone().send(caller()));
+            runtime.spawn(self.clone().send(caller()));
         }
     }
 
@@ -115,14 +139,15 @@ impl GrpcLog {
         }
     }
 
-    fn message(&self, log_entry: Vec<data::HttpAccessLogEntry>) -> als::StreamAccessLogsMessage {
-        use als::stream_access_logs_message::{HttpAccessLogEntries, Identifier, LogEntries};
+    /// Entries of one message are all for requests or all for connections.
+    fn message(&self, entries: LogEntries) -> als::StreamAccessLogsMessage {
+        use als::stream_access_logs_message::Identifier;
         als::StreamAccessLogsMessage {
             identifier: Some(Identifier {
                 node: Some(core::Node { id: CLUSTER.into(), cluster: CLUSTER.into() }),
                 log_name: self.config.log_name.to_string(),
             }),
-            log_entries: Some(LogEntries::HttpLogs(HttpAccessLogEntries { log_entry })),
+            log_entries: Some(entries),
         }
     }
 
@@ -135,27 +160,9 @@ impl GrpcLog {
             _ => HttpVersion::Http11,
         };
         let field = |name: &str| request.field(name).map(|value| value.into_owned()).unwrap_or_default();
-        let size = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let flags: Vec<&str> = request.flags.split(',').collect();
         let path = request.rewritten.0;
         data::HttpAccessLogEntry {
-            common_properties: Some(data::AccessLogCommon {
-                downstream_remote_address: Some(address(facts.client)),
-                downstream_local_address: Some(address(facts.local)),
-                downstream_direct_remote_address: Some(address(facts.direct)),
-                start_time: Some(request.started.into()),
-                time_to_last_rx_byte: request.request_took.map(span),
-                time_to_first_upstream_rx_byte: request.response_began.map(span),
-                time_to_last_downstream_tx_byte: Some(span(request.took)),
-                duration: Some(span(request.took)),
-                upstream_remote_address: facts.upstream_host.map(address),
-                upstream_local_address: request.upstream_local.map(address),
-                upstream_cluster: facts.upstream.unwrap_or_default().into(),
-                response_flags: Some(response_flags(&flags)),
-                upstream_transport_failure_reason: request.upstream_failure.unwrap_or_default().into(),
-                route_name: facts.route_name.into(),
-                upstream_request_attempt_count: facts.attempts,
-            }),
+            common_properties: Some(common(request)),
             protocol_version: version.into(),
             request: Some(data::HttpRequestProperties {
                 request_method: method(facts.method).into(),
@@ -181,8 +188,86 @@ impl GrpcLog {
     }
 }
 
-/// Entries that fit into one message, again and again.
-fn batches(entries: Vec<data::HttpAccessLogEntry>) -> Vec<Vec<data::HttpAccessLogEntry>> {
+/// What entries for requests and for connections have in common.
+fn common(request: &Finished<'_>) -> data::AccessLogCommon {
+    let facts = &request.facts;
+    let flags: Vec<&str> = request.flags.split(',').collect();
+    data::AccessLogCommon {
+        downstream_remote_address: Some(address(facts.client)),
+        downstream_local_address: Some(address(facts.local)),
+        tls_properties: facts.tls.map(|tls| data::TlsProperties {
+            tls_version: tls_version(tls.version),
+            tls_sni_hostname: facts.sni.unwrap_or_default().into(),
+        }),
+        downstream_direct_remote_address: Some(address(facts.direct)),
+        start_time: Some(request.started.into()),
+        time_to_last_rx_byte: request.request_took.map(span),
+        time_to_first_upstream_rx_byte: request.response_began.map(span),
+        time_to_last_downstream_tx_byte: Some(span(request.took)),
+        duration: Some(span(request.took)),
+        upstream_remote_address: facts.upstream_host.map(address),
+        upstream_local_address: request.upstream_local.map(address),
+        upstream_cluster: facts.upstream.unwrap_or_default().into(),
+        response_flags: Some(response_flags(&flags)),
+        upstream_transport_failure_reason: request.upstream_failure.unwrap_or_default().into(),
+        route_name: facts.route_name.into(),
+        upstream_request_attempt_count: facts.attempts,
+        ..Default::default()
+    }
+}
+
+fn of_connection(over: &Finished<'_>, connection: &OfConnection<'_>) -> data::TcpAccessLogEntry {
+    let kind = match connection.lasts {
+        true => data::AccessLogType::TcpPeriodic,
+        false => data::AccessLogType::TcpConnectionEnd,
+    };
+    data::TcpAccessLogEntry {
+        common_properties: Some(data::AccessLogCommon {
+            connection_termination_details: connection.termination.unwrap_or_default().into(),
+            downstream_transport_failure_reason: connection.failure.unwrap_or_default().into(),
+            intermediate_log_entry: connection.lasts,
+            access_log_type: kind.into(),
+            ..common(over)
+        }),
+        connection_properties: Some(data::ConnectionProperties {
+            received_bytes: size(over.bytes.0),
+            sent_bytes: size(over.bytes.1),
+        }),
+    }
+}
+
+fn size(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// By Envoy's numbers.
+fn tls_version(name: &str) -> i32 {
+    match name {
+        "TLSv1.2" => 3,
+        "TLSv1.3" => 4,
+        _ => 0,
+    }
+}
+
+/// Entries that fit into one message and are of one kind, again and again.
+fn batches(entries: Vec<Entry>) -> Vec<LogEntries> {
+    let mut batches = Vec::new();
+    let (mut requests, mut connections) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Entry::Request(entry) => requests.push(*entry),
+            Entry::Connection(entry) => connections.push(*entry),
+        }
+    }
+    let requests = cut(requests).into_iter();
+    batches.extend(requests.map(|log_entry| LogEntries::HttpLogs(HttpAccessLogEntries { log_entry })));
+    let connections = cut(connections).into_iter();
+    batches.extend(connections.map(|log_entry| LogEntries::TcpLogs(TcpAccessLogEntries { log_entry })));
+    batches
+}
+
+/// Entries in groups of a bounded size.
+fn cut<T: Message>(entries: Vec<T>) -> Vec<Vec<T>> {
     let (mut all, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0usize);
     for entry in entries {
         let length = entry.encoded_len();
@@ -193,7 +278,9 @@ fn batches(entries: Vec<data::HttpAccessLogEntry>) -> Vec<Vec<data::HttpAccessLo
         bytes = bytes.saturating_add(length);
         batch.push(entry);
     }
-    all.push(batch);
+    if !batch.is_empty() {
+        all.push(batch);
+    }
     all
 }
 

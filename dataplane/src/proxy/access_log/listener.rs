@@ -121,6 +121,8 @@ pub(in crate::proxy) struct Outside<'a> {
     pub(in crate::proxy) pool: &'a Arc<Pool>,
 }
 
+/// Where Envoy keeps the address that a dynamic forward proxy has found.
+const UPSTREAM_ADDRESS: &str = "envoy.stream.upstream_address";
 /// What stands for a value that is not there.
 const ABSENT: &str = "-";
 
@@ -198,6 +200,47 @@ pub struct Connection<'a> {
     pub took: Duration,
     /// Why there was no TLS session on it.
     pub failure: Option<&'a str>,
+    /// What became of its bytes, where they were passed on.
+    pub passed: Option<Passed<'a>>,
+}
+
+/// A connection whose bytes are passed on.
+#[derive(Debug, Clone, Copy)]
+pub struct Passed<'a> {
+    /// Where to.
+    pub upstream: Option<&'a str>,
+    /// Endpoint of the last try.
+    pub endpoint: Option<SocketAddr>,
+    /// The gateway's own end of the connection there.
+    pub local: Option<SocketAddr>,
+    /// Tries to connect.
+    pub attempts: u32,
+    /// Envoy's response flags.
+    pub flags: &'a str,
+    /// Why there is no connection to the endpoint.
+    pub no_connection: Option<&'a str>,
+    /// Why it was closed.
+    pub termination: Option<&'a str>,
+    /// Bytes from the client and to it.
+    pub bytes: (u64, u64),
+    /// It goes on.
+    pub lasts: bool,
+}
+
+impl Default for Passed<'_> {
+    fn default() -> Self {
+        Passed {
+            upstream: None,
+            endpoint: None,
+            local: None,
+            attempts: 0,
+            flags: "-",
+            no_connection: None,
+            termination: None,
+            bytes: (0, 0),
+            lasts: false,
+        }
+    }
 }
 
 /// A request that is over, or a connection.
@@ -231,8 +274,19 @@ pub(in crate::proxy) struct Finished<'a> {
     pub(in crate::proxy) health_check: bool,
     /// What policies noted.
     pub(in crate::proxy) metadata: Option<&'a DynamicMetadata>,
-    /// It is a connection and not a request; with this, one without its handshake.
-    pub(in crate::proxy) of_connection: Option<Option<&'a str>>,
+    /// The endpoint's address may be asked for as filter state.
+    pub(in crate::proxy) address_saved: bool,
+    /// It is a connection and not a request.
+    pub(in crate::proxy) of_connection: Option<OfConnection<'a>>,
+}
+
+/// What only a connection has.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::proxy) struct OfConnection<'a> {
+    /// Why its handshake failed.
+    pub(in crate::proxy) failure: Option<&'a str>,
+    pub(in crate::proxy) termination: Option<&'a str>,
+    pub(in crate::proxy) lasts: bool,
 }
 
 /// The fields of a request that has none.
@@ -240,7 +294,10 @@ pub(in crate::proxy) static NO_FIELDS: LazyLock<HeaderMap> = LazyLock::new(Heade
 
 impl<'a> From<&Connection<'a>> for Finished<'a> {
     fn from(connection: &Connection<'a>) -> Self {
-        let Connection { info, started, took, failure } = *connection;
+        let Connection { info, started, took, failure, passed } = *connection;
+        let flags = passed.map_or("-", |passed| passed.flags);
+        let count = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (received, sent) = passed.map(|passed| passed.bytes).unwrap_or_default();
         Finished {
             facts: Facts {
                 client: info.client,
@@ -255,17 +312,18 @@ impl<'a> From<&Connection<'a>> for Finished<'a> {
                 authority: "",
                 path: "",
                 route_name: "",
-                upstream: None,
-                upstream_host: None,
-                attempts: 0,
+                upstream: passed.and_then(|passed| passed.upstream),
+                upstream_host: passed.and_then(|passed| passed.endpoint),
+                attempts: passed.map_or(0, |passed| passed.attempts),
                 reason: None,
-                flags: "-",
+                flags,
+                buffer_limit: 0,
             },
             headers: &NO_FIELDS,
             connection: info.id,
             status: 0,
             details: None,
-            flags: "-",
+            flags,
             response: None,
             trailers: None,
             rewritten: (None, None),
@@ -273,15 +331,20 @@ impl<'a> From<&Connection<'a>> for Finished<'a> {
             took,
             request_took: None,
             response_began: None,
-            bytes: (0, 0),
-            upstream_local: None,
-            upstream_failure: None,
+            bytes: (count(received), count(sent)),
+            upstream_local: passed.and_then(|passed| passed.local),
+            upstream_failure: passed.and_then(|passed| passed.no_connection),
             local_body: None,
             trace_id: None,
             traced: false,
             health_check: false,
-            metadata: None,
-            of_connection: Some(failure),
+            metadata: info.metadata.as_deref(),
+            address_saved: false,
+            of_connection: Some(OfConnection {
+                failure,
+                termination: passed.and_then(|passed| passed.termination),
+                lasts: passed.is_some_and(|passed| passed.lasts),
+            }),
         }
     }
 }
@@ -332,6 +395,11 @@ fn filled(text: Option<&str>) -> Option<Cow<'_, str>> {
     text.filter(|text| !text.is_empty()).map(Cow::Borrowed)
 }
 
+/// Without spaces, as Envoy writes reasons: lines are read by columns.
+fn one_word(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains(' ') { Cow::Owned(text.replace(' ', "_")) } else { text }
+}
+
 impl Values for Finished<'_> {
     fn fact(&self, fact: Fact) -> Option<Cow<'_, str>> {
         match fact {
@@ -347,7 +415,7 @@ impl Values for Finished<'_> {
             Fact::UpstreamLocalAddress => self.upstream_local.and_then(shown),
             Fact::UpstreamLocalAddressWithoutPort => self.upstream_local.and_then(|it| shown(it.ip())),
             Fact::UpstreamLocalPort => self.upstream_local.and_then(|it| shown(it.port())),
-            Fact::UpstreamTransportFailureReason => filled(self.upstream_failure),
+            Fact::UpstreamTransportFailureReason => filled(self.upstream_failure).map(one_word),
             Fact::ConnectionId => shown(self.connection),
             Fact::TraceId => filled(self.trace_id),
             // An empty text, not an absent one, where somebody else answered.
@@ -355,7 +423,10 @@ impl Values for Finished<'_> {
                 Some(self.local_body.map_or(Cow::Borrowed(""), |body| String::from_utf8_lossy(body)))
             }
             Fact::Protocol if self.of_connection.is_some() => None,
-            Fact::DownstreamTransportFailureReason => filled(self.of_connection.flatten()),
+            Fact::DownstreamTransportFailureReason => {
+                filled(self.of_connection.and_then(|it| it.failure)).map(one_word)
+            }
+            Fact::ConnectionTerminationDetails => filled(self.of_connection.and_then(|it| it.termination)),
             Fact::RouteName => filled(Some(self.facts.route_name)),
             fact => values::fact(&self.facts, fact),
         }
@@ -393,5 +464,10 @@ impl Values for Finished<'_> {
 
     fn dynamic_metadata(&self, path: &str) -> Option<Cow<'_, str>> {
         self.metadata?.shown(path)
+    }
+
+    fn filter_state(&self, key: &str) -> Option<Cow<'_, str>> {
+        let saved = self.facts.upstream_host.filter(|_| self.address_saved && key == UPSTREAM_ADDRESS);
+        saved.and_then(shown)
     }
 }

@@ -23,7 +23,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 pub(crate) use connection::ConnectionLine;
 pub use file::{finish_all, reopen_on_signals};
 pub(super) use line::Line;
-pub use listener::{Connection, ListenerLogs};
+pub use listener::{Connection, ListenerLogs, Passed};
 pub(super) use listener::{Finished, NO_FIELDS, Outside};
 
 use super::limits;

@@ -170,6 +170,7 @@ async fn exchange(pool: &Arc<Pool>, upstream: &Arc<Upstream>, call: Call) -> Res
         length: (!call.body.is_empty()).then_some(call.body.len() as u64),
         grpc: false,
         upgrade: false,
+        connect: None,
         came: None,
     };
     let mut retries = Retries::new(None, &upstream.breakers, &head.method);
@@ -217,7 +218,7 @@ impl Try<'_> {
         let breakers = &self.upstream.breakers;
         let target = target(self.upstream, &self.picked.endpoint);
         let header = Outgoing::new(self.head, &HttpSettings::default())
-            .seal(target.http2, target.tls.is_some())
+            .seal(target.http2, target.tls.is_some(), false)
             .map_err(|reply| Ended::Error(reply.into()))?;
         let idle = if self.fresh { None } else { self.pool.idle(&target, tokio::time::Instant::now()) };
         let (lease, reused) = match idle {
@@ -238,7 +239,7 @@ impl Try<'_> {
         if self.head.body {
             session.push(self.body.clone());
         }
-        session.finish().map_err(failed)?;
+        session.finish(None).map_err(failed)?;
         let mut reading = Reading::new(limit, discard);
         std::future::poll_fn(|cx| reading.poll(&mut session, cx)).await.map_err(|ended| match ended {
             // An answer had begun: whatever the call was for, it was taken.

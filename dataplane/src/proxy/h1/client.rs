@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use http::response::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -70,6 +70,9 @@ pub(in crate::proxy) struct Client {
     /// How far the header in the buffer was looked at.
     seen: usize,
     is_head: bool,
+    is_connect: bool,
+    /// Trailers pass.
+    trailers: bool,
     /// The final header has come, and after it the connection may carry another request.
     reusable: bool,
     tunnel: bool,
@@ -94,6 +97,8 @@ impl Client {
             uses: 0,
             seen: 0,
             is_head: false,
+            is_connect: false,
+            trailers: false,
             reusable: false,
             tunnel: false,
             request: Encoder::new(Framing::None),
@@ -111,6 +116,7 @@ impl Client {
     ) {
         self.uses = self.uses.saturating_add(1);
         self.is_head = *method == Method::HEAD;
+        self.is_connect = *method == Method::CONNECT;
         self.reusable = false;
         self.request = Encoder::new(framing);
         self.response = Decoder::new(Framing::UntilClose);
@@ -123,8 +129,24 @@ impl Client {
     }
 
     /// No more of it; false when there should have been.
-    pub(in crate::proxy) fn finish(&mut self) -> bool {
-        self.tunnel || self.request.finish(self.link.queue.tail())
+    pub(in crate::proxy) fn finish(&mut self, trailers: Option<&HeaderMap>) -> bool {
+        let trailers = trailers.filter(|_| self.trailers);
+        self.tunnel || self.request.finish(self.link.queue.tail(), trailers)
+    }
+
+    /// Whether trailers pass, both ways.
+    pub(in crate::proxy) fn pass_trailers(&mut self, pass: bool) {
+        self.trailers = pass;
+    }
+
+    /// See [`Client::pass_trailers`].
+    pub(in crate::proxy) fn passes_trailers(&self) -> bool {
+        self.trailers
+    }
+
+    /// The trailers of the answer, once its body is read.
+    pub(in crate::proxy) fn take_trailers(&mut self) -> Result<Option<HeaderMap>, Broken> {
+        self.response.take_trailers().map_err(Broken::Invalid)
     }
 
     /// Bytes that wait for the socket.
@@ -164,11 +186,16 @@ impl Client {
     fn begin(&mut self, head: &Bytes) -> Result<Parts, Invalid> {
         self.seen = 0;
         let parts = head::response(head)?;
+        if self.is_connect && parts.status.is_success() {
+            // RFC 9112 6.3: the tunnel begins behind the header, whatever its fields say.
+            self.response = Decoder::new(Framing::None);
+            return Ok(parts);
+        }
         let framing = framing::of_response(parts.status, &parts.headers, parts.version, self.is_head)?;
         if parts.status.is_informational() && parts.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(parts);
         }
-        self.response = Decoder::new(framing);
+        self.response = Decoder::new(framing).keeping_trailers(self.trailers);
         self.reusable = framing != Framing::UntilClose
             && framing::is_persistent(&parts.headers, parts.version)
             && !announces_what_it_must_not(&parts);

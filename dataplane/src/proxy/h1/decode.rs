@@ -3,7 +3,10 @@
 //! Sees bytes, never a socket: the owner of the buffer calls [`Decoder::framing`] to learn how many bytes at its front
 //! are not content, then [`Decoder::content`] how many after them are. Bytes may come in any cut.
 
-use super::{Framing, Invalid};
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{Framing, Invalid, trailers};
 use crate::proxy::limits;
 
 /// See the module.
@@ -14,6 +17,8 @@ pub(super) struct Decoder {
     extensions: usize,
     /// Bytes and fields of the trailer section so far.
     trailers: (usize, usize),
+    /// The section itself, where it is asked for.
+    kept: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +53,23 @@ impl Decoder {
             Framing::Chunked => State::Size(0, 0),
             Framing::UntilClose => State::UntilClose,
         };
-        Decoder { state, extensions: 0, trailers: (0, 0) }
+        Decoder { state, extensions: 0, trailers: (0, 0), kept: None }
+    }
+
+    /// Trailers are kept; else they are checked and dropped.
+    pub(super) fn keeping_trailers(mut self, keeping: bool) -> Self {
+        self.kept = keeping.then(Vec::new);
+        self
+    }
+
+    /// The trailers that came after the body.
+    pub(super) fn take_trailers(&mut self) -> Result<Option<HeaderMap>, Invalid> {
+        match self.kept.take() {
+            Some(kept) if !kept.is_empty() => {
+                trailers::read(&Bytes::from(kept), limits::HEADER_FIELDS).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Everything has come.
@@ -96,6 +117,7 @@ impl Decoder {
 
     fn step(&mut self, byte: u8) -> Result<State, Invalid> {
         use State as S;
+        self.keep(byte);
         Ok(match (self.state, byte) {
             (S::Size(_, limits::CHUNK_SIZE_DIGITS), _) if byte.is_ascii_hexdigit() => {
                 return Err(Invalid::Malformed("a chunk size is too large"));
@@ -132,8 +154,22 @@ impl Decoder {
         })
     }
 
-    /// Trailers are checked and dropped: passing them on is to be asked for by a setting, and there is none. This is the
-    /// place to keep them.
+    /// The lines of the trailer section, and the empty line that ends it where there are any.
+    fn keep(&mut self, byte: u8) {
+        use State as S;
+        let Some(kept) = &mut self.kept else { return };
+        let counts = match self.state {
+            S::Trailer => byte != b'\r' || !kept.is_empty(),
+            S::EndLf => !kept.is_empty(),
+            S::TrailerName | S::TrailerValue | S::TrailerLf => true,
+            _ => false,
+        };
+        // `trailer` bounds it.
+        if counts {
+            kept.push(byte);
+        }
+    }
+
     fn trailer(&mut self, byte: u8) -> Result<State, Invalid> {
         let (bytes, fields) = &mut self.trailers;
         *bytes += 1;

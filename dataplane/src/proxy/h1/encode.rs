@@ -167,11 +167,15 @@ impl Encoder {
         }
     }
 
-    /// No piece follows; false when one should have.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> bool {
+    /// No piece follows; false when one should have. `trailers` go after chunks, and nowhere else.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>, trailers: Option<&HeaderMap>) -> bool {
         let left = std::mem::replace(&mut self.left, Left::Nothing);
         if left == Left::Chunks {
-            out.extend_from_slice(b"0\r\n\r\n");
+            out.extend_from_slice(b"0\r\n");
+            for (name, value) in trailers.into_iter().flatten() {
+                field(out, name, value);
+            }
+            out.extend_from_slice(b"\r\n");
         }
         !matches!(left, Left::Length(1..))
     }

@@ -53,6 +53,20 @@ pub(super) fn request(head: &Bytes, most: usize, into: &mut Request) -> Result<(
     request_line(head, lines.next()?, into)?;
     let headers = &mut into.parts.headers;
     *headers = spare::map();
+    strict_fields(head, &mut lines, most, headers)
+}
+
+/// Reads lines of at most `most` fields up to the empty one, as strictly as a request's.
+pub(super) fn fields(section: &Bytes, most: usize, into: &mut HeaderMap) -> Result<(), Invalid> {
+    strict_fields(section, &mut Lines { rest: section, strict: true }, most, into)
+}
+
+fn strict_fields(
+    head: &Bytes,
+    lines: &mut Lines<'_>,
+    most: usize,
+    headers: &mut HeaderMap,
+) -> Result<(), Invalid> {
     let mut count = 0;
     loop {
         let line = lines.next()?;

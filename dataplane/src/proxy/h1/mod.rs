@@ -8,7 +8,7 @@
 //! timer. Must not know routes, policies or retries.
 
 mod client;
-mod date;
+pub(super) mod date;
 mod decode;
 mod encode;
 mod framing;
@@ -17,6 +17,7 @@ mod link;
 mod queue;
 mod server;
 pub(super) mod spare;
+mod trailers;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ mod tests;
 pub(super) use client::{Broken, Client, Io as ClientIo, Open};
 pub(super) use framing::{Framing, content_length, is_bodyless};
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
+pub(super) use trailers::sanitize as sanitize_trailers;
 
 /// Why bytes are not the message that they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

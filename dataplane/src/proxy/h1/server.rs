@@ -280,8 +280,13 @@ impl Server {
             .map_err(NoRequest::Invalid)?;
         self.keep_alive = framing::is_persistent(&parts.headers, parts.version)
             && settings.requests_per_connection.is_none_or(|most| self.served < most);
-        self.request = Decoder::new(framing);
+        self.request = Decoder::new(framing).keeping_trailers(settings.http1.trailers);
         Ok(())
+    }
+
+    /// The trailers of the request, once its body is read.
+    pub(in crate::proxy) fn take_request_trailers(&mut self) -> Result<Option<HeaderMap>, NoBody> {
+        self.request.take_trailers().map_err(NoBody::Invalid)
     }
 
     /// Nothing of the request is missing.
@@ -374,12 +379,20 @@ impl Server {
         }
     }
 
-    /// Queues the head of the answer, 101 included. With `end` there is no body.
+    /// Queues the head of an answer after which both sides send bytes that are not HTTP.
+    pub(in crate::proxy) fn switch(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.responded = true;
+        self.tunnel = true;
+        self.keep_alive = false;
+        self.response = Encoder::new(Framing::UntilClose);
+        let case = self.http.settings.http1.header_case;
+        encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case));
+    }
+
+    /// Queues the head of the answer. With `end` there is no body.
     pub(in crate::proxy) fn respond(&mut self, status: StatusCode, headers: &HeaderMap, end: bool) {
         self.responded = true;
-        self.tunnel = status == StatusCode::SWITCHING_PROTOCOLS;
         let framing = match framing::of_response(status, headers, Version::HTTP_11, self.is_head) {
-            _ if self.tunnel => Framing::UntilClose,
             _ if end => Framing::None,
             Ok(framing) => framing,
             // What a policy has made of the fields: at least the end of the connection is no mistake.
@@ -389,7 +402,6 @@ impl Server {
         // A client that is still sending has to be stopped, except for the little that is read after the answer.
         self.keep_alive &= framing != Framing::UntilClose && (self.request.is_done() || self.rest_follows);
         let persistence = match self.version {
-            _ if self.tunnel => Persistence::AsIs,
             _ if !self.keep_alive => Persistence::Close,
             Version::HTTP_10 => Persistence::KeepAlive,
             _ => Persistence::Default,
@@ -408,10 +420,11 @@ impl Server {
         self.sent += self.response.piece(self.link.queue.tail(), piece);
     }
 
-    /// No more of it.
-    pub(in crate::proxy) fn finish(&mut self) {
+    /// No more of it; `trailers` go where the listener lets them pass and the framing has a place for them.
+    pub(in crate::proxy) fn finish(&mut self, trailers: Option<&HeaderMap>) {
+        let trailers = trailers.filter(|_| self.http.settings.http1.trailers);
         // A client that misses something must not take the next answer for it.
-        self.keep_alive &= self.response.finish(self.link.queue.tail());
+        self.keep_alive &= self.response.finish(self.link.queue.tail(), trailers);
     }
 
     /// Bytes of bodies, in and out.
@@ -419,9 +432,9 @@ impl Server {
         (self.received, self.sent)
     }
 
-    /// Bytes that wait for the socket.
-    pub(in crate::proxy) fn queued(&self) -> usize {
-        self.link.queue.len()
+    /// The client takes more without piling up what waits for it.
+    pub(in crate::proxy) fn has_room(&self) -> bool {
+        self.link.queue.len() < limits::QUEUE.min(self.http.buffer_limit)
     }
 
     /// Moves queued bytes to the socket.
@@ -502,7 +515,7 @@ mod tests {
             poll_fn(|cx| server.poll_request(cx)).await.unwrap();
             assert_eq!(std::mem::take(&mut server.head).target, "/");
             server.respond(StatusCode::OK, &HeaderMap::new(), true);
-            server.finish();
+            server.finish(None);
             poll_fn(|cx| server.poll_drain(cx)).await.unwrap();
             assert!(server.next());
             tokio::select! {

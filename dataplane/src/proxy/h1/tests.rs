@@ -361,9 +361,9 @@ fn a_body_is_never_longer_than_it_was_announced() {
     let (mut out, mut body) = (Vec::new(), Encoder::new(Framing::Length(5)));
     assert_eq!(body.piece(&mut out, b"abc"), 3);
     assert_eq!(body.piece(&mut out, b"defg"), 2);
-    assert!(body.finish(&mut out));
+    assert!(body.finish(&mut out, None));
     assert_eq!(out, b"abcde");
-    assert!(!Encoder::new(Framing::Length(1)).finish(&mut out), "too short is told");
+    assert!(!Encoder::new(Framing::Length(1)).finish(&mut out, None), "too short is told");
     assert_eq!(Encoder::new(Framing::None).piece(&mut out, b"x"), 0);
 }
 
@@ -379,7 +379,7 @@ proptest! {
         for piece in &pieces {
             body.piece(&mut out, piece);
         }
-        body.finish(&mut out);
+        body.finish(&mut out, None);
         let length = out.len();
         out.extend_from_slice(b"next");
         prop_assert_eq!(decode(Framing::Chunked, &out, &cuts), Ok((pieces.concat(), length, true)));

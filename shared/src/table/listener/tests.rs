@@ -23,6 +23,7 @@ fn wire() -> wire::Listener {
         proxy_protocol: true,
         filter_chains: vec![chain(&["a.example", "*.b.example"]), chain(&[])],
         connection_logs: Vec::new(),
+        ..Default::default()
     }
 }
 

@@ -56,6 +56,7 @@ fn tls_is_converted() {
         max_version: 0,
         cipher_suites: vec!["s".into()],
         curves: vec!["P-256".into()],
+        verify_server_name: true,
     })
     .unwrap();
     assert_eq!((tls.sni.as_deref(), tls.ca_certificate.as_deref()), (Some("web"), Some("ns.ca")));

@@ -45,14 +45,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "ListenerOptions",
         later: &[
-            reject("perConnectionBufferLimitBytes"),
-            reject("socketOptions"),
-            warn("connectionBalanceConfig"),
-            warn("tcpStats"),
+            warn("tcpStats").note("what the system knows of a connection (TCP_INFO) is not read"),
             warn("extensions"),
         ],
         ..PLAIN
     },
+    Entry { name: "SocketOption", oneofs: &[&["intValue", "bufValue"]], ..PLAIN },
     Entry {
         name: "AccessLog",
         oneofs: &[&["fileSink", "grpcService", "openTelemetryService"]],
@@ -89,17 +87,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         ]],
         ..PLAIN
     },
-    Entry {
-        name: "ProxyProtocol",
-        later: &[warn("rules"), enterprise("allowRequestsWithoutProxyProtocol")],
-        ..PLAIN
-    },
+    Entry { name: "ProxyProtocol", later: &[enterprise("allowRequestsWithoutProxyProtocol")], ..PLAIN },
     Entry {
         name: "HttpListenerOptions",
         later: &[
             reject("grpcJsonTranscoder"),
-            reject("connectionLimit"),
-            reject("networkLocalRatelimit"),
             enterprise("waf"),
             enterprise("dlp"),
             enterprise("caching"),
@@ -120,18 +112,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..PLAIN
     },
     Entry {
-        name: "DynamicForwardProxy",
-        later: &[reject("sslConfig"), reject("circuitBreakers"), warn("saveUpstreamAddress")],
+        name: "DnsCacheConfig",
+        oneofs: &[&["caresDns", "appleDns"]],
+        later: &[warn("appleDns").note("it is for macOS")],
         ..PLAIN
     },
     Entry {
-        name: "DnsCacheConfig",
-        oneofs: &[&["caresDns", "appleDns"]],
-        later: &[
-            warn("dnsFailureRefreshRate").note("a host that is not found is looked up at the next request"),
-            reject("caresDns").note("names are resolved with the system's configuration"),
-            warn("appleDns"),
-        ],
+        name: "ResolverAddress",
+        oneofs: &[&["socketAddress", "pipe"]],
+        later: &[reject("pipe")],
         ..PLAIN
     },
     Entry {
@@ -149,12 +138,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             reject("openCensusConfig").note("it was removed from Envoy"),
             warn("metadataForTags"),
         ],
-        ..PLAIN
-    },
-    Entry {
-        name: "ListenerUpgrade",
-        oneofs: &[&["websocket", "connect"]],
-        later: &[reject("connect")],
         ..PLAIN
     },
     Entry {

@@ -95,7 +95,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "ProtocolUpgradeConfig",
         oneofs: &[&["websocket", "connect", "connectTerminate"]],
-        later: &[reject("connect"), reject("connectTerminate")],
         ..PLAIN
     },
     Entry {

@@ -1,6 +1,6 @@
 //! `tcpGateway` and its options.
 
-use super::{Entry, PLAIN, reject, warn};
+use super::{Entry, PLAIN};
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -10,19 +10,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "TcpListenerOptions",
-        later: &[reject("connectionLimit"), reject("localRatelimit")],
         deeper: &[
             ("maxConnectAttempts", "tcpProxySettings"),
             ("idleTimeout", "tcpProxySettings"),
             ("tunnelingConfig", "tcpProxySettings"),
-        ],
-        ..PLAIN
-    },
-    Entry {
-        name: "TcpProxySettings",
-        later: &[
-            reject("tunnelingConfig"),
-            warn("accessLogFlushInterval").note("a connection is logged as one line, at its end"),
         ],
         ..PLAIN
     },
