@@ -4,7 +4,9 @@
 const FILES: &[&str] = &[
     "envoy/service/accesslog/v3/als.proto",
     "envoy/service/auth/v3/external_auth.proto",
+    "envoy/extensions/transport_sockets/tls/v3/secret.proto",
     "envoy/service/ratelimit/v3/rls.proto",
+    "envoy/service/secret/v3/sds.proto",
     "portcullis/admin/v1/admin.proto",
     "portcullis/link/v1/link.proto",
     "portcullis/policy/v1/answer.proto",
@@ -42,7 +44,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     tonic_prost_build::configure()
-        .skip_debug([".portcullis.table.v1.Certificate"])
+        .skip_debug([
+            ".envoy.config.core.v3.DataSource",
+            ".portcullis.table.v1.Certificate",
+            ".portcullis.table.v1.ConnectHeader",
+        ])
         .bytes(".portcullis")
         .btree_map(".envoy")
         .compile_fds_with_config(files, config)?;

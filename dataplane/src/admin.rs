@@ -88,7 +88,7 @@ async fn endpoints(State(admin): State<Arc<Admin>>) -> String {
                 (false, true) => "ejected",
                 (true, true) => "failed its check, ejected",
             };
-            let (name, address, weight) = (&upstream.name, endpoint.address, endpoint.weight);
+            let (name, address, weight) = (&upstream.name, &endpoint.address, endpoint.weight);
             lines.push(format!("{name} {address}: {state}, weight {weight}, active {}\n", endpoint.active()));
         }
     }

@@ -1,6 +1,6 @@
 //! The private wire schema: generated types and service stubs, no logic.
 //!
-//! The one hand-written piece is a `Debug` for [`table::v1::Certificate`] that never shows key material.
+//! The hand-written pieces are the `Debug` of messages that hold secrets, such as [`table::v1::Certificate`]: it shows none.
 
 #![allow(missing_docs, clippy::all, clippy::pedantic)]
 // Comments of the schema are plain text.
@@ -14,6 +14,12 @@ pub mod table {
         impl std::fmt::Debug for Certificate {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct("Certificate").field("name", &self.name).finish_non_exhaustive()
+            }
+        }
+
+        impl std::fmt::Debug for ConnectHeader {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct("ConnectHeader").field("name", &self.name).finish_non_exhaustive()
             }
         }
     }
@@ -46,6 +52,12 @@ pub mod envoy {
         pub mod core {
             pub mod v3 {
                 tonic::include_proto!("envoy.config.core.v3");
+
+                impl std::fmt::Debug for DataSource {
+                    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.debug_struct("DataSource").finish_non_exhaustive()
+                    }
+                }
             }
         }
     }
@@ -55,6 +67,14 @@ pub mod envoy {
             pub mod ratelimit {
                 pub mod v3 {
                     tonic::include_proto!("envoy.extensions.common.ratelimit.v3");
+                }
+            }
+        }
+
+        pub mod transport_sockets {
+            pub mod tls {
+                pub mod v3 {
+                    tonic::include_proto!("envoy.extensions.transport_sockets.tls.v3");
                 }
             }
         }
@@ -81,9 +101,21 @@ pub mod envoy {
             }
         }
 
+        pub mod discovery {
+            pub mod v3 {
+                tonic::include_proto!("envoy.service.discovery.v3");
+            }
+        }
+
         pub mod ratelimit {
             pub mod v3 {
                 tonic::include_proto!("envoy.service.ratelimit.v3");
+            }
+        }
+
+        pub mod secret {
+            pub mod v3 {
+                tonic::include_proto!("envoy.service.secret.v3");
             }
         }
     }

@@ -14,6 +14,7 @@
 pub mod backend;
 pub mod client;
 pub mod gateway;
+pub mod peer;
 pub mod pki;
 pub mod wait;
 

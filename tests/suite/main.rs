@@ -19,12 +19,14 @@ mod options;
 mod protocols;
 mod reload;
 mod routing;
+mod sds;
 mod servers;
 mod strictness;
 mod survival;
 mod tcp;
 mod tls;
 mod traces;
+mod upstreams;
 
 use std::net::SocketAddr;
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_shared::actor::BoxError;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::lookup::{Known, Life};
+use super::lookup::{Known, Life, Rhythm};
 use super::resolver::Resolver;
 use super::sets::{compose, compose_some, names, users};
 use crate::topics::Topics;
@@ -29,7 +29,7 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
     let resolver = Resolver::system();
     let permits = Arc::new(Semaphore::new(LOOKUPS));
     let (found, mut outcomes) = mpsc::channel(QUEUE);
-    let mut tasks: BTreeMap<Arc<str>, AbortOnDropHandle<()>> = BTreeMap::new();
+    let mut tasks: BTreeMap<Arc<str>, (watch::Sender<Rhythm>, AbortOnDropHandle<()>)> = BTreeMap::new();
     let mut known: BTreeMap<Arc<str>, Known> = BTreeMap::new();
     let mut sequence = first_sequence();
     let mut upstreams = dynamic.borrow().clone();
@@ -43,13 +43,16 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
                 upstreams = dynamic.borrow_and_update().clone();
                 users = self::users(&upstreams);
                 let wanted = names(&upstreams);
-                tasks.retain(|name, _| wanted.contains(name));
-                known.retain(|name, _| wanted.contains(name));
-                for name in wanted {
-                    tasks.entry(name).or_insert_with_key(|name| {
-                        let follow = follow(Arc::clone(name), resolver.clone(), Arc::clone(&permits), found.clone());
-                        AbortOnDropHandle::new(tokio::spawn(follow))
+                tasks.retain(|name, _| wanted.contains_key(name));
+                known.retain(|name, _| wanted.contains_key(name));
+                for (name, rhythm) in wanted {
+                    let (told, _) = tasks.entry(name).or_insert_with_key(|name| {
+                        let (tell, told) = watch::channel(rhythm);
+                        let looks = Looks { resolver: resolver.clone(), permits: Arc::clone(&permits), rhythm: told };
+                        let follow = follow(Arc::clone(name), looks, found.clone());
+                        (tell, AbortOnDropHandle::new(tokio::spawn(follow)))
                     });
+                    told.send_if_modified(|known| std::mem::replace(known, rhythm) != rhythm);
                 }
             }
             Some(first) = outcomes.recv() => {
@@ -92,24 +95,31 @@ fn first_sequence() -> u64 {
         .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0) << 10)
 }
 
-async fn follow(
-    name: Arc<str>,
+/// How a name is looked up.
+struct Looks {
     resolver: Resolver,
     permits: Arc<Semaphore>,
-    found: mpsc::Sender<(Arc<str>, Known)>,
-) {
+    rhythm: watch::Receiver<Rhythm>,
+}
+
+async fn follow(name: Arc<str>, mut looks: Looks, found: mpsc::Sender<(Arc<str>, Known)>) {
     let mut life = Life::new(Arc::clone(&name));
     loop {
         // The semaphore is never closed.
-        let Ok(permit) = permits.acquire().await else { return };
-        let answer = resolver.look_up(&name).await;
+        let Ok(permit) = looks.permits.acquire().await else { return };
+        let answer = looks.resolver.look_up(&name).await;
         drop(permit);
-        let outcome = life.answered(answer, Instant::now());
+        let rhythm = *looks.rhythm.borrow_and_update();
+        let outcome = life.answered(answer, rhythm, Instant::now());
         if let Some(news) = outcome.news
             && found.send((Arc::clone(&name), news)).await.is_err()
         {
             return;
         }
-        sleep(outcome.again).await;
+        tokio::select! {
+            () = sleep(outcome.again) => {}
+            // The wait may have become too long: the next answer begins it anew.
+            changed = looks.rhythm.changed() => if changed.is_err() { return },
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The life of one DNS name: look up, wait for the TTL, look up again; back off while it fails.
+//! The life of one DNS name: look up, wait, look up again; back off while it fails.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -7,10 +7,14 @@ use std::time::Duration;
 use portcullis_shared::actor::Backoff;
 use tokio::time::Instant;
 
-/// An answer is used at least this long, whatever its TTL says.
-const TTL_FLOOR: Duration = Duration::from_secs(1);
-/// An answer is renewed at least this often, so that a change is seen in time whatever its TTL says.
-const TTL_CAP: Duration = Duration::from_secs(30);
+use crate::translate::Pace;
+
+/// The first pause after a failure, which doubles with each; unless names are asked for more often anyway.
+const RETRY: Duration = Duration::from_secs(1);
+/// The longest.
+const RETRY_CAP: Duration = Duration::from_secs(30);
+/// An answer is asked for again at least this often, however long it says that it is valid.
+const TTL_CAP: Duration = Duration::from_secs(86_400);
 /// How long the addresses of a name stay after the name was said not to exist.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -30,6 +34,43 @@ pub(super) enum Answer {
 pub(super) struct Known {
     /// Sorted. Empty before the first answer and after a name's end.
     pub addresses: Vec<Ipv4Addr>,
+}
+
+/// How often a name is looked up that several upstreams may have, each with a pace of its own: as the quickest wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rhythm {
+    /// The shortest of those who do not look at TTLs.
+    steady: Option<Duration>,
+    /// The shortest of those who do, for answers that are not valid for any time.
+    by_ttl: Option<Duration>,
+}
+
+impl Rhythm {
+    /// Of one upstream.
+    pub(super) fn of(pace: Pace) -> Self {
+        match pace.respects_ttl {
+            true => Self { steady: None, by_ttl: Some(pace.refresh) },
+            false => Self { steady: Some(pace.refresh), by_ttl: None },
+        }
+    }
+
+    /// Of both.
+    pub(super) fn and(self, other: Self) -> Self {
+        let least = |a: Option<Duration>, b: Option<Duration>| a.into_iter().chain(b).min();
+        Self { steady: least(self.steady, other.steady), by_ttl: least(self.by_ttl, other.by_ttl) }
+    }
+
+    /// The time after an answer that is valid for `ttl`.
+    fn after(self, ttl: Duration) -> Duration {
+        let by_ttl = self.by_ttl.map(|refresh| if ttl.is_zero() { refresh } else { ttl.min(TTL_CAP) });
+        self.steady.into_iter().chain(by_ttl).min().unwrap_or(RETRY_CAP)
+    }
+
+    /// The time after a failure whose turn it is to wait `backoff`.
+    fn after_failure(self, backoff: Duration) -> Duration {
+        let least = self.steady.into_iter().chain(self.by_ttl).min().unwrap_or(RETRY_CAP);
+        backoff.min(least)
+    }
 }
 
 /// The rules for one name, without sockets or tasks.
@@ -52,12 +93,12 @@ pub(super) struct Outcome {
 
 impl Life {
     pub(super) fn new(host: Arc<str>) -> Self {
-        let backoff = Backoff::new(Duration::from_secs(1), TTL_CAP);
+        let backoff = Backoff::new(RETRY, RETRY_CAP);
         Self { host, known: None, backoff, absent_since: None, failing: false }
     }
 
     /// Takes an answer that came at `now`.
-    pub(super) fn answered(&mut self, answer: Answer, now: Instant) -> Outcome {
+    pub(super) fn answered(&mut self, answer: Answer, rhythm: Rhythm, now: Instant) -> Outcome {
         match answer {
             Answer::Addresses(mut addresses, ttl) if !addresses.is_empty() => {
                 addresses.sort_unstable();
@@ -67,17 +108,17 @@ impl Life {
                 if std::mem::take(&mut self.failing) {
                     tracing::info!(host = %self.host, "the name resolves again");
                 }
-                Outcome { news: self.learn(addresses), again: ttl.clamp(TTL_FLOOR, TTL_CAP) }
+                Outcome { news: self.learn(addresses), again: rhythm.after(ttl) }
             }
             Answer::Addresses(_, ttl) => {
-                self.answered(Answer::Absent(format!("no address, for {} s", ttl.as_secs())), now)
+                self.answered(Answer::Absent(format!("no address, for {} s", ttl.as_secs())), rhythm, now)
             }
             Answer::Absent(reason) => {
                 self.fails(&reason);
                 let since = *self.absent_since.get_or_insert(now);
                 let over = now.duration_since(since) >= GRACE || self.known.is_none();
                 let news = if over { self.learn(Vec::new()) } else { None };
-                Outcome { news, again: self.backoff.next() }
+                Outcome { news, again: rhythm.after_failure(self.backoff.next()) }
             }
             Answer::Failed(reason) => {
                 self.fails(&reason);
@@ -85,7 +126,7 @@ impl Life {
                 self.absent_since = None;
                 // The first outcome is told even if it is a failure: requests should not wait for what may never come.
                 let news = if self.known.is_none() { self.learn(Vec::new()) } else { None };
-                Outcome { news, again: self.backoff.next() }
+                Outcome { news, again: rhythm.after_failure(self.backoff.next()) }
             }
         }
     }

@@ -1,24 +1,29 @@
 //! Endpoint sets made from what is known of each name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis_proto::table::v1::{Endpoint, EndpointSet};
 
 use super::Endpoints;
-use super::lookup::Known;
+use super::lookup::{Known, Rhythm};
 use crate::compile::labels;
 use crate::translate::{DnsHost, DynamicUpstream};
 
-/// The names of `upstreams` that have to be looked up; addresses need no lookup.
-pub(super) fn names(upstreams: &[DynamicUpstream]) -> BTreeSet<Arc<str>> {
-    upstreams
-        .iter()
-        .flat_map(|upstream| &upstream.hosts)
-        .filter(|host| literal(&host.host).is_none())
-        .map(|host| Arc::clone(&host.host))
-        .collect()
+/// The names of `upstreams` that have to be looked up, and how often; addresses need no lookup.
+pub(super) fn names(upstreams: &[DynamicUpstream]) -> BTreeMap<Arc<str>, Rhythm> {
+    let mut names: BTreeMap<Arc<str>, Rhythm> = BTreeMap::new();
+    for upstream in upstreams {
+        let rhythm = Rhythm::of(upstream.pace);
+        for host in upstream.hosts.iter().filter(|host| literal(&host.host).is_none()) {
+            names
+                .entry(Arc::clone(&host.host))
+                .and_modify(|known| *known = known.and(rhythm))
+                .or_insert(rhythm);
+        }
+    }
+    names
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
@@ -97,6 +102,7 @@ fn endpoints(hosts: &[DnsHost], known: &BTreeMap<Arc<str>, Known>) -> Option<Vec
             hostname: hostname.to_owned(),
             sni: host.sni.as_deref().unwrap_or_default().to_owned(),
             labels: labels(&host.labels),
+            pipe: String::new(),
         };
         match literal(&host.host) {
             Some(address) => endpoints.push(wire(address, "")),

@@ -29,10 +29,34 @@ pub enum CertificateSource {
         /// DER of an OCSP response.
         ocsp: Option<Arc<str>>,
     },
+    /// Secrets of an SDS server, which control asks.
+    Sds(Arc<Sds>),
+}
+
+/// Secrets of an SDS server. At least one of them is named.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sds {
+    /// Host and port, or `unix:` and a path.
+    pub server: Arc<str>,
+    /// Certificate chain and key.
+    pub certificates: Option<Arc<str>>,
+    /// Certificate authorities.
+    pub validation: Option<Arc<str>>,
+    /// What the server wants to know of control.
+    pub token: Option<SdsToken>,
+}
+
+/// The content of a file, sent with each call.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SdsToken {
+    /// Path.
+    pub file: Arc<str>,
+    /// Metadata key.
+    pub header: Arc<str>,
 }
 
 impl CertificateSource {
-    /// The name of the wire resource: `<namespace>.<name>`, or `file:<hash>` over the paths.
+    /// The name of the wire resource: `<namespace>.<name>`, or `file:<hash>` or `sds:<hash>` over what names it.
     pub fn name(&self) -> Arc<str> {
         match self {
             Self::Secret { namespace, name } => format!("{namespace}.{name}").into(),
@@ -41,17 +65,31 @@ impl CertificateSource {
                     KeySource::Path(path) => Arc::clone(path),
                     KeySource::Inline { digest, .. } => digest.to_string().into(),
                 });
-                let mut hasher = blake3::Hasher::new();
-                for part in [cert, &key, root_ca, ocsp] {
-                    let text = part.as_deref().unwrap_or_default();
-                    hasher.update(&(text.len() as u64).to_le_bytes());
-                    hasher.update(text.as_bytes());
-                }
-                let hex = hasher.finalize().to_hex();
-                format!("file:{}", hex.get(..16).unwrap_or_default()).into()
+                hashed("file", [cert, &key, root_ca, ocsp].map(|part| part.as_deref()))
+            }
+            Self::Sds(sds) => {
+                let token = sds.token.as_ref();
+                let parts = [
+                    Some(&*sds.server),
+                    sds.certificates.as_deref(),
+                    sds.validation.as_deref(),
+                    token.map(|token| &*token.file),
+                    token.map(|token| &*token.header),
+                ];
+                hashed("sds", parts)
             }
         }
     }
+}
+
+fn hashed<const N: usize>(kind: &str, parts: [Option<&str>; N]) -> Arc<str> {
+    let mut hasher = blake3::Hasher::new();
+    for text in parts.map(Option::unwrap_or_default) {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    let hex = hasher.finalize().to_hex();
+    format!("{kind}:{}", hex.get(..16).unwrap_or_default()).into()
 }
 
 /// A private key: its file, or a key that stands in the resource. Compares by path or digest and never shows the key.

@@ -6,6 +6,7 @@
 
 mod balancing;
 mod certificate;
+mod connections;
 mod health;
 mod listener;
 mod route;
@@ -13,7 +14,10 @@ mod tls;
 mod upstream;
 
 pub use balancing::{Balancer, Balancing, Fallback, Labels, SlowStart, Subsets};
-pub use certificate::{CertificateSource, KeySource};
+pub use certificate::{CertificateSource, KeySource, Sds, SdsToken};
+pub use connections::{
+    ConnectHeader, Connections, HeaderCase, HttpConnect, Preconnect, ProxyVersion, TcpKeepalive, UpstreamHttp,
+};
 pub use health::{CheckHeader, Checker, HealthCheck, HttpCheck, OutlierDetection};
 pub use listener::{FilterChain, Listener, Serve, TcpProxy, TcpTarget};
 pub use route::{

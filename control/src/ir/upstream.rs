@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Balancing, HealthCheck, Labels, Origin, OutlierDetection, UpstreamTls};
+use super::{
+    Balancing, Connections, HealthCheck, Labels, Origin, OutlierDetection, UpstreamHttp, UpstreamTls,
+};
 
 /// What a route's destination refers to by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +33,10 @@ pub struct Upstream {
     pub outlier_detection: Option<OutlierDetection>,
     /// Endpoints that discovery no longer has go at once, healthy or not.
     pub ignore_health_on_host_removal: bool,
+    /// How connections are made and kept.
+    pub connections: Connections,
+    /// How HTTP is spoken.
+    pub http: UpstreamHttp,
     /// `None` = all defaults.
     pub circuit_breakers: Option<CircuitBreakers>,
 }
@@ -57,6 +63,8 @@ pub enum Endpoints {
     Fixed(Vec<Endpoint>),
     /// Found by discovery; they travel on the endpoint lane.
     Discovered,
+    /// A unix socket of this path.
+    Pipe(Arc<str>),
 }
 
 /// One address.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use portcullis_shared::actor::BoxError;
 
 use super::expiry::Expiry;
+use super::sds::Followers;
 use super::{Keys, Ring};
 use crate::topics::Topics;
 
@@ -25,12 +26,14 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look_at_ends = tokio::time::interval(EXPIRY);
-    let (mut ring, mut expiry) = (Ring::default(), Expiry::default());
+    let (mut ring, mut expiry, mut followers) = (Ring::default(), Expiry::default(), Followers::default());
     // What is on the topic may be an earlier incarnation's.
     let mut first = true;
     loop {
+        let mut readings = Vec::new();
         tokio::select! {
             changed = sources.changed() => changed?,
+            Some(reading) = followers.next() => readings.push(reading),
             changed = wanted.changed() => changed?,
             _ = look.tick(), if !ring.files.is_empty() => {}
             _ = look_at_ends.tick() => {
@@ -41,12 +44,19 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
         }
         let sets = sources.borrow_and_update().clone();
         let files = wanted.borrow_and_update().clone();
+        followers.want(&files);
+        readings.extend(std::iter::from_fn(|| followers.another()));
         // Reading files and checking keys against certificates takes its time.
         let (back, changed) = tokio::task::spawn_blocking(move || {
             let secrets = sets.listed() && ring.read_sources(&sets);
             let unwanted = ring.want(&files);
-            let files = ring.read_files();
-            ((ring, sets.seq), secrets || unwanted || files)
+            let read = ring.read_files();
+            let mut sent = false;
+            for (source, outcome) in readings {
+                // It may have been dropped while its reading was under way.
+                sent |= files.contains(&source) && ring.take(source, outcome);
+            }
+            ((ring, sets.seq), secrets || unwanted || read || sent)
         })
         .await?;
         ring = back.0;

@@ -1,6 +1,6 @@
 //! Secret material: the only owner of key bytes in control.
 //!
-//! Reads TLS Secrets from the sources' sets and the files that `sslFiles` name, checks them, and publishes [`Keys`]: the
+//! Reads TLS Secrets from the sources' sets, the files that `sslFiles` name and what SDS servers send, checks them, and publishes [`Keys`]: the
 //! facts that translation may know, and the material itself for the sessions that write it to workers. What was good
 //! once stays in use while its update is broken or unreadable.
 //!
@@ -10,6 +10,7 @@ mod actor;
 mod expiry;
 mod files;
 mod material;
+mod sds;
 #[cfg(test)]
 mod tests;
 
@@ -138,13 +139,15 @@ impl Ring {
         changed
     }
 
-    /// Watches exactly the files of `wanted` from now on. Returns whether something changed.
+    /// Watches exactly the files of `wanted` from now on, and forgets what SDS servers sent for others. Returns whether something changed.
     fn want(&mut self, wanted: &BTreeSet<CertificateSource>) -> bool {
         let mut changed = false;
         for gone in self.files.want(wanted) {
             changed |= self.held.remove(&gone).is_some();
         }
-        changed
+        let before = self.held.len();
+        self.held.retain(|source, _| !matches!(source, CertificateSource::Sds(_)) || wanted.contains(source));
+        changed | (self.held.len() != before)
     }
 
     /// Reads the watched files that are new or changed. Returns whether something changed. Blocks.

@@ -144,6 +144,7 @@ impl Fill for SslConfig {
         let SslConfig {
             secret_ref,
             ssl_files,
+            sds,
             sni_domains,
             verify_subject_alt_name,
             parameters,
@@ -153,9 +154,10 @@ impl Fill for SslConfig {
             transport_socket_connect_timeout,
             ocsp_staple_policy,
         } = self;
-        if secret_ref.is_none() && ssl_files.is_none() {
+        if secret_ref.is_none() && ssl_files.is_none() && sds.is_none() {
             secret_ref.clone_from(&other.secret_ref);
             ssl_files.clone_from(&other.ssl_files);
+            sds.clone_from(&other.sds);
         }
         plain(sni_domains, &other.sni_domains);
         plain(verify_subject_alt_name, &other.verify_subject_alt_name);

@@ -101,6 +101,17 @@ pub struct DynamicUpstream {
     pub name: Arc<str>,
     /// In the order of the resource.
     pub hosts: Vec<DnsHost>,
+    /// How often they are looked up.
+    pub pace: Pace,
+}
+
+/// How often a name is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two lookups.
+    pub refresh: std::time::Duration,
+    /// Unless the answer says how long it is valid.
+    pub respects_ttl: bool,
 }
 
 /// One host to look up. DNS names are resolved to IPv4 addresses only.

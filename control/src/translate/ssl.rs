@@ -33,10 +33,16 @@ pub fn lower_ssl(
 ) -> ServiceTls {
     let server_names = server_names(config, owner, path, notes);
     let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{path}.parameters"), notes);
-    let Some(source) = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref()) else {
-        notes.error(owner, path, "no certificate information found: secretRef or sslFiles is needed");
+    let source = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref(), config.sds.as_ref());
+    let Some(source) = source else {
+        notes.error(owner, path, "no certificate information found: secretRef, sslFiles or sds is needed");
         return ServiceTls { source: None, tls: None, server_names };
     };
+    if let Some(sds) = &config.sds
+        && !tls::check_sds(sds, owner, &format!("{path}.sds"), notes)
+    {
+        return ServiceTls { source: None, tls: None, server_names };
+    }
     let field = format!("{path}.{}", tls::source_field(&source));
     let name = tls::describe(&source);
     let one_way = config.one_way_tls.or(globals.one_way_tls).unwrap_or(false);

@@ -162,7 +162,7 @@ impl Host<'_, '_> {
     ) -> Option<Matching> {
         let Some(config) = config else { return Some((Vec::new(), None)) };
         let path = format!("{}.sslConfig", self.path);
-        if tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref()).is_some() {
+        if tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref(), config.sds.as_ref()).is_some() {
             let lowered = lower_ssl(config, self.owner, &path, self.globals, self.cx, self.notes);
             wanted.extend(lowered.source);
             let tls = lowered.tls?;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use portcullis_shared::tls;
 
 use super::notes::Notes;
-use crate::ir::{CertificateSource, KeySource, TlsParameters, TlsVersion};
-use crate::resource::{KeyFile, ObjectRef, ProtocolVersion, Ref, SslFiles, SslParameters};
+use crate::ir::{CertificateSource, KeySource, Sds, SdsToken, TlsParameters, TlsVersion};
+use crate::resource::{
+    FileCredentialSource, KeyFile, ObjectRef, ProtocolVersion, Ref, SdsConfig, SslFiles, SslParameters,
+};
 
 /// Suites that Envoy knows and that are not offered: no forward secrecy, or CBC.
 const OTHER_SUITES: &[&str] = &[
@@ -39,10 +41,21 @@ const OTHER_SUITES: &[&str] = &[
     "DHE-RSA-AES256-SHA256",
 ];
 
+/// The SDS server of an installation, and the name that it has there.
+const SDS_SERVER: &str = "127.0.0.1:8234";
+const SDS_CLUSTER: &str = "gateway_proxy_sds";
+
 const OTHER_CURVES: &[&str] = &["P-521", "P-224", "X25519Kyber768Draft00"];
 
 /// Where an `sslConfig` takes its material from; `None` = nowhere.
-pub fn source(secret: Option<&Ref>, files: Option<&SslFiles>) -> Option<CertificateSource> {
+pub fn source(
+    secret: Option<&Ref>,
+    files: Option<&SslFiles>,
+    sds: Option<&SdsConfig>,
+) -> Option<CertificateSource> {
+    if let Some(sds) = sds {
+        return Some(CertificateSource::Sds(Arc::new(self::sds(sds))));
+    }
     if let Some(files) = files {
         let text = |text: &str| (!text.is_empty()).then(|| Arc::from(text));
         let key = files.tls_key.as_ref().and_then(|key| match key {
@@ -62,11 +75,53 @@ pub fn source(secret: Option<&Ref>, files: Option<&SslFiles>) -> Option<Certific
     Some(CertificateSource::Secret { namespace, name })
 }
 
+fn sds(config: &SdsConfig) -> Sds {
+    let text = |text: &str| (!text.is_empty()).then(|| Arc::from(text));
+    let credentials = config.call_credentials.as_ref().and_then(|it| it.file_credential_source.as_ref());
+    Sds {
+        server: text(&config.target_uri).unwrap_or_else(|| SDS_SERVER.into()),
+        certificates: text(&config.certificates_secret_name),
+        validation: text(&config.validation_context_name),
+        token: credentials.map(|it| SdsToken {
+            file: it.token_file_name.as_str().into(),
+            header: it.header.as_str().into(),
+        }),
+    }
+}
+
+/// Checks the `sds` at `path` of `owner`. Says whether there is something to ask for.
+pub fn check_sds(config: &SdsConfig, owner: &ObjectRef, path: &str, notes: &mut Notes) -> bool {
+    if config.certificates_secret_name.is_empty() && config.validation_context_name.is_empty() {
+        notes.error(
+            owner,
+            path,
+            "at least one of certificatesSecretName and validationContextName is needed",
+        );
+        return false;
+    }
+    let known = |name: &&String| name.is_empty() || **name == SDS_CLUSTER;
+    if config.target_uri.is_empty() && config.cluster_name.as_ref().is_some_and(|name| !known(&name)) {
+        let path = format!("{path}.targetUri");
+        notes.error(owner, path, "is needed: of clusters by name only gateway_proxy_sds is known");
+        return false;
+    }
+    let Some(credentials) = &config.call_credentials else { return true };
+    let file = credentials.file_credential_source.as_ref();
+    let whole = |it: &&FileCredentialSource| !it.token_file_name.is_empty() && !it.header.is_empty();
+    if file.filter(whole).is_none() {
+        let path = format!("{path}.callCredentials.fileCredentialSource");
+        notes.error(owner, path, "tokenFileName and header are needed");
+        return false;
+    }
+    true
+}
+
 /// The field of `sslConfig` that names the source.
 pub fn source_field(source: &CertificateSource) -> &'static str {
     match source {
         CertificateSource::Secret { .. } => "secretRef",
         CertificateSource::Files { .. } => "sslFiles",
+        CertificateSource::Sds(_) => "sds",
     }
 }
 
@@ -76,6 +131,11 @@ pub fn describe(source: &CertificateSource) -> String {
         CertificateSource::Secret { namespace, name } => {
             let hint = if namespace.is_empty() { " (this reference needs a namespace)" } else { "" };
             format!("{namespace}.{name}{hint}")
+        }
+        CertificateSource::Sds(sds) => {
+            let names = [&sds.certificates, &sds.validation].into_iter().flatten();
+            let names: Vec<&str> = names.map(|name| &**name).collect();
+            format!("{} of SDS server {}", names.join(" and "), sds.server)
         }
         CertificateSource::Files { cert, .. } => match cert {
             Some(path) if !path.contains('\n') => format!("of file {path}"),

@@ -74,9 +74,9 @@ pub fn upstream(cx: &mut Cx<'_>, globals: &Globals, id: &ObjectRef) -> UpstreamO
         let failed = notes.any_fatal();
         said.get_or_insert(notes.into_vec());
         if !failed {
-            out.lowered = lowered.map(|Lowered { upstream, dynamic }| {
+            out.lowered = lowered.map(|Lowered { upstream, dynamic, pace }| {
                 let name = Arc::clone(&name);
-                (Arc::new(upstream), super::DynamicUpstream { name, hosts: dynamic })
+                (Arc::new(upstream), super::DynamicUpstream { name, hosts: dynamic, pace })
             });
         }
         out.substituted = !failed && cx.substituted().next().is_some();

@@ -19,7 +19,7 @@ pub(super) fn lower(upstream: &Upstream, spec: &mut Field<'_>) -> Balancing {
             .subset_spec
             .as_ref()
             .map(|subsets| self::subsets(subsets, &mut spec.at("static.subsetSpec"))),
-        None => None,
+        Some(UpstreamType::Pipe(_)) | None => None,
     };
     let Some(config) = &upstream.load_balancer_config else {
         return Balancing { subsets, ..Balancing::default() };

@@ -26,6 +26,10 @@ impl<'a> Field<'a> {
         self.notes.error(self.owner, self.path.as_str(), message);
     }
 
+    pub(super) fn warning(&mut self, message: impl Into<String>) {
+        self.notes.warning(self.owner, self.path.as_str(), message);
+    }
+
     /// An error in place of a value.
     pub(super) fn fail<T>(&mut self, message: impl Into<String>) -> Option<T> {
         self.error(message);

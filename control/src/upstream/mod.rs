@@ -4,8 +4,12 @@
 //! found, is in the folder of that type. `registry` lists them.
 
 mod balancing;
+mod connections;
+mod dns;
 mod field;
 mod health;
+mod http;
+mod pipe;
 mod registry;
 mod ssl;
 mod static_hosts;
@@ -17,7 +21,7 @@ use std::sync::Arc;
 
 use crate::ir;
 use crate::resource::{CircuitBreakerConfig, Object, ObjectRef, Upstream};
-use crate::translate::{DnsHost, Notes, SecretReader};
+use crate::translate::{DnsHost, Notes, Pace, SecretReader};
 use field::Field;
 
 /// How an upstream type makes endpoints.
@@ -31,6 +35,8 @@ pub trait Type: Sync {
 pub struct Found {
     /// Endpoints that are known now.
     pub fixed: Vec<ir::Endpoint>,
+    /// The unix socket that it is; then there is nothing else.
+    pub pipe: Option<Arc<str>>,
     /// Hosts to look up; with any of these `fixed` is empty.
     pub dynamic: Vec<DnsHost>,
     /// TLS without verification where there is no `sslConfig`.
@@ -44,6 +50,8 @@ pub struct Lowered {
     pub upstream: ir::Upstream,
     /// Hosts to look up.
     pub dynamic: Vec<DnsHost>,
+    /// How often.
+    pub pace: Pace,
 }
 
 /// Circuit breakers as the model has them.
@@ -80,9 +88,14 @@ pub fn lower(
         let mut field = Field::new(owner, "spec.connectionConfig.connectTimeout", notes);
         field.positive(it.connect_timeout)
     });
-    let endpoints =
-        if found.dynamic.is_empty() { ir::Endpoints::Fixed(found.fixed) } else { ir::Endpoints::Discovered };
+    let endpoints = match found.pipe {
+        Some(path) => ir::Endpoints::Pipe(path),
+        None if found.dynamic.is_empty() => ir::Endpoints::Fixed(found.fixed),
+        None => ir::Endpoints::Discovered,
+    };
+    let connections = connections::lower(upstream, owner, secrets, notes);
     let mut spec = Field::new(owner, "spec", notes);
+    let pace = dns::pace(upstream, !found.dynamic.is_empty(), &mut spec);
     let upstream = ir::Upstream {
         name,
         origin: ir::Origin {
@@ -99,13 +112,15 @@ pub fn lower(
         health_check: health::check(upstream, &mut spec),
         outlier_detection: health::outlier(upstream, &mut spec),
         ignore_health_on_host_removal: upstream.ignore_health_on_host_removal.unwrap_or(false),
+        connections,
+        http: http::lower(upstream, &mut spec),
         circuit_breakers: upstream
             .circuit_breakers
             .as_ref()
             .map(circuit_breakers)
             .or_else(|| breakers.cloned()),
     };
-    Some(Lowered { upstream, dynamic: found.dynamic })
+    Some(Lowered { upstream, dynamic: found.dynamic, pace })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! `sslConfig` of an upstream. Without authorities the server is not verified, as users are used to; with them it always
-//! is.
+//! `sslConfig` of an upstream, and of the proxy before one. Without authorities the server is not verified, as users are
+//! used to; with them it always is.
 
 use std::sync::Arc;
 
@@ -15,9 +15,8 @@ pub fn lower(
     secrets: &mut dyn SecretReader,
     notes: &mut Notes,
 ) -> UpstreamTls {
-    let at = path;
     let strings = |list: &[String]| list.iter().map(|it| Arc::from(it.as_str())).collect::<Vec<Arc<str>>>();
-    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{at}.parameters"), notes);
+    let parameters = tls::parameters(config.parameters.as_ref(), owner, &format!("{path}.parameters"), notes);
     let mut lowered = UpstreamTls {
         sni: (!config.sni.is_empty()).then(|| config.sni.as_str().into()),
         ca: None,
@@ -27,8 +26,11 @@ pub fn lower(
         alpn: strings(&config.alpn_protocols),
         verify_server_name: false,
     };
-    if let Some(source) = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref()) {
-        let path = format!("{at}.{}", tls::source_field(&source));
+    let sds = config.sds.as_ref();
+    let fine = sds.is_none_or(|sds| tls::check_sds(sds, owner, &format!("{path}.sds"), notes));
+    let source = tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref(), sds);
+    if let Some(source) = source.filter(|_| fine) {
+        let path = format!("{path}.{}", tls::source_field(&source));
         let name = tls::describe(&source);
         match secrets.secret(&source) {
             None => notes.error(owner, path, format!("SSL secret {name} not found")),
@@ -58,7 +60,7 @@ pub fn lower(
         }
     }
     if !lowered.verify_subject_alt_names.is_empty() && lowered.ca.is_none() {
-        let path = format!("{at}.verifySubjectAltName");
+        let path = format!("{path}.verifySubjectAltName");
         notes.error(owner, path, "a root_ca must be provided if verify_subject_alt_name is not empty");
     }
     lowered

@@ -185,3 +185,54 @@ fn labels_of_hosts_stand_under_envoy_lb() {
     let keys = &made.upstream.balancing.subsets.unwrap().selectors[0].0;
     assert_eq!(keys.iter().map(|key| &**key).collect::<Vec<_>>(), ["a", "v"]);
 }
+
+#[test]
+fn a_tunnel_needs_a_host_with_a_port_and_says_nothing_of_its_secrets() {
+    let made = lowered(
+        "{static: {hosts: [{addr: 10.0.0.1, port: 3128}]}, httpProxyHostname: 'a.test:443', \
+         httpConnectHeaders: [{key: Proxy-Authorization, value: hunter2}], httpConnectSslConfig: {secretRef: {name: ca, namespace: ns}}}",
+    );
+    assert!(made.1.is_empty(), "{:?}", made.1);
+    let upstream = made.0.unwrap().upstream;
+    assert!(!format!("{upstream:?}").contains("hunter2"));
+    let connect = upstream.connections.http_connect.unwrap();
+    assert_eq!((&*connect.headers[0].name, &*connect.headers[0].value), ("proxy-authorization", "hunter2"));
+    assert!(connect.tls.unwrap().ca.is_some() && upstream.tls.is_none());
+    let told = problems("httpProxyHostname: a.test, httpConnectHeaders: [{key: a, value: \"hunter2\\n\"}]");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(!told.concat().contains("hunter2"));
+}
+
+#[test]
+fn names_have_a_pace_and_addresses_have_none() {
+    let pace = |options: &str| {
+        let made = lowered(&format!("{{static: {{hosts: [{{addr: a.test, port: 80}}]}}, {options}}}"));
+        (made.0.unwrap().pace, made.1.len())
+    };
+    let secs = Duration::from_secs;
+    assert_eq!(pace("useHttp2: false"), (Pace { refresh: secs(5), respects_ttl: false }, 0));
+    assert_eq!(
+        pace("respectDnsTtl: true, dnsRefreshRate: 9s"),
+        (Pace { refresh: secs(9), respects_ttl: true }, 0)
+    );
+    assert_eq!(pace("dnsRefreshRate: 999us"), (Pace { refresh: secs(5), respects_ttl: false }, 1));
+    assert_eq!(problems("dnsRefreshRate: 9s").len(), 1);
+    assert_eq!(problems("respectDnsTtl: false").len(), 1);
+}
+
+#[test]
+fn options_of_both_versions_of_http_need_the_clients_choice() {
+    let both = "useHttp2: true, connectionConfig: {http1ProtocolOptions: {properCaseHeaderKeyFormat: true}}";
+    assert_eq!(problems(both).len(), 1);
+    assert!(problems(&format!("{both}, protocolSelection: USE_DOWNSTREAM_PROTOCOL")).is_empty());
+}
+
+#[test]
+fn a_pipe_is_an_endpoint_of_its_own() {
+    let made = fine("{pipe: {path: /run/a.sock}}");
+    assert_eq!(made.upstream.endpoints, Endpoints::Pipe("/run/a.sock".into()));
+    assert!(made.upstream.tls.is_none() && made.dynamic.is_empty());
+    for wrong in ["", "'@name'", &"a".repeat(108)] {
+        assert_eq!(lowered(&format!("{{pipe: {{path: {wrong}}}}}")).1.len(), 1, "{wrong}");
+    }
+}

@@ -145,8 +145,12 @@ fn labels(list: &[wire::Label]) -> Vec<String> {
 }
 
 fn upstream(it: &wire::Upstream) -> Value {
+    let place = |it: &wire::Endpoint| match it.pipe.as_str() {
+        "" => format!("{}:{}", it.address, it.port),
+        path => format!("pipe {path}"),
+    };
     let endpoints = it.endpoints.iter().map(
-        |it| json!({ "address": format!("{}:{}", it.address, it.port), "weight": it.weight, "sni": it.sni, "labels": labels(&it.labels) }),
+        |it| json!({ "address": place(it), "weight": it.weight, "sni": it.sni, "labels": labels(&it.labels) }),
     );
     let tls = it.tls.as_ref().map(|tls| {
         json!({
@@ -176,6 +180,8 @@ fn upstream(it: &wire::Upstream) -> Value {
         "subsets": it.subsets.as_ref().map(|it| format!("{it:?}")),
         "ignoreHealthOnHostRemoval": it.ignore_health_on_host_removal,
         "circuitBreakers": it.circuit_breakers.as_ref().map(|it| format!("{it:?}")),
+        "connections": it.connections.as_ref().map(|it| format!("{it:?}")),
+        "http": it.http.as_ref().map(|it| format!("{it:?}")),
         "balancer": it.load_balancer.as_ref().map(|it| format!("{it:?}")),
     }))
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use portcullis_shared::table::Place;
 use rustls_pki_types::CertificateDer;
 
 /// What the handshake with the client settled. One per connection.
@@ -48,7 +49,7 @@ pub struct Facts<'a> {
     /// Name of the chosen upstream.
     pub upstream: Option<&'a str>,
     /// The endpoint of the last try; none before the first.
-    pub upstream_host: Option<SocketAddr>,
+    pub upstream_host: Option<&'a Place>,
     /// Tries so far.
     pub attempts: u32,
     /// Why the gateway answers itself, when it does.

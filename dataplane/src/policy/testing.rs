@@ -1,13 +1,16 @@
 //! Requests and responses for the tests of policies.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use portcullis_shared::table::Place;
 
 use super::{Facts, Filters, Line, RequestCx, ResponseCx, Services, Slots};
 
 /// A request over HTTP/2 with TLS, `GET https://a.example.com/p?q=1`.
 pub(crate) fn facts() -> Facts<'static> {
+    static HOST: Place = Place::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9));
     Facts {
         client: "[::ffff:10.1.2.3]:4567".parse().expect("address"),
         direct: "10.0.0.9:1".parse().expect("address"),
@@ -22,7 +25,7 @@ pub(crate) fn facts() -> Facts<'static> {
         path: "/p?q=1",
         route_name: "vh-route-0-matcher-0",
         upstream: Some("petstore_gloo-system"),
-        upstream_host: Some("127.0.0.1:9".parse().expect("address")),
+        upstream_host: Some(&HOST),
         attempts: 1,
         reason: None,
         flags: "-",

@@ -3,7 +3,6 @@
 //! Owns the tries: endpoint, connection, header, time limits, and the one answer that is passed on. Must not move bytes
 //! (the pump does) nor decide about retries (`retry` does).
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,6 +10,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use portcullis_shared::table::Place;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -74,7 +74,7 @@ impl Serving<'_> {
             self.wait(&body, Box::pin(upstream.wait_ready())).await?;
         }
         let mut retries = Retries::new(plan.retry.as_deref(), &upstream.breakers, &head.method);
-        let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+        let mut tried: SmallVec<[Place; 4]> = SmallVec::new();
         let hash = plan.hash.as_ref().and_then(|hash| {
             let (hash, cookies) = hash.of(&head.headers, &self.exchange.facts(head));
             self.exchange.cookies = cookies;
@@ -89,7 +89,7 @@ impl Serving<'_> {
                 .or_else(|| upstream.pick_for(&Wish { tried: &tried, hash, labels }))
                 .ok_or(Reason::UpstreamUnhealthy)?;
             self.exchange.attempts = self.exchange.attempts.saturating_add(1);
-            self.exchange.endpoint = Some(picked.endpoint.address);
+            self.exchange.endpoint = Some(picked.endpoint.address.clone());
             let one = self.prepare(head, route, plan, upstream, picked, fresh)?;
             if plan.shadow.is_some() && self.exchange.attempts == 1 {
                 self.shadow(head, plan, &one.header, &mut body);
@@ -97,7 +97,7 @@ impl Serving<'_> {
             let pause = match self.attempt(head, plan, upstream, one, &mut body, &mut retries).await? {
                 Outcome::Delivered => return Ok(()),
                 Outcome::Again(pause, picked) => {
-                    tried.push(picked.endpoint.address);
+                    tried.push(picked.endpoint.address.clone());
                     pause
                 }
                 Outcome::Reconnect(picked) => {
@@ -107,6 +107,7 @@ impl Serving<'_> {
             };
             upstream.stats.retries.inc();
             self.exchange.clock.end_try();
+            self.exchange.clock.limit_upstream(None);
             self.wait(&body, Box::pin(tokio::time::sleep(pause))).await?;
         }
     }
@@ -135,7 +136,9 @@ impl Serving<'_> {
         fresh: bool,
     ) -> Result<Try<'h>, End> {
         let endpoint = &picked.endpoint;
-        let mut target = target(upstream, endpoint);
+        let info = &self.exchange.info;
+        let mut target = target(upstream, endpoint, head.version == Version::HTTP_2)
+            .on_behalf(Some((info.client, info.local)));
         let terminates = head.connect.is_some() && plan.upgrade.terminates;
         // Then it is bytes alone that the endpoint gets.
         target.http2 &= !terminates;
@@ -146,7 +149,7 @@ impl Serving<'_> {
             .and_then(|rewrite| rewrite.apply(&route.matcher.path, head.target.as_str()));
         let span = self.exchange.span.as_ref().map(|span| {
             let path = path.as_deref().unwrap_or(head.target_text());
-            span.client(head, upstream, endpoint.address, path, self.exchange.attempts)
+            span.client(head, upstream, &endpoint.address, path, self.exchange.attempts)
         });
         let mut outgoing = Outgoing::new(head, &self.exchange.info.http.settings);
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
@@ -172,7 +175,7 @@ impl Serving<'_> {
         }
         let header = match terminates {
             true => Sealed::Nothing,
-            false => outgoing.seal(target.http2, target.tls.is_some(), upstream.http1_trailers)?,
+            false => outgoing.seal(target.http2, target.tls.is_some(), target.manner.http.trailers)?,
         };
         Ok(Try { picked, target, header, span, fresh, started: Instant::now() })
     }
@@ -204,18 +207,24 @@ impl Serving<'_> {
                 self.pool.give_back(&one.target, lease);
                 return Err(overflow("requests"));
             };
-            let mut session = Session::from(lease);
-            session.pass_trailers(upstream.http1_trailers);
+            let mut session = Session::new(lease, &one.target.manner);
+            session.pass_trailers(one.target.manner.http.trailers);
             session
                 .send_header(one.header, body.expected || head.connect.is_some())
                 .map_err(Stop::Upstream)?;
             Ok((active, session))
         });
+        if one.target.manner.preconnect.is_some() && began.is_ok() {
+            self.pool.prepare(upstream, &one.target);
+        }
         // Counted until all of it is over, the connection's return to the pool included.
         let (_active, mut session) = match began {
             Ok(began) => began,
             Err(stop) => return self.failed(stop, one.picked, one.span, body, retries, reused, upstream),
         };
+        if let Some(limit) = one.target.manner.http.max_stream {
+            self.exchange.clock.limit_upstream(Some(limit));
+        }
         if let Some(noted) = &mut self.exchange.noted
             && self.exchange.info.http.access_logs.as_ref().is_some_and(|logs| logs.upstream_local)
         {
@@ -310,8 +319,10 @@ impl Serving<'_> {
             Stop::Expired(expired) => {
                 stats.timeouts.inc();
                 upstream.unanswered(&picked.endpoint, StatusCode::GATEWAY_TIMEOUT);
-                let next =
-                    if expired == Expired::Try { retries.after_timeout(rewinds) } else { Next::Answer };
+                let next = match expired {
+                    Expired::Try | Expired::Upstream => retries.after_timeout(rewinds),
+                    _ => Next::Answer,
+                };
                 let end = match expired {
                     // The upstream is what is waited for.
                     Expired::Idle if body.is_complete() => {
@@ -480,6 +491,7 @@ fn cut(stop: Stop) -> End {
         Stop::Client(Gone::Refused(reply)) => End::Cut(reply.reason, reply.detail),
         Stop::Expired(Expired::Idle) => End::Cut(Reason::IdleTimeout, None),
         Stop::Expired(Expired::Stream) => End::Cut(Reason::MaxDuration, None),
+        Stop::Expired(Expired::Upstream) => End::Cut(Reason::UpstreamMaxDuration, None),
         Stop::Expired(Expired::Request) => End::Cut(Reason::RequestTimeout, None),
         Stop::Expired(Expired::Total | Expired::Try) => End::Cut(Reason::Timeout, None),
         Stop::Upstream(failure) => End::Cut(Reason::UpstreamTruncated, Some(failure.detail)),
@@ -502,19 +514,21 @@ fn with_refusal(stop: Stop, refusal: Option<&Failure>) -> Stop {
     }
 }
 
-/// Where an endpoint's connections go.
-pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint) -> Target {
+/// Where an endpoint's connections go. `http2`: the client speaks it.
+pub(super) fn target(upstream: &Upstream, endpoint: &Endpoint, http2: bool) -> Target {
+    let as_downstream = upstream.manner.http.as_downstream;
     Target {
-        address: endpoint.address,
+        place: endpoint.address.clone(),
         epoch: upstream.connection_epoch(),
-        http2: upstream.http2,
+        http2: if as_downstream { http2 } else { upstream.http2 },
         tls: upstream.tls.as_ref().map(|tls| TlsTarget {
             config: tls.config.clone(),
             identity: tls.identity,
-            name: tls.server_name(endpoint),
+            name: upstream.server_name(tls, endpoint),
+            chosen_by_request: as_downstream,
         }),
-        timeout: upstream.connect_timeout,
-        max_requests: upstream.max_requests_per_connection,
+        manner: Arc::clone(&upstream.manner),
+        proxied: None,
         breakers: upstream.breakers.clone(),
     }
 }

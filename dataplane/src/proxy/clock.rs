@@ -26,6 +26,8 @@ pub(super) enum Expired {
     Stream,
     /// The request did not come to its end in time.
     Request,
+    /// That of the current try's life, whatever happens.
+    Upstream,
 }
 
 /// See the module.
@@ -40,6 +42,7 @@ pub(super) struct Clock {
     began: Instant,
     stream_at: Option<Instant>,
     request_at: Option<Instant>,
+    upstream_at: Option<Instant>,
     idle: Duration,
     idle_at: Instant,
     /// Something has moved since `idle_at` was set; the time is asked for only when there is something to wait for.
@@ -56,6 +59,7 @@ impl Clock {
             began: now,
             stream_at: times.max_stream.flatten().map(|limit| now + limit),
             request_at: times.request.flatten().map(|limit| now + limit),
+            upstream_at: None,
             total: None,
             per_try: None,
             complete: None,
@@ -119,6 +123,11 @@ impl Clock {
         self.stream_at = life.map(|life| self.began + life);
     }
 
+    /// From now on the current try has so much time to its end.
+    pub(super) fn limit_upstream(&mut self, life: Option<Duration>) {
+        self.upstream_at = life.map(|life| Instant::now() + life);
+    }
+
     /// From now on another silence is too long, or none.
     pub(super) fn limit_idle(&mut self, idle: Option<Duration>) {
         self.idle = idle.unwrap_or(limits::FOREVER);
@@ -130,6 +139,7 @@ impl Clock {
         let mut next = (self.idle_at, Expired::Idle);
         let others = [
             (self.try_at, Expired::Try),
+            (self.upstream_at, Expired::Upstream),
             (self.total_at, Expired::Total),
             (self.request_at, Expired::Request),
             (self.stream_at, Expired::Stream),

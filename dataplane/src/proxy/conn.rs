@@ -24,7 +24,7 @@ pub struct ConnInfo {
     pub client: SocketAddr,
     /// The socket's peer.
     pub direct: SocketAddr,
-    /// The socket's own address.
+    /// Where the client connected to: from the PROXY protocol where it is spoken, else the socket's own address.
     pub local: SocketAddr,
     /// Server name that the client asked for.
     pub sni: Option<Arc<str>>,

@@ -1,17 +1,15 @@
-//! Makes a connection to one endpoint: TCP, then TLS with the upstream's own client configuration.
+//! Makes a connection to one endpoint: as its upstream dials, then TLS with the upstream's own client configuration.
 //!
 //! Owns the deadline for both together. Must not pool, balance or speak HTTP.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
 
+use portcullis_shared::table::Place;
 use portcullis_shared::version::Digest;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
 
@@ -21,20 +19,20 @@ use super::h1::ClientIo as Io;
 use super::reply::Reason;
 use super::tunnel::{self, Tunnel, TunnelRequest};
 use super::{Connection, Engine};
-use crate::upstream::{Bound, Breakers, Endpoint, Slot, Upstream};
+use crate::upstream::dial::Proxied;
+use crate::upstream::{Bound, Breakers, Endpoint, Manner, Slot, Upstream};
 
 /// Where a connection goes and how; connections are shared by requests with equal [`Target::key`] only.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) address: SocketAddr,
+    pub(super) place: Place,
     /// Changes when connections from before must not be used any more.
     pub(super) epoch: u64,
     pub(super) http2: bool,
     pub(super) tls: Option<TlsTarget>,
-    /// For TCP and TLS together.
-    pub(super) timeout: Duration,
-    /// Requests after which a connection is not used again.
-    pub(super) max_requests: Option<u32>,
+    pub(super) manner: Arc<Manner>,
+    /// Whom the connection is made for, where the endpoint is told.
+    pub(super) proxied: Option<Proxied>,
     /// How many there may be, and where they are counted.
     pub(super) breakers: Breakers,
 }
@@ -47,25 +45,37 @@ pub(super) struct TlsTarget {
     pub(super) identity: Digest,
     /// Server name to ask for and to verify; an address sends none.
     pub(super) name: ServerName<'static>,
+    /// HTTP versions are not settled for the upstream, but by each request.
+    pub(super) chosen_by_request: bool,
 }
 
 /// What two connections must have in common to stand in for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    address: SocketAddr,
+    place: Place,
     epoch: u64,
     http2: bool,
     tls: Option<(Digest, ServerName<'static>)>,
+    manner: Option<Digest>,
+    proxied: Option<Proxied>,
 }
 
 impl Target {
     pub(super) fn key(&self) -> Key {
         Key {
-            address: self.address,
+            place: self.place.clone(),
             epoch: self.epoch,
             http2: self.http2,
             tls: self.tls.as_ref().map(|tls| (tls.identity, tls.name.clone())),
+            manner: self.manner.identity(),
+            proxied: self.proxied,
         }
+    }
+
+    /// For this client, where the endpoint is told whom a connection is for.
+    pub(super) fn on_behalf(mut self, client: Option<Proxied>) -> Self {
+        self.proxied = client.filter(|_| self.manner.dialing.is_personal());
+        self
     }
 }
 
@@ -101,44 +111,66 @@ impl Engine {
         }
         let overflow = || Failure::new(Kind::Overflow, "the circuit breaker allows no more connections");
         let slot = upstream.breakers.take(Bound::Connections).ok_or_else(overflow).map_err(failed)?;
-        let Dialed { io, .. } = dial(&target(upstream, endpoint)).await.map_err(failed)?;
+        let target = target(upstream, endpoint, false)
+            .on_behalf(Some((connection.info.client, connection.info.local)));
+        let Dialed { io, .. } = dial(&target).await.map_err(failed)?;
         let local = match &io {
-            Io::Plain(tcp) => tcp.local_addr(),
+            Io::Plain(stream) => stream.local_addr(),
             Io::Tls(stream) => stream.get_ref().0.local_addr(),
         };
         let io = Either::<Io, Tunnel>::Left(io);
-        Ok(Raw { io, local: local.ok(), _slot: Some(slot) })
+        Ok(Raw { io, local, _slot: Some(slot) })
     }
 }
 
 /// Connects.
 pub(super) async fn dial(target: &Target) -> Result<Dialed, Failure> {
-    match tokio::time::timeout(target.timeout, open(target)).await {
+    match tokio::time::timeout(target.manner.connect_timeout, open(target)).await {
         Ok(Ok((io, fd))) => {
             target.breakers.connected();
             Ok(Dialed { io, fd })
         }
         Ok(Err(failure)) => Err(failure),
         Err(_) => {
-            Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {:?}", target.timeout)))
+            let limit = target.manner.connect_timeout;
+            Err(Failure::new(Kind::ConnectTimeout, format!("no connection within {limit:?}")))
         }
     }
 }
 
 async fn open(target: &Target) -> Result<(Io, i32), Failure> {
-    let failed = |error: std::io::Error| Failure::new(Kind::Connect, error.to_string());
-    let tcp = TcpStream::connect(target.address).await.map_err(failed)?;
-    tcp.set_nodelay(true).map_err(failed)?;
-    let fd = tcp.as_raw_fd();
+    let stream = target
+        .manner
+        .dialing
+        .open(&target.place, target.proxied)
+        .await
+        .map_err(|refused| Failure::new(Kind::Connect, refused.to_string()))?;
+    let fd = stream.fd();
     let io = match &target.tls {
-        None => Io::Plain(tcp),
+        None => Io::Plain(stream),
         Some(tls) => {
-            let stream = TlsConnector::from(tls.config.clone())
-                .connect(tls.name.clone(), tcp)
-                .await
-                .map_err(|error| Failure::new(Kind::Connect, format!("TLS: {error}")))?;
-            Io::Tls(Box::new(stream))
+            let connector = TlsConnector::from(tls.config.clone());
+            let connected = match tls.chosen_by_request {
+                false => connector.connect(tls.name.clone(), stream).await,
+                true => {
+                    let protocols = protocols(&tls.config.alpn_protocols, target.http2);
+                    connector.with_alpn(protocols).connect(tls.name.clone(), stream).await
+                }
+            };
+            Io::Tls(Box::new(
+                connected.map_err(|error| Failure::new(Kind::Connect, format!("TLS: {error}")))?,
+            ))
         }
     };
     Ok((io, fd))
+}
+
+/// What is offered by ALPN for one version of HTTP, out of what the upstream may be offered.
+fn protocols(all: &[Vec<u8>], http2: bool) -> Vec<Vec<u8>> {
+    const H2: &[u8] = b"h2";
+    if http2 {
+        return vec![H2.to_vec()];
+    }
+    let rest: Vec<_> = all.iter().filter(|name| *name != H2).cloned().collect();
+    if rest.is_empty() { vec![b"http/1.1".to_vec()] } else { rest }
 }

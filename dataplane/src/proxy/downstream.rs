@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::clock::Clock;
 use super::exchange::Seen;
-use super::h1::{NoBody, NoRequest, Server, sanitize_trailers, spare};
+use super::h1::{Came, NoBody, NoRequest, Server, sanitize_trailers, spare};
 use super::h2::Stream;
 use super::limits;
 use super::outbox::Outbox;
@@ -226,7 +226,8 @@ impl Downstream {
     pub(super) fn respond(&mut self, parts: Response, end: bool) -> Result<(), Gone> {
         match self {
             Downstream::H1(server) => {
-                server.respond(parts.status, &parts.headers, end);
+                let came = parts.extensions.get::<Came>().map(|came| &came.0[..]);
+                server.respond(parts.status, &parts.headers, came, end);
                 spare::give_back(parts.headers);
             }
             Downstream::H2(stream) => stream.answer(parts, end).map_err(Gone::left)?,
@@ -310,7 +311,7 @@ impl Downstream {
         server.close_after();
         let (mut parts, body) = reply.into_response(false);
         super::forward::sign(&mut parts.headers, &http.settings);
-        server.respond(parts.status, &parts.headers, false);
+        server.respond(parts.status, &parts.headers, None, false);
         server.push(&body);
         server.finish(None);
         server.close().await;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use portcullis_shared::table::Place;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -39,7 +40,7 @@ pub(super) struct Exchange {
     /// Policies, and how many of them have seen the request and so see the answer.
     pub(super) policies: (Chain, usize),
     pub(super) upstream: Option<Arc<Upstream>>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Place>,
     pub(super) attempts: u32,
     /// The client is told about them.
     pub(super) tells_attempts: bool,
@@ -259,7 +260,7 @@ impl Exchange {
             path: head.map(Head::target_text).or(seen.map(|seen| &*seen.path)).unwrap_or(""),
             route_name: self.route.as_ref().map_or("", |route| &route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            upstream_host: self.endpoint,
+            upstream_host: self.endpoint.as_ref(),
             attempts: self.attempts,
             reason: self.reason.map(Reason::as_str),
             flags: self.flags.as_str(),
@@ -292,7 +293,7 @@ impl Exchange {
             virtual_host: self.virtual_host.as_ref().map(|host| &*host.name),
             route: self.route.as_ref().map(|route| &*route.name),
             upstream: self.upstream.as_ref().map(|upstream| &*upstream.name),
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref(),
             attempts: self.attempts,
             duration: took,
             upstream_time: self.upstream_time,

@@ -32,6 +32,7 @@ mod outbox;
 mod phases;
 mod policies;
 mod pool;
+mod preconnect;
 mod pump;
 pub mod reply;
 mod retry;

@@ -58,6 +58,7 @@ impl From<Expired> for End {
             Expired::Try => Reason::PerTryTimeout,
             Expired::Idle => Reason::IdleTimeout,
             Expired::Stream => Reason::MaxDuration,
+            Expired::Upstream => Reason::UpstreamMaxDuration,
             Expired::Request => Reason::RequestTimeout,
         }
         .into()

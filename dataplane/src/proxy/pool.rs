@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use super::connect::{Dialed, Key, Target, dial};
 use super::failure::{Failure, Kind};
-use super::h1::{Client, Open};
+use super::h1::{Among, Client, Open};
 use super::limits;
 use super::transport::Transport;
 use crate::upstream::Bound;
@@ -23,6 +24,35 @@ use crate::upstream::Bound;
 struct Idle {
     client: Box<Client>,
     since: Instant,
+    limit: Duration,
+}
+
+impl Idle {
+    fn is_usable(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < self.limit && self.client.is_quiet()
+    }
+}
+
+/// How much there is of the HTTP/1 connections of a target.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    /// With a request.
+    pub(super) busy: usize,
+    /// All, those included that are being made.
+    pub(super) open: usize,
+}
+
+/// A connection that will be made in advance.
+pub(super) struct Coming {
+    open: Open,
+    _among: Among,
+}
+
+impl Coming {
+    pub(super) async fn connect(self, target: &Target) -> Result<Box<Client>, Failure> {
+        let Dialed { io, .. } = dial(target).await?;
+        Ok(Box::new(Client::new(io, self.open, &target.manner)))
+    }
 }
 
 /// The HTTP/1 connections of one target.
@@ -31,12 +61,15 @@ struct Own {
     idle: Vec<Idle>,
     /// All that are open, in use or not.
     open: Arc<AtomicUsize>,
+    /// Of these, those that are made in advance and not there yet.
+    coming: Arc<AtomicUsize>,
 }
 
 struct Shared {
     conn: ConnectionRef,
     uses: AtomicU32,
     used: Mutex<Instant>,
+    idle_limit: Duration,
 }
 
 impl Shared {
@@ -100,7 +133,7 @@ impl Pool {
             },
         };
         let Dialed { io, .. } = dial(target).await?;
-        Ok((Lease::H1(Box::new(Client::new(io, open))), false))
+        Ok((Lease::H1(Box::new(Client::new(io, open, &target.manner))), false))
     }
 
     /// An idle connection, or leave to open one.
@@ -126,7 +159,7 @@ impl Pool {
         let mut pool = self.h1.lock();
         let idle = &mut pool.get_mut(key)?.idle;
         while let Some(mut one) = idle.pop() {
-            if now.saturating_duration_since(one.since) < limits::POOL_IDLE && one.client.is_quiet() {
+            if one.is_usable(now) {
                 return Some(one.client);
             }
         }
@@ -135,14 +168,31 @@ impl Pool {
 
     /// Takes back a connection whose request and answer are complete.
     pub(super) fn put_back(&self, target: &Target, client: Box<Client>) {
-        if target.max_requests.is_some_and(|max| client.uses >= max) {
+        if target.manner.max_requests.is_some_and(|max| client.uses >= max) {
             return;
         }
+        let limit = idle_limit(target);
         let mut pool = self.h1.lock();
         let idle = &mut pool.entry(target.key()).or_default().idle;
         if idle.len() < limits::POOL_SIZE {
-            idle.push(Idle { client, since: Instant::now() });
+            idle.push(Idle { client, since: Instant::now(), limit });
         }
+    }
+
+    /// How much there is for `target`.
+    pub(super) fn load(&self, target: &Target) -> Load {
+        let pool = self.h1.lock();
+        let Some(own) = pool.get(&target.key()) else { return Load::default() };
+        let open = own.open.load(Relaxed);
+        Load { busy: open.saturating_sub(own.idle.len() + own.coming.load(Relaxed)), open }
+    }
+
+    /// Leave to open a connection in advance.
+    pub(super) fn coming(&self, target: &Target) -> Option<Coming> {
+        let mut pool = self.h1.lock();
+        let own = pool.entry(target.key()).or_default();
+        let open = Open::among(&own.open, target.breakers.take(Bound::Connections)?);
+        Some(Coming { open, _among: Among::of(&own.coming) })
     }
 
     /// Takes back what was not used.
@@ -194,13 +244,14 @@ impl Pool {
 
     fn sweep(&self) {
         self.h1.lock().retain(|_, own| {
-            own.idle.retain_mut(|one| one.since.elapsed() < limits::POOL_IDLE && one.client.is_quiet());
+            let now = Instant::now();
+            own.idle.retain_mut(|one| one.is_usable(now));
             own.open.load(Relaxed) > 0
         });
         self.h2.lock().retain(|_, group| {
             let mut conns = group.conns.lock();
             conns.retain(|one| {
-                one.is_usable() && !(one.conn.is_idle() && one.used.lock().elapsed() >= limits::POOL_IDLE)
+                one.is_usable() && !(one.conn.is_idle() && one.used.lock().elapsed() >= one.idle_limit)
             });
             // A group in use by an acquire has another owner.
             !conns.is_empty() || Arc::strong_count(group) > 1
@@ -239,7 +290,7 @@ impl Group {
     fn used(&self, shared: &Arc<Shared>, target: &Target) {
         *shared.used.lock() = Instant::now();
         let uses = shared.uses.fetch_add(1, Relaxed).saturating_add(1);
-        if target.max_requests.is_some_and(|max| uses >= max) {
+        if target.manner.max_requests.is_some_and(|max| uses >= max) {
             shared.conn.mark_shutdown();
         }
     }
@@ -247,9 +298,11 @@ impl Group {
     async fn connect(&self, target: &Target, open: Open) -> Result<H2, Failure> {
         let Dialed { io, fd } = dial(target).await?;
         let mut settings = H2HandshakeSettings::new();
-        settings.max_streams = limits::H2_STREAMS;
-        settings.stream_window_size = Some(limits::H2_STREAM_WINDOW);
-        settings.connection_window_size = Some(limits::H2_CONNECTION_WINDOW);
+        let http = &target.manner.http;
+        let streams = http.max_concurrent_streams.and_then(|most| usize::try_from(most).ok());
+        settings.max_streams = streams.unwrap_or(limits::H2_STREAMS);
+        settings.stream_window_size = http.stream_window.or(Some(limits::H2_STREAM_WINDOW));
+        settings.connection_window_size = http.connection_window.or(Some(limits::H2_CONNECTION_WINDOW));
         let failed = |error: Box<pingora_error::Error>| Failure::new(Kind::Connect, error.to_string());
         let conn = handshake(Box::new(Transport::new(io, fd, open)), settings).await.map_err(failed)?;
         let stream = conn
@@ -257,7 +310,8 @@ impl Group {
             .await
             .map_err(failed)?
             .ok_or_else(|| Failure::new(Kind::Connect, "the upstream allows no stream"))?;
-        let shared = Arc::new(Shared { conn, uses: AtomicU32::new(0), used: Mutex::new(Instant::now()) });
+        let used = Mutex::new(Instant::now());
+        let shared = Arc::new(Shared { conn, uses: AtomicU32::new(0), used, idle_limit: idle_limit(target) });
         self.used(&shared, target);
         self.conns.lock().push(shared);
         Ok(stream)
@@ -272,6 +326,14 @@ fn open_among(count: &Arc<AtomicUsize>, target: &Target) -> Option<Open> {
         (count.load(Relaxed) == 0).then(|| target.breakers.take_anyway(Bound::Connections))
     })?;
     Some(Open::among(count, slot))
+}
+
+/// How long a connection may lie idle.
+fn idle_limit(target: &Target) -> Duration {
+    match target.manner.idle_timeout {
+        None => limits::POOL_IDLE,
+        Some(limit) => limit.unwrap_or(limits::FOREVER),
+    }
 }
 
 async fn sweep(pool: Weak<Pool>) {

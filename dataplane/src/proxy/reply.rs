@@ -53,6 +53,8 @@ pub enum Reason {
     RequestTimeout,
     /// The request and its answer took longer than the listener allows.
     MaxDuration,
+    /// A try took longer than the upstream allows.
+    UpstreamMaxDuration,
     /// A change of protocol that is not allowed.
     UpgradeFailed,
     /// A transfer coding that is not served.
@@ -107,6 +109,7 @@ impl Reason {
             Reason::HeaderTimeout => "header_timeout",
             Reason::RequestTimeout => "request_timeout",
             Reason::MaxDuration => "max_duration",
+            Reason::UpstreamMaxDuration => "upstream_max_duration",
             Reason::UpgradeFailed => "upgrade_failed",
             Reason::UnsupportedCoding => "unsupported_transfer_coding",
             Reason::ConnectNotAllowed => "connect_not_allowed",
@@ -144,6 +147,7 @@ impl Reason {
             | Reason::HeaderTimeout
             | Reason::UnsupportedCoding => "DPE",
             Reason::MaxDuration => "DT",
+            Reason::UpstreamMaxDuration => "UMSDR",
             Reason::Overload => "OM",
             Reason::ClientGone => "DC",
             Reason::ConfigRejected
@@ -177,6 +181,7 @@ impl Reason {
             Reason::HeaderTimeout => "request_header_timeout",
             Reason::RequestTimeout => "request_overall_timeout",
             Reason::MaxDuration => "max_duration_timeout",
+            Reason::UpstreamMaxDuration => "upstream_max_stream_duration_reached",
             Reason::ConnectNotAllowed => "upgrade_failed",
             Reason::TlsRequired | Reason::Redirect | Reason::DirectResponse => "direct_response",
             Reason::ClientGone => "downstream_remote_disconnect",
@@ -245,6 +250,9 @@ impl Reason {
             Reason::HeaderTimeout => (StatusCode::REQUEST_TIMEOUT, "request header timeout"),
             Reason::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request timeout"),
             Reason::MaxDuration => (StatusCode::GATEWAY_TIMEOUT, "downstream duration timeout"),
+            Reason::UpstreamMaxDuration => {
+                (StatusCode::REQUEST_TIMEOUT, "upstream max stream duration reached")
+            }
             Reason::UpgradeFailed => (StatusCode::FORBIDDEN, ""),
             Reason::UnsupportedCoding => (StatusCode::NOT_IMPLEMENTED, "Not Implemented"),
             Reason::ConnectNotAllowed => (StatusCode::FORBIDDEN, ""),

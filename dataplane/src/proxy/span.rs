@@ -5,7 +5,6 @@
 //! spans go into the exporter's bounded queue.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use http::header::InvalidHeaderValue;
@@ -17,7 +16,7 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
-use portcullis_shared::table::Tracing;
+use portcullis_shared::table::{Place, Tracing};
 
 use super::conn::ConnInfo;
 use super::reply::Reason;
@@ -122,7 +121,7 @@ impl Server {
         &self,
         head: &Head,
         upstream: &Upstream,
-        endpoint: SocketAddr,
+        endpoint: &Place,
         path: &str,
         attempt: u32,
     ) -> Client {
@@ -131,10 +130,12 @@ impl Server {
         }
         let parent = Context::new().with_remote_span_context(self.span.span_context().clone());
         let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+        let server =
+            endpoint.address().map_or_else(|| endpoint.to_string(), |address| address.ip().to_string());
         let builder =
             SpanBuilder::from_name(method(&head.method)).with_kind(SpanKind::Client).with_attributes([
                 KeyValue::new("http.request.method", method(&head.method)),
-                KeyValue::new("server.address", endpoint.ip().to_string()),
+                KeyValue::new("server.address", server),
                 KeyValue::new("server.port", i64::from(endpoint.port())),
                 KeyValue::new("url.full", format!("{scheme}://{endpoint}{path}")),
                 KeyValue::new("portcullis.upstream", upstream.name.to_string()),

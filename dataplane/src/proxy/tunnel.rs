@@ -75,16 +75,17 @@ pub(super) async fn open(
     if !authority::is_valid(&host) {
         return Err(Failure::new(Kind::Connect, format!("the tunnel's host \"{host}\" is none")));
     }
-    let target = target(upstream, endpoint);
+    let ends = (connection.info.client, connection.info.local);
+    let target = target(upstream, endpoint, upstream.http2).on_behalf(Some(ends));
     // Of HTTP/1 a connection of its own, of HTTP/2 a stream.
     let (lease, _) = pool.acquire(&target, false).await?;
     let overflow = || Failure::new(Kind::Overflow, "the circuit breaker allows no more requests");
     let active = upstream.breakers.take(Bound::Requests).ok_or_else(overflow)?;
-    let mut session = Session::from(lease);
+    let mut session = Session::new(lease, &target.manner);
     session.connect(&host, fields)?;
     let answered = std::future::poll_fn(|cx| poll_answer(&mut session, cx));
-    tokio::time::timeout(upstream.connect_timeout, answered).await.unwrap_or_else(|_| {
-        let limit = upstream.connect_timeout;
+    tokio::time::timeout(target.manner.connect_timeout, answered).await.unwrap_or_else(|_| {
+        let limit = target.manner.connect_timeout;
         Err(Failure::new(Kind::ConnectTimeout, format!("no answer to CONNECT within {limit:?}")))
     })?;
     session.begin_tunnel();
@@ -156,7 +157,7 @@ impl AsyncWrite for Tunnel {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         if !std::mem::replace(&mut me.finished, true) {
-            me.session.finish().map_err(broken)?;
+            me.session.finish(None).map_err(broken)?;
         }
         ready!(me.session.poll_drain(cx)).map_err(broken)?;
         me.session.poll_close_tunnel(cx).map(Ok)

@@ -19,27 +19,31 @@ use super::connect::Target;
 use super::downstream::Downstream;
 use super::failure::{Failure, Kind};
 use super::forward::Sealed;
-use super::h1::{Client, sanitize_trailers};
-use super::limits;
+use super::h1::{Client, Framing, header_fields, sanitize_trailers};
 use super::outbox::Outbox;
 use super::pool::{Lease, Pool};
+use crate::upstream::Manner;
 
 /// See the module.
 pub(super) enum Upstream {
     H1(Box<Client>),
-    H2 { session: Box<H2>, outbox: Option<Outbox> },
-}
-
-impl From<Lease> for Upstream {
-    fn from(lease: Lease) -> Self {
-        match lease {
-            Lease::H1(client) => Upstream::H1(client),
-            Lease::H2(session) => Upstream::H2 { session, outbox: None },
-        }
-    }
+    H2 {
+        session: Box<H2>,
+        outbox: Option<Outbox>,
+        /// Most fields of an answer.
+        most: usize,
+    },
 }
 
 impl Upstream {
+    /// One that is used in this manner.
+    pub(super) fn new(lease: Lease, manner: &Manner) -> Self {
+        match lease {
+            Lease::H1(client) => Upstream::H1(client),
+            Lease::H2(session) => Upstream::H2 { session, outbox: None, most: header_fields(&manner.http) },
+        }
+    }
+
     /// Queues the request header; without `body` also the end of the request.
     pub(super) fn send_header(&mut self, header: Sealed<'_>, body: bool) -> Result<(), Failure> {
         match (self, header) {
@@ -47,7 +51,7 @@ impl Upstream {
             (Upstream::H1(client), Sealed::H1(outgoing)) => {
                 client.send(outgoing.line(), outgoing.fields(), outgoing.framing(), outgoing.came());
             }
-            (Upstream::H2 { session, outbox }, Sealed::H2(header)) => {
+            (Upstream::H2 { session, outbox, .. }, Sealed::H2(header)) => {
                 session
                     .write_request_header(header, !body)
                     .map_err(|error| Failure::new(Kind::Unsent, error.to_string()))?;
@@ -107,7 +111,7 @@ impl Upstream {
     /// The upstream takes more without piling up what waits for it.
     pub(super) fn has_room(&self) -> bool {
         match self {
-            Upstream::H1(client) => client.queued() < limits::QUEUE,
+            Upstream::H1(client) => client.has_room(),
             Upstream::H2 { outbox, .. } => outbox.as_ref().is_none_or(Outbox::is_empty),
         }
     }
@@ -152,8 +156,11 @@ impl Upstream {
                 }
                 failure
             }),
-            Upstream::H2 { session, .. } => {
+            Upstream::H2 { session, most, .. } => {
                 session.poll_read_response_header(cx).map(|read| match (read, session.response_header()) {
+                    (Ok(()), Some(header)) if header.headers.len() > *most => {
+                        Err(Failure::new(Kind::Protocol, "header fields"))
+                    }
                     // A class of status that a client can know.
                     (Ok(()), Some(header)) if (100..=599).contains(&header.status.as_u16()) => {
                         Ok(header.as_owned_parts())

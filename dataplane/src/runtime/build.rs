@@ -173,17 +173,25 @@ fn upstream(
         return Outcome::of(entry.digest, Err(broken(&entry.content)), before);
     };
     // What an upstream is made of includes the certificates that it names.
-    let material = match material(build.held, config) {
-        Ok(material) => material,
+    let proxy = config.connections.http_connect.as_ref().and_then(|connect| connect.tls.as_ref());
+    let of_proxy = |e: Invalid| e.under("http_connect").under("connections");
+    let materials = material(build.held, config.tls.as_ref())
+        .and_then(|own| Ok((own, material(build.held, proxy).map_err(of_proxy)?)));
+    let (material, proxy_material) = match materials {
+        Ok(materials) => materials,
         Err(invalid) => return Outcome::of(entry.digest, Err(invalid), before),
     };
-    let digest = material.digest(entry.digest);
+    let digest = proxy_material.digest(material.digest(entry.digest));
     if let Some(before) = before.filter(|before| before.digest == digest) {
         return Outcome::same(before);
     }
-    let tls = config.tls.as_ref().map(|tls| material.tls(tls, config.http2)).transpose();
-    let built = tls.map(|tls| Upstream::build(config, tls, before.map(|before| &*before.value)));
-    Outcome::of(digest, built.map_err(|e| e.under("tls")), before)
+    let own = |tls| material.tls(tls, config.http2).map_err(|e| e.under("tls"));
+    let built = config.tls.as_ref().map(own).transpose().and_then(|tls| {
+        let through = |tls| proxy_material.tls(tls, false).map_err(|e| of_proxy(e.under("tls")));
+        let proxy_tls = proxy.map(through).transpose()?;
+        Ok(Upstream::through(config, tls, proxy_tls, before.map(|before| &*before.value)))
+    });
+    Outcome::of(digest, built, before)
 }
 
 fn split(
@@ -251,12 +259,15 @@ fn closed(name: &Arc<str>, content: &Content, reason: Invalid) -> Built<VirtualH
     Built { digest: Digest::default(), value: Arc::new(VirtualHost::closed(name, claim, reason)) }
 }
 
-/// The certificates of an upstream.
-fn material<'a>(held: &'a Held, config: &table::Upstream) -> Result<upstream::tls::Material<'a>, Invalid> {
+/// The certificates that are named there.
+fn material<'a>(
+    held: &'a Held,
+    tls: Option<&table::UpstreamTls>,
+) -> Result<upstream::tls::Material<'a>, Invalid> {
     let find = |field: &str, name: &Option<Arc<str>>| {
         name.as_ref().map(|name| held.certificate(name)).transpose().map_err(|e| e.under(field).under("tls"))
     };
-    let Some(tls) = &config.tls else { return Ok(upstream::tls::Material::default()) };
+    let Some(tls) = tls else { return Ok(upstream::tls::Material::default()) };
     Ok(upstream::tls::Material {
         ca: find("ca_certificate", &tls.ca_certificate)?,
         client: find("client_certificate", &tls.client_certificate)?,

@@ -1,8 +1,8 @@
 //! Chooses an upstream for a connection, and an endpoint of it that can be connected to.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use portcullis_shared::table::Place;
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -22,13 +22,13 @@ pub(super) async fn connect(
     };
     session.upstream = Some(Arc::clone(&upstream.name));
     upstream.wait_ready().await;
-    let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+    let mut tried: SmallVec<[Place; 4]> = SmallVec::new();
     for left in (0..route.max_connect_attempts).rev() {
         let Some(picked) = upstream.pick(&tried) else {
             return session.failed(Reason::UpstreamUnhealthy, None);
         };
         session.attempts += 1;
-        session.endpoint = Some(picked.endpoint.address);
+        session.endpoint = Some(picked.endpoint.address.clone());
         let known = session.known(None);
         match engine.dial_raw(&upstream, &picked.endpoint, route.tunnel.as_ref(), &known).await {
             Ok(raw) => {
@@ -43,7 +43,7 @@ pub(super) async fn connect(
                 }
             }
         }
-        tried.push(picked.endpoint.address);
+        tried.push(picked.endpoint.address.clone());
     }
     None
 }

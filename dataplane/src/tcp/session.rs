@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use portcullis_shared::table::Place;
+
 use super::copy::{End, Moved};
 use crate::proxy::access_log::ConnectionLine;
 use crate::proxy::{ConnInfo, Connection, Engine, Passed, Reason};
@@ -15,7 +17,7 @@ pub(super) struct Session<'r> {
     pub(super) info: Arc<ConnInfo>,
     route: &'r TcpRoute,
     pub(super) upstream: Option<Arc<str>>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Place>,
     /// The gateway's own end of the connection there.
     pub(super) local: Option<SocketAddr>,
     pub(super) attempts: u32,
@@ -95,7 +97,7 @@ impl<'r> Session<'r> {
         let no_connection = matches!(self.reason, Some(Reason::ConnectFailed | Reason::ConnectTimeout));
         Passed {
             upstream: self.upstream.as_deref(),
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref(),
             local: self.local,
             attempts: self.attempts,
             flags: self.flags(),
@@ -136,7 +138,7 @@ impl Drop for Session<'_> {
             detail: self.detail.as_deref(),
             flags: self.flags(),
             upstream: self.upstream.as_deref(),
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref(),
             attempts: self.attempts,
             duration: self.started.elapsed(),
             received,

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 use std::future::pending;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_shared::actor::BoxError;
+use portcullis_shared::table::Place;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -50,7 +50,7 @@ pub async fn run(mut published: watch::Receiver<Published>) -> Result<(), BoxErr
 /// Takes care of one form of an upstream, until it is dropped.
 pub async fn of(upstream: Arc<Upstream>) {
     let mut members = upstream.lane.members();
-    let mut checks: HashMap<SocketAddr, (Arc<Endpoint>, AbortOnDropHandle<()>)> = HashMap::new();
+    let mut checks: HashMap<Place, (Arc<Endpoint>, AbortOnDropHandle<()>)> = HashMap::new();
     let judge = upstream.judge.as_ref();
     let mut looks = judge.map(|judge| {
         let mut looks = tokio::time::interval_at(Instant::now() + judge.interval(), judge.interval());
@@ -65,7 +65,7 @@ pub async fn of(upstream: Arc<Upstream>) {
             let same = |known: &Arc<Endpoint>| set.list().iter().any(|one| one.shares_state(known));
             checks.retain(|_, (known, _)| same(known));
             for endpoint in set.list() {
-                checks.entry(endpoint.address).or_insert_with(|| {
+                checks.entry(endpoint.address.clone()).or_insert_with(|| {
                     let run = health::run(Arc::clone(&upstream), Arc::clone(endpoint), Arc::clone(check));
                     (Arc::clone(endpoint), AbortOnDropHandle::new(tokio::spawn(run)))
                 });

@@ -1,11 +1,10 @@
 //! Endpoints at run time: an address, and what is known about it for as long as it stays.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use portcullis_shared::table::{self, Labels};
+use portcullis_shared::table::{self, Labels, Place};
 use tokio::time::Instant;
 
 use super::outlier;
@@ -14,7 +13,7 @@ use super::outlier;
 #[derive(Debug)]
 pub struct Endpoint {
     /// Where to connect.
-    pub address: SocketAddr,
+    pub address: Place,
     /// Its share among the endpoints; at least 1.
     pub weight: u32,
     /// The DNS name that it was resolved from.
@@ -59,7 +58,7 @@ impl Endpoint {
     #[must_use]
     pub fn config(&self) -> table::Endpoint {
         table::Endpoint {
-            address: self.address,
+            address: self.address.clone(),
             weight: self.weight,
             hostname: self.hostname.clone(),
             sni: self.sni.clone(),
@@ -72,7 +71,7 @@ impl Endpoint {
         let state = before.map_or_else(|| Arc::new(State::new(failed)), |before| Arc::clone(&before.state));
         state.leaving.store(false, Relaxed);
         Self {
-            address: config.address,
+            address: config.address.clone(),
             weight: config.weight.max(1),
             hostname: config.hostname.clone(),
             sni: config.sni.clone(),

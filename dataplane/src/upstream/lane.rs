@@ -34,7 +34,7 @@ impl Lane {
         // What is no longer in the table is gone: only discovery errs.
         let rules = Rules { keep_healthy: false, ..rules };
         let endpoints = Arc::new(Endpoints::new(list, &before_set, &rules));
-        let same = before_set.list().iter().map(|one| one.address).eq(list.iter().map(|one| one.address));
+        let same = before_set.list().iter().map(|one| &one.address).eq(list.iter().map(|one| &one.address));
         let lane = Self::holding(endpoints, true, false, rules);
         let epoch = before.map_or(0, Self::epoch) + u64::from(!same);
         lane.epoch.store(epoch, Ordering::Relaxed);

@@ -7,9 +7,11 @@
 pub mod balance;
 pub mod breaker;
 pub mod care;
+pub mod dial;
 mod endpoint;
 mod health;
 mod lane;
+mod manner;
 mod outlier;
 mod rules;
 mod set;
@@ -20,15 +22,17 @@ pub mod tls;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 
-use portcullis_shared::table;
+use portcullis_shared::table::{self, Place};
+use rustls_pki_types::ServerName;
 
 pub use balance::{Balancer, Wish};
 pub use breaker::{Bound, Breakers, Slot};
+pub use dial::Dialing;
 pub use endpoint::{Endpoint, Picked};
+pub use manner::Manner;
 pub use set::Endpoints;
 pub use stats::{Codes, Counter, Gauge, Histogram, Stats};
 pub use tls::Tls;
@@ -49,12 +53,8 @@ pub struct Upstream {
     pub tls: Option<Arc<Tls>>,
     /// HTTP/2: prior knowledge, or ALPN with TLS.
     pub http2: bool,
-    /// Trailers pass over HTTP/1.
-    pub http1_trailers: bool,
-    /// Limit of connecting, handshake included.
-    pub connect_timeout: Duration,
-    /// A connection is closed after so many requests; none = no limit.
-    pub max_requests_per_connection: Option<u32>,
+    /// How connections are made, kept and used.
+    pub manner: Arc<Manner>,
     /// Counts; they survive rebuilds.
     pub stats: Arc<Stats>,
     /// How much of it is used at one time.
@@ -73,6 +73,17 @@ impl Upstream {
     /// running counts and statistics live on.
     #[must_use]
     pub fn build(config: &table::Upstream, tls: Option<Arc<Tls>>, previous: Option<&Self>) -> Self {
+        Self::through(config, tls, None, previous)
+    }
+
+    /// As [`Upstream::build`], with TLS towards the proxy before the endpoints.
+    #[must_use]
+    pub fn through(
+        config: &table::Upstream,
+        tls: Option<Arc<Tls>>,
+        proxy_tls: Option<Arc<Tls>>,
+        previous: Option<&Self>,
+    ) -> Self {
         let rules = Rules::of(config);
         let before = previous.map(|upstream| &upstream.lane);
         let lane = match before {
@@ -88,9 +99,7 @@ impl Upstream {
             origin: config.origin.clone(),
             tls,
             http2: config.http2,
-            http1_trailers: config.http.trailers,
-            connect_timeout: config.connect_timeout,
-            max_requests_per_connection: config.max_requests_per_connection,
+            manner: Arc::new(Manner::new(config, proxy_tls)),
             breakers: Breakers::new(config.circuit_breakers, Arc::clone(&stats)),
             judge: config.outlier_detection.map(|rules| Judge::new(rules, Arc::clone(&stats))),
             check: config.health_check.clone().map(Arc::new),
@@ -111,8 +120,7 @@ impl Upstream {
             origin: self.origin.clone(),
             tls: self.tls.clone(),
             http2: self.http2,
-            connect_timeout: self.connect_timeout,
-            max_requests_per_connection: self.max_requests_per_connection,
+            manner: Arc::clone(&self.manner),
             stats: Arc::clone(&self.stats),
             breakers: self.breakers.clone(),
             lane: Arc::new(lane),
@@ -143,7 +151,7 @@ impl Upstream {
 
     /// Chooses an endpoint, one that is not in `tried` while there is one. None = there are no endpoints.
     #[must_use]
-    pub fn pick(&self, tried: &[std::net::SocketAddr]) -> Option<Picked> {
+    pub fn pick(&self, tried: &[Place]) -> Option<Picked> {
         self.pick_for(&Wish { tried, ..Wish::default() })
     }
 
@@ -180,6 +188,16 @@ impl Upstream {
         if self.rules.close_connections { self.lane.epoch() } else { 0 }
     }
 
+    /// The name for the handshake with `endpoint`. What is behind a proxy is another host than the endpoint, and has the
+    /// upstream's name or none.
+    #[must_use]
+    pub fn server_name(&self, tls: &Tls, endpoint: &Endpoint) -> ServerName<'static> {
+        match self.manner.dialing.is_tunnelled() {
+            true => tls.name_at(&endpoint.address),
+            false => tls.server_name(endpoint),
+        }
+    }
+
     /// Whether endpoints are known. False only for a dynamic upstream whose first set has not come.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -188,6 +206,6 @@ impl Upstream {
 
     /// Waits for the first endpoint set of a dynamic upstream, at most the connect timeout. Says whether there is one.
     pub async fn wait_ready(&self) -> bool {
-        self.is_ready() || tokio::time::timeout(self.connect_timeout, self.lane.ready()).await.is_ok()
+        self.is_ready() || tokio::time::timeout(self.manner.connect_timeout, self.lane.ready()).await.is_ok()
     }
 }

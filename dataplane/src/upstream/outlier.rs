@@ -290,7 +290,7 @@ mod tests {
     fn endpoints(count: u16) -> Vec<Arc<Endpoint>> {
         let endpoint = |port| {
             let config = table::Endpoint {
-                address: ([10, 0, 0, 1], port).into(),
+                address: std::net::SocketAddr::from(([10, 0, 0, 1], port)).into(),
                 weight: 1,
                 hostname: None,
                 sni: None,

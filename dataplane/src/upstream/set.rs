@@ -1,12 +1,11 @@
 //! All endpoints of an upstream at one moment, with everything that choosing one of them needs. Immutable: a change of
 //! endpoints or of their health makes a new one, off the request path.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use portcullis_shared::table;
+use portcullis_shared::table::{self, Place};
 use tokio::time::Instant;
 
 use super::balance::{Choices, Subsets};
@@ -25,8 +24,8 @@ impl Endpoints {
     /// A set made of `list`. An address that was in `before` keeps its state; of the others, `rules` may keep the healthy
     /// ones until their checks fail.
     pub(super) fn new(list: &[table::Endpoint], before: &Self, rules: &Rules) -> Self {
-        let known: HashMap<SocketAddr, &Arc<Endpoint>> =
-            before.list.iter().map(|endpoint| (endpoint.address, endpoint)).collect();
+        let known: HashMap<&Place, &Arc<Endpoint>> =
+            before.list.iter().map(|endpoint| (&endpoint.address, endpoint)).collect();
         // The first ones serve until a check says otherwise, where a new cluster of Envoy's would wait for its checks.
         // Whoever comes to them has to pass one first.
         let failed = rules.checked && !before.list.is_empty();
@@ -38,7 +37,7 @@ impl Endpoints {
             })
             .collect();
         if rules.keep_healthy {
-            let present: Vec<SocketAddr> = next.iter().map(|endpoint| endpoint.address).collect();
+            let present: HashSet<&Place> = list.iter().map(|config| &config.address).collect();
             let healthy = |one: &&Arc<Endpoint>| !present.contains(&one.address) && !one.failed_check();
             for endpoint in before.list.iter().filter(healthy) {
                 endpoint.state().leaving.store(true, Relaxed);

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use portcullis_shared::table::{self, EndpointSet, LoadBalancer};
 
 use super::*;
 
-fn address(n: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], n))
+fn address(n: u16) -> table::Place {
+    SocketAddr::from(([10, 0, 0, 1], n)).into()
 }
 
 fn endpoint((port, weight): (u16, u32)) -> table::Endpoint {
@@ -34,6 +35,7 @@ fn config(load_balancer: LoadBalancer, endpoints: &[(u16, u32)]) -> table::Upstr
         update_merge_window: Duration::ZERO,
         subsets: None,
         ignore_health_on_host_removal: false,
+        connections: table::Connections::default(),
         http: table::UpstreamHttp::default(),
     }
 }
@@ -172,4 +174,36 @@ async fn waiting_for_endpoints_ends_with_the_first_set_or_the_connect_timeout() 
     assert!(upstream.set_endpoints(&set(1, &[])));
     assert!(waiter.await.expect("joined"));
     assert!(upstream.pick(&[]).is_none());
+}
+
+#[test]
+fn a_healthy_endpoint_stays_without_its_name_unless_health_is_not_looked_at() {
+    let check = table::HealthCheck {
+        timeout: Duration::from_secs(1),
+        interval: Duration::from_secs(60),
+        unhealthy_threshold: 1,
+        healthy_threshold: 1,
+        initial_jitter: Duration::ZERO,
+        interval_jitter: Duration::ZERO,
+        interval_jitter_percent: 0,
+        reuse_connection: true,
+        no_traffic_interval: Duration::from_secs(60),
+        unhealthy_interval: Duration::from_secs(60),
+        unhealthy_edge_interval: Duration::from_secs(60),
+        healthy_edge_interval: Duration::from_secs(60),
+        event_log: None,
+        always_log_failures: false,
+        checker: table::Checker::Tcp(table::TcpCheck { send: "".into(), receive: Vec::new() }),
+    };
+    for (ignore, left) in [(false, vec![2, 1]), (true, vec![2])] {
+        let config = table::Upstream {
+            health_check: Some(check.clone()),
+            ignore_health_on_host_removal: ignore,
+            ..dynamic()
+        };
+        let upstream = Upstream::build(&config, None, None);
+        upstream.set_endpoints(&set(1, &[1, 2]));
+        upstream.set_endpoints(&set(2, &[2]));
+        assert_eq!(ports(&upstream), left, "ignoring health: {ignore}");
+    }
 }

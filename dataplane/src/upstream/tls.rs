@@ -1,10 +1,10 @@
 //! The client side of TLS towards an upstream, ready before the first connection.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use portcullis_shared::invalid::Invalid;
-use portcullis_shared::table::{Certificate, UpstreamTls};
+use portcullis_shared::table::{Certificate, Place, UpstreamTls};
 use portcullis_shared::version::Digest;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -30,12 +30,23 @@ impl Tls {
     ///
     /// The endpoint wins because hosts of one static upstream may each have a name of their own.
     #[must_use]
-    pub fn server_name(&self, endpoint: &Endpoint) -> ServerName<'static> {
+    pub(super) fn server_name(&self, endpoint: &Endpoint) -> ServerName<'static> {
         let own = endpoint.sni.as_deref().and_then(server_name);
         own.or_else(|| self.sni.clone())
             .or_else(|| endpoint.hostname.as_deref().and_then(server_name))
-            .unwrap_or_else(|| ServerName::IpAddress(endpoint.address.ip().into()))
+            .unwrap_or_else(|| no_name(&endpoint.address))
     }
+
+    /// The upstream's name, whatever the endpoint's is.
+    pub(super) fn name_at(&self, place: &Place) -> ServerName<'static> {
+        self.sni.clone().unwrap_or_else(|| no_name(place))
+    }
+}
+
+/// An address: none is sent.
+fn no_name(place: &Place) -> ServerName<'static> {
+    let ip = place.address().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    ServerName::IpAddress(ip.into())
 }
 
 fn server_name(text: &str) -> Option<ServerName<'static>> {

@@ -583,3 +583,67 @@ async fn grpc_web_is_spoken_without_being_asked_for() {
     assert_eq!((status(&head), header(&head, "grpc-status")), (200, Some("14")));
     assert_eq!(header(&head, "content-type"), Some("application/grpc-web+proto"));
 }
+
+#[tokio::test]
+async fn a_burst_of_requests_opens_one_connection_and_another_when_its_streams_are_used_up() {
+    for (most, wanted) in [(0, 1), (4, 3)] {
+        let mut peer = H2Peer::bind().await;
+        let upstream = portcullis_proto::table::v1::Upstream {
+            name: "up".into(),
+            endpoints: vec![crate::gateway::endpoint(peer.address)],
+            http2: true,
+            http: Some(portcullis_proto::table::v1::UpstreamHttp {
+                max_concurrent_streams: most,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let table = Table::default().add_upstream(upstream).route("/", to("up"), &[]);
+        let gateway = Gateway::start(table).await;
+        let send = connect(&gateway).await;
+        let asks = (0..12).map(|_| {
+            let mut send = send.clone();
+            tokio::spawn(async move { get(&mut send, "/").await.status() })
+        });
+        let asks: Vec<_> = asks.collect();
+        let mut calls = Vec::new();
+        let mut connections = std::collections::BTreeSet::new();
+        // All of them are under way at once.
+        for _ in 0..12 {
+            let call = tokio::time::timeout(Duration::from_secs(10), peer.calls.recv()).await;
+            let (connection, call) = call.expect("no call").unwrap();
+            connections.insert(connection);
+            calls.push(call);
+        }
+        assert_eq!(connections.len(), wanted, "{most} streams a connection");
+        for (_, mut respond) in calls {
+            respond.send_response(Response::new(()), true).unwrap();
+        }
+        for ask in asks {
+            assert_eq!(ask.await.unwrap(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_version_that_the_client_speaks_is_spoken_to_an_upstream_that_wants_it() {
+    let upstream = |address| portcullis_proto::table::v1::Upstream {
+        name: "up".into(),
+        endpoints: vec![crate::gateway::endpoint(address)],
+        http: Some(portcullis_proto::table::v1::UpstreamHttp { as_downstream: true, ..Default::default() }),
+        ..Default::default()
+    };
+    let peer = Peer::bind().await;
+    let table = Table::default().add_upstream(upstream(peer.address)).route("/", to("up"), &[]);
+    let gateway = Gateway::start(table).await;
+    let (mut client, mut served, head) = gateway.forwarded(&peer, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert!(head.starts_with("GET /1 HTTP/1.1\r\n"), "{head}");
+    served.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    assert_eq!(client.answer().await.1, "ok");
+
+    let mut send = connect(&gateway).await;
+    let ask = tokio::spawn(async move { get(&mut send, "/2").await.status() });
+    let mut served = peer.accept().await;
+    assert_eq!(served.take(14).await, b"PRI * HTTP/2.0");
+    ask.abort();
+}

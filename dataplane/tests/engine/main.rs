@@ -38,6 +38,7 @@ mod tls;
 mod trailers;
 mod transformations;
 mod upgrades;
+mod upstream_options;
 mod whole;
 mod wire;
 

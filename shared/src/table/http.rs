@@ -304,7 +304,8 @@ impl Network {
     }
 }
 
-fn time(ms: Option<u64>) -> Time {
+/// Milliseconds of which 0 means no limit.
+pub(super) fn time(ms: Option<u64>) -> Time {
     ms.map(|ms| (ms != 0).then(|| Duration::from_millis(ms)))
 }
 
@@ -409,13 +410,17 @@ fn http1(wire: wire::Http1) -> Result<Http1, Invalid> {
         forward_expect: wire.forward_expect,
         allow_chunked_length: wire.allow_chunked_length,
         trailers: wire.trailers,
-        header_case: match wire::HeaderCase::try_from(wire.header_case) {
-            Ok(wire::HeaderCase::Lower) => HeaderCase::Lower,
-            Ok(wire::HeaderCase::Proper) => HeaderCase::Proper,
-            Ok(wire::HeaderCase::Preserve) => HeaderCase::Preserve,
-            Err(_) => return Err(unknown("http1.header_case", wire.header_case)),
-        },
+        header_case: header_case(wire.header_case).map_err(|e| e.under("http1"))?,
     })
+}
+
+pub(super) fn header_case(wire: i32) -> Result<HeaderCase, Invalid> {
+    match wire::HeaderCase::try_from(wire) {
+        Ok(wire::HeaderCase::Lower) => Ok(HeaderCase::Lower),
+        Ok(wire::HeaderCase::Proper) => Ok(HeaderCase::Proper),
+        Ok(wire::HeaderCase::Preserve) => Ok(HeaderCase::Preserve),
+        Err(_) => Err(unknown("header_case", wire)),
+    }
 }
 
 fn paths(wire: wire::Paths) -> Result<Paths, Invalid> {

@@ -8,6 +8,7 @@ mod admission;
 mod balancing;
 mod certificate;
 mod circuit_breakers;
+mod connections;
 mod digest;
 mod endpoint;
 mod field;
@@ -33,8 +34,9 @@ pub use admission::{Admission, ConnectionLimit, TokenBucket};
 pub use balancing::{LoadBalancer, SlowStart, SubsetFallback, SubsetRules, SubsetSelector};
 pub use certificate::Certificate;
 pub use circuit_breakers::CircuitBreakers;
+pub use connections::{Connections, HttpConnect, Preconnect, ProxyVersion, TcpKeepalive};
 pub use digest::{digest, encode_upsert, upsert};
-pub use endpoint::{Endpoint, EndpointSet};
+pub use endpoint::{Endpoint, EndpointSet, Place};
 pub use health_check::{CheckHeader, Checker, GrpcCheck, HealthCheck, HttpCheck, TcpCheck};
 pub use http::{
     ClientAddress, ClientCertificate, Codec, EscapedSlashes, ForwardClientCert, HeaderCase, Http1, Http2,

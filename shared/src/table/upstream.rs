@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use portcullis_proto::table::v1 as wire;
 
 use super::{
-    CircuitBreakers, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart, SubsetRules,
-    TlsVersion, UpstreamHttp,
+    CircuitBreakers, Connections, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart,
+    SubsetRules, TlsVersion, UpstreamHttp,
     field::{alpn, each, millis, optional, required, texts},
     listener::versions,
 };
@@ -57,6 +57,8 @@ pub struct Upstream {
     pub subsets: Option<SubsetRules>,
     /// An endpoint that discovery no longer has is gone at once, healthy or not.
     pub ignore_health_on_host_removal: bool,
+    /// How connections are made and kept.
+    pub connections: Connections,
     /// How HTTP is spoken.
     pub http: UpstreamHttp,
 }
@@ -115,6 +117,7 @@ impl TryFrom<wire::Upstream> for Upstream {
                 .map_or(DEFAULT_MERGE_WINDOW, Duration::from_millis),
             subsets: message("subsets", wire.subsets)?,
             ignore_health_on_host_removal: wire.ignore_health_on_host_removal,
+            connections: message("connections", wire.connections)?.unwrap_or_default(),
             http: message("http", wire.http)?.unwrap_or_default(),
         })
     }

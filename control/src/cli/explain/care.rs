@@ -1,6 +1,6 @@
 //! How an upstream's endpoints are chosen and looked after, in a few words each. What is the default is not said.
 
-use portcullis_shared::table::{Checker, CircuitBreakers, Label, LoadBalancer, Upstream};
+use portcullis_shared::table::{Checker, CircuitBreakers, Label, LoadBalancer, ProxyVersion, Upstream};
 
 /// Everything but the defaults, for a destination that asks for these labels.
 pub(super) fn of(upstream: &Upstream, labels: &[Label]) -> Vec<String> {
@@ -31,6 +31,7 @@ pub(super) fn of(upstream: &Upstream, labels: &[Label]) -> Vec<String> {
         let part = rules.max_ejection_percent;
         said.push(format!("up to {part}% ejected after {} failures in a row", rules.consecutive_5xx));
     }
+    said.extend(connections(upstream));
     let breakers = upstream.circuit_breakers;
     if breakers != CircuitBreakers::default() {
         said.push(format!(
@@ -40,6 +41,28 @@ pub(super) fn of(upstream: &Upstream, labels: &[Label]) -> Vec<String> {
             breakers.max_requests,
             breakers.max_retries
         ));
+    }
+    said
+}
+
+/// What is special about its connections.
+fn connections(upstream: &Upstream) -> Vec<String> {
+    let mut said = Vec::new();
+    let connections = &upstream.connections;
+    if let Some(connect) = &connections.http_connect {
+        said.push(format!("through a proxy to {}", connect.authority));
+    }
+    match connections.proxy_protocol {
+        None => {}
+        Some(ProxyVersion::V1) => said.push("PROXY protocol v1".to_owned()),
+        Some(ProxyVersion::V2) => said.push("PROXY protocol v2".to_owned()),
+    }
+    if let Some(ratios) = connections.preconnect {
+        let (own, ahead) = (ratios.per_endpoint, ratios.ahead);
+        said.push(format!("connections in advance {own} at the endpoint, {ahead} over all"));
+    }
+    if let Some(limit) = upstream.http.max_stream {
+        said.push(format!("tries of at most {}", humantime::format_duration(limit)));
     }
     said
 }

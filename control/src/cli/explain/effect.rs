@@ -302,7 +302,11 @@ fn endpoint(endpoint: &Endpoint) -> String {
 }
 
 fn protocol(upstream: &Upstream) -> String {
-    let version = if upstream.http2 { "http/2" } else { "http/1.1" };
+    let version = match (upstream.http.as_downstream, upstream.http2) {
+        (true, _) => "the client's version of http",
+        (false, true) => "http/2",
+        (false, false) => "http/1.1",
+    };
     match &upstream.tls {
         None => version.to_owned(),
         Some(tls) if tls.ca_certificate.is_some() => format!("{version} over TLS"),

@@ -5,8 +5,9 @@ use portcullis_proto::table::v1::upstream::LoadBalancer;
 
 use super::{labels, millis, origin, strings, text, tls_version};
 use crate::ir::{
-    Balancer, CertificateSource, CheckHeader, Checker, CircuitBreakers, Endpoint, Endpoints, Fallback,
-    HealthCheck, HttpCheck, OutlierDetection, SlowStart, Subsets, Upstream, UpstreamTls,
+    Balancer, CertificateSource, CheckHeader, Checker, CircuitBreakers, ConnectHeader, Connections, Endpoint,
+    Endpoints, Fallback, HeaderCase, HealthCheck, HttpCheck, HttpConnect, OutlierDetection, ProxyVersion,
+    SlowStart, Subsets, Upstream, UpstreamHttp, UpstreamTls,
 };
 
 /// An upstream with its fixed endpoints.
@@ -15,6 +16,9 @@ pub fn upstream(upstream: &Upstream) -> wire::Upstream {
     let (endpoints, dynamic_endpoints) = match &upstream.endpoints {
         Endpoints::Fixed(list) => (list.iter().map(endpoint).collect(), false),
         Endpoints::Discovered => (Vec::new(), true),
+        Endpoints::Pipe(path) => {
+            (vec![wire::Endpoint { pipe: path.to_string(), weight: 1, ..Default::default() }], false)
+        }
     };
     wire::Upstream {
         name: upstream.name.to_string(),
@@ -46,8 +50,9 @@ pub fn upstream(upstream: &Upstream) -> wire::Upstream {
         update_merge_window_ms: balancing.update_merge_window.map(|window| millis(Some(window))),
         subsets: balancing.subsets.as_ref().map(subsets),
         ignore_health_on_host_removal: upstream.ignore_health_on_host_removal,
-        http: None,
         circuit_breakers: upstream.circuit_breakers.as_ref().map(circuit_breakers),
+        connections: some(connections(&upstream.connections)),
+        http: some(http(&upstream.http)),
     }
 }
 
@@ -168,6 +173,62 @@ fn endpoint(endpoint: &Endpoint) -> wire::Endpoint {
         hostname: String::new(),
         sni: text(&endpoint.sni),
         labels: labels(&endpoint.labels),
+        pipe: String::new(),
+    }
+}
+
+/// A message that says something.
+fn some<M: Default + PartialEq>(message: M) -> Option<M> {
+    (message != M::default()).then_some(message)
+}
+
+fn connections(it: &Connections) -> wire::Connections {
+    wire::Connections {
+        proxy_protocol: match it.proxy_protocol {
+            None => wire::ProxyVersion::None,
+            Some(ProxyVersion::V1) => wire::ProxyVersion::V1,
+            Some(ProxyVersion::V2) => wire::ProxyVersion::V2,
+        } as i32,
+        http_connect: it.http_connect.as_ref().map(http_connect),
+        tcp_keepalive: it.tcp_keepalive.map(|keepalive| wire::TcpKeepalive {
+            probes: keepalive.probes,
+            time_s: keepalive.time,
+            interval_s: keepalive.interval,
+        }),
+        idle_timeout_ms: it.idle_timeout.map(|limit| millis(Some(limit))),
+        buffer_limit_bytes: it.buffer_limit.unwrap_or(0),
+        preconnect: it
+            .preconnect
+            .map(|ratios| wire::Preconnect { per_endpoint: ratios.per_endpoint, ahead: ratios.ahead }),
+    }
+}
+
+fn http_connect(connect: &HttpConnect) -> wire::HttpConnect {
+    let header = |header: &ConnectHeader| wire::ConnectHeader {
+        name: header.name.to_string(),
+        value: header.value.to_string(),
+    };
+    wire::HttpConnect {
+        authority: connect.authority.to_string(),
+        headers: connect.headers.iter().map(header).collect(),
+        tls: connect.tls.as_ref().map(tls),
+    }
+}
+
+fn http(it: &UpstreamHttp) -> wire::UpstreamHttp {
+    wire::UpstreamHttp {
+        as_downstream: it.as_downstream,
+        header_fields: it.header_fields,
+        max_stream_ms: millis(it.max_stream),
+        header_case: match it.header_case {
+            HeaderCase::Lower => wire::HeaderCase::Lower,
+            HeaderCase::Proper => wire::HeaderCase::Proper,
+            HeaderCase::Preserve => wire::HeaderCase::Preserve,
+        } as i32,
+        trailers: it.trailers,
+        stream_window: it.stream_window.unwrap_or(0),
+        connection_window: it.connection_window.unwrap_or(0),
+        max_concurrent_streams: it.max_concurrent_streams.unwrap_or(0),
     }
 }
 

@@ -125,6 +125,8 @@ pub fn upstream(
         health_check: None,
         outlier_detection: None,
         ignore_health_on_host_removal: false,
+        connections: Default::default(),
+        http: Default::default(),
         circuit_breakers: breakers.or_else(|| globals.circuit_breakers.clone()),
     })
 }

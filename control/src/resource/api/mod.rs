@@ -8,6 +8,7 @@
 //! served yet; a field that becomes supported moves from there to here.
 
 mod access_log;
+mod connection_config;
 mod cors;
 mod csrf;
 mod dynamic_forward_proxy;
@@ -30,6 +31,7 @@ mod retries;
 mod rewrite;
 mod route;
 mod scalar;
+mod sds;
 mod secret;
 mod selector;
 mod settings;
@@ -46,6 +48,10 @@ pub use access_log::{
     Denominator, EnvoyHeaderMatcher, FileSink, FilterList, FractionalPercent, GoogleRe2,
     GrpcAccessLogService, GrpcStatus, GrpcStatusFilter, HeaderFilter, NoFields, RangeMatch,
     ResponseFlagFilter, RuntimeFilter, RuntimeUint32, SafeRegex,
+};
+pub use connection_config::{
+    ClusterProtocolSelection, ConnectionConfig, Http1ProtocolOptions, HttpConnectHeader, HttpProtocolOptions,
+    PreconnectPolicy, TcpKeepAlive, UpstreamUnderscoresAction,
 };
 pub use cors::{CorsPolicy, CorsPolicyMergeSettings, MergeStrategy};
 pub use csrf::{CsrfPolicy, RuntimeFractionalPercent, StringMatcher};
@@ -106,6 +112,7 @@ pub use route::{
     Route, RouteAction, RouteTarget, WeightedDestination,
 };
 pub use scalar::GoDuration;
+pub use sds::{CallCredentials, FileCredentialSource, SdsConfig};
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};
@@ -123,7 +130,7 @@ pub use transformation::{
 };
 pub use upgrades::{ProtocolUpgradeConfig, ProtocolUpgradeSpec, RouteTracingSettings};
 pub use upstream::{
-    CircuitBreakerConfig, ConnectionConfig, DiscoveryMetadata, StaticHost, StaticUpstream, Upstream,
+    CircuitBreakerConfig, DiscoveryMetadata, PipeUpstream, StaticHost, StaticUpstream, Upstream,
     UpstreamGroup, UpstreamType,
 };
 pub use virtual_service::{RouteTable, VirtualHost, VirtualService};

@@ -9,15 +9,18 @@ use serde::{Deserialize, Deserializer};
 
 use super::reference::Ref;
 use super::scalar::GoDuration;
+use super::sds::SdsConfig;
 
 /// `sslConfig` of a VirtualService.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SslConfig {
-    /// A TLS Secret. At most one of `secretRef` and `sslFiles` is set.
+    /// A TLS Secret. At most one of `secretRef`, `sslFiles` and `sds` is set.
     pub secret_ref: Option<Ref>,
     /// Files, or text in place of them.
     pub ssl_files: Option<SslFiles>,
+    /// Secrets of a server.
+    pub sds: Option<SdsConfig>,
     /// Server names; empty = all.
     pub sni_domains: Vec<String>,
     /// Names of which a client certificate must have one.
@@ -40,10 +43,12 @@ pub struct SslConfig {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UpstreamSslConfig {
-    /// A TLS Secret. At most one of `secretRef` and `sslFiles` is set.
+    /// A TLS Secret. At most one of `secretRef`, `sslFiles` and `sds` is set.
     pub secret_ref: Option<Ref>,
     /// Files, or text in place of them.
     pub ssl_files: Option<SslFiles>,
+    /// Secrets of a server.
+    pub sds: Option<SdsConfig>,
     /// Server name to send.
     pub sni: String,
     /// Names of which the server's certificate must have one.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::connection_config::{
+    ClusterProtocolSelection, ConnectionConfig, HttpConnectHeader, PreconnectPolicy,
+};
 use super::health_check::{HealthCheck, OutlierDetection};
 use super::load_balancer::{HostMetadata, LoadBalancerConfig, SubsetSpec};
 use super::route::WeightedDestination;
@@ -17,6 +20,8 @@ pub struct Upstream {
     /// A fixed list of hosts. At most one type is set, see [`Upstream::upstream_type`].
     #[serde(rename = "static")]
     pub static_hosts: Option<StaticUpstream>,
+    /// A unix socket.
+    pub pipe: Option<PipeUpstream>,
     /// TLS towards the upstream; absent = plain unless the type says otherwise.
     pub ssl_config: Option<UpstreamSslConfig>,
     /// How an endpoint is chosen.
@@ -25,6 +30,30 @@ pub struct Upstream {
     pub connection_config: Option<ConnectionConfig>,
     /// HTTP/2 with prior knowledge, or by ALPN with TLS.
     pub use_http2: Option<bool>,
+    /// Whether the client's version of HTTP is spoken.
+    pub protocol_selection: ClusterProtocolSelection,
+    /// Bytes of a stream that an endpoint may send unasked.
+    pub initial_stream_window_size: Option<u32>,
+    /// Bytes of an HTTP/2 connection that an endpoint may send unasked.
+    pub initial_connection_window_size: Option<u32>,
+    /// Streams on one HTTP/2 connection.
+    pub max_concurrent_streams: Option<u32>,
+    /// Whether an invalid message ends its stream only, which it always does.
+    pub override_stream_error_on_invalid_http_message: Option<bool>,
+    /// `V1` or `V2`: each connection begins with the addresses of the client.
+    pub proxy_protocol_version: Option<String>,
+    /// Host and port that an HTTP proxy, which the endpoints are, is asked to connect to.
+    pub http_proxy_hostname: Option<String>,
+    /// Fields of the request to the proxy.
+    pub http_connect_headers: Vec<HttpConnectHeader>,
+    /// TLS towards the proxy.
+    pub http_connect_ssl_config: Option<UpstreamSslConfig>,
+    /// Names are looked up when their TTL ends.
+    pub respect_dns_ttl: Option<bool>,
+    /// Names are looked up so often; absent = 5 s.
+    pub dns_refresh_rate: Option<GoDuration>,
+    /// Connections that are made in advance.
+    pub preconnect_policy: Option<PreconnectPolicy>,
     /// How much of it is used at one time; replaces the one of Settings as a whole.
     pub circuit_breakers: Option<CircuitBreakerConfig>,
     /// Active checks; one at most.
@@ -42,12 +71,14 @@ pub struct Upstream {
 #[allow(missing_docs, reason = "each variant is the field of its name")]
 pub enum UpstreamType<'a> {
     Static(&'a StaticUpstream),
+    Pipe(&'a PipeUpstream),
 }
 
 impl Upstream {
     /// Its type, if one is set.
     pub fn upstream_type(&self) -> Option<UpstreamType<'_>> {
-        self.static_hosts.as_ref().map(UpstreamType::Static)
+        let pipe = self.pipe.as_ref().map(UpstreamType::Pipe);
+        pipe.or_else(|| self.static_hosts.as_ref().map(UpstreamType::Static))
     }
 }
 
@@ -65,6 +96,14 @@ pub struct StaticUpstream {
     pub subset_spec: Option<SubsetSpec>,
 }
 
+/// `pipe`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PipeUpstream {
+    /// Of the socket.
+    pub path: String,
+}
+
 /// One host of a static upstream.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -79,16 +118,6 @@ pub struct StaticHost {
     pub load_balancing_weight: Option<u32>,
     /// Labels for subsets stand under `envoy.lb`.
     pub metadata: HostMetadata,
-}
-
-/// `connectionConfig`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ConnectionConfig {
-    /// 0 = no limit.
-    pub max_requests_per_connection: u32,
-    /// Absent = 5 s.
-    pub connect_timeout: Option<GoDuration>,
 }
 
 /// `circuitBreakers`, of an Upstream or of Settings.

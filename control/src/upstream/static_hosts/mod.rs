@@ -16,7 +16,7 @@ const TLS_PORT: u32 = 443;
 
 impl Type for StaticHosts {
     fn endpoints(&self, upstream: &Upstream, owner: &ObjectRef, notes: &mut Notes) -> Option<Found> {
-        let UpstreamType::Static(spec) = upstream.upstream_type()?;
+        let UpstreamType::Static(spec) = upstream.upstream_type()? else { return None };
         if spec.hosts.is_empty() {
             notes.error(owner, "spec.static.hosts", "the upstream must have at least one host");
         }

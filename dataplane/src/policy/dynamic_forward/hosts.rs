@@ -303,7 +303,7 @@ fn upstream(
         let endpoints: Vec<table::Endpoint> = addresses
             .iter()
             .map(|address| table::Endpoint {
-                address: SocketAddr::new(*address, name.port),
+                address: SocketAddr::new(*address, name.port).into(),
                 weight: 1,
                 hostname: Some((*name.host).into()),
                 sni: None,
@@ -368,7 +368,7 @@ mod tests {
         let hosts = hosts(1);
         let Found::Looking(first) = hosts.find(&name("127.0.0.1:9"), &None) else { panic!("known already") };
         let upstream = first.await.expect("an address");
-        assert_eq!(upstream.endpoints().list()[0].address, "127.0.0.1:9".parse().unwrap());
+        assert_eq!(upstream.endpoints().list()[0].address.to_string(), "127.0.0.1:9");
         assert!(
             matches!(hosts.find(&name("127.0.0.1:9"), &None), Found::Ready(again) if Arc::ptr_eq(&again, &upstream))
         );

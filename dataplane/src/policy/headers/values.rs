@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use portcullis_shared::format::{Fact, Values};
+use portcullis_shared::table::Place;
 
 use crate::policy::Facts;
 use crate::policy::metadata::DynamicMetadata;
@@ -66,8 +67,10 @@ pub(crate) fn fact<'a>(facts: &Facts<'a>, fact: Fact) -> Option<Cow<'a, str>> {
         Fact::Protocol => Some(protocol(facts.protocol).into()),
         Fact::UpstreamCluster => facts.upstream.map(Cow::Borrowed),
         Fact::UpstreamHost | Fact::UpstreamRemoteAddress => facts.upstream_host.and_then(shown),
-        Fact::UpstreamRemoteAddressWithoutPort => facts.upstream_host.and_then(ip),
-        Fact::UpstreamRemotePort => facts.upstream_host.and_then(|host| shown(host.port())),
+        Fact::UpstreamRemoteAddressWithoutPort => facts.upstream_host.and_then(Place::address).and_then(ip),
+        Fact::UpstreamRemotePort => {
+            facts.upstream_host.and_then(Place::address).and_then(|host| shown(host.port()))
+        }
         Fact::UpstreamRequestAttemptCount => shown(facts.attempts),
         Fact::DownstreamRemoteAddress => shown(plain(facts.client)),
         Fact::DownstreamRemoteAddressWithoutPort => ip(facts.client),

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use portcullis_shared::table::Place;
+
 use super::json::{Object, address, timestamp};
 
 /// One connection. Fields without a value are left out.
@@ -29,7 +31,7 @@ pub(crate) struct ConnectionLine<'a> {
     /// Upstream.
     pub(crate) upstream: Option<&'a str>,
     /// Endpoint of the last try.
-    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) endpoint: Option<&'a Place>,
     /// Tries to connect.
     pub(crate) attempts: u32,
     /// From its beginning to its end.
@@ -56,7 +58,10 @@ impl ConnectionLine<'_> {
         object.text("flags", self.flags);
         object.some_text("upstream", self.upstream);
         if let Some(endpoint) = self.endpoint {
-            object.with("endpoint", |out| address(out, endpoint));
+            match endpoint {
+                Place::Address(endpoint) => object.with("endpoint", |out| address(out, *endpoint)),
+                Place::Pipe(path) => object.text("endpoint", path),
+            }
         }
         object.number("attempts", u64::from(self.attempts));
         object.millis("duration_ms", self.duration);

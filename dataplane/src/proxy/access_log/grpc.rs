@@ -16,7 +16,7 @@ use portcullis_proto::envoy::service::accesslog::v3 as als;
 use portcullis_proto::envoy::service::accesslog::v3::stream_access_logs_message::{
     HttpAccessLogEntries, LogEntries, TcpAccessLogEntries,
 };
-use portcullis_shared::table;
+use portcullis_shared::table::{self, Place};
 use prost::Message;
 
 use super::listener::{Finished, OfConnection};
@@ -205,7 +205,7 @@ fn common(request: &Finished<'_>) -> data::AccessLogCommon {
         time_to_first_upstream_rx_byte: request.response_began.map(span),
         time_to_last_downstream_tx_byte: Some(span(request.took)),
         duration: Some(span(request.took)),
-        upstream_remote_address: facts.upstream_host.map(address),
+        upstream_remote_address: facts.upstream_host.and_then(Place::address).map(address),
         upstream_local_address: request.upstream_local.map(address),
         upstream_cluster: facts.upstream.unwrap_or_default().into(),
         response_flags: Some(response_flags(&flags)),

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use portcullis_shared::table::Place;
+
 use super::json::{Object, address, timestamp};
 
 /// One request. Fields without a value are left out.
@@ -43,7 +45,7 @@ pub(in crate::proxy) struct Line<'a> {
     /// Upstream.
     pub(in crate::proxy) upstream: Option<&'a str>,
     /// Endpoint of the last try.
-    pub(in crate::proxy) endpoint: Option<SocketAddr>,
+    pub(in crate::proxy) endpoint: Option<&'a Place>,
     /// Tries.
     pub(in crate::proxy) attempts: u32,
     /// From the request header to the end of the answer.
@@ -84,7 +86,10 @@ impl Line<'_> {
         object.some_text("route", self.route);
         object.some_text("upstream", self.upstream);
         if let Some(endpoint) = self.endpoint {
-            object.with("endpoint", |out| address(out, endpoint));
+            match endpoint {
+                Place::Address(endpoint) => object.with("endpoint", |out| address(out, *endpoint)),
+                Place::Pipe(path) => object.text("endpoint", path),
+            }
         }
         object.number("attempts", u64::from(self.attempts));
         object.millis("duration_ms", self.duration);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use portcullis_shared::format::{Fact, Format, Operator, Typed, Values};
 use portcullis_shared::routing::RequestView;
-use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat};
+use portcullis_shared::table::{self, JsonFormat, LogFilter, LogFormat, Place};
 
 use super::grpc::GrpcLog;
 use super::{AccessLog, file, filter};
@@ -210,7 +210,7 @@ pub struct Passed<'a> {
     /// Where to.
     pub upstream: Option<&'a str>,
     /// Endpoint of the last try.
-    pub endpoint: Option<SocketAddr>,
+    pub endpoint: Option<&'a Place>,
     /// The gateway's own end of the connection there.
     pub local: Option<SocketAddr>,
     /// Tries to connect.

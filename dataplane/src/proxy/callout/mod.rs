@@ -216,7 +216,7 @@ impl Try<'_> {
     async fn run(self, limit: usize, discard: bool) -> Result<Called, Ended> {
         self.upstream.stats.requests.inc();
         let breakers = &self.upstream.breakers;
-        let target = target(self.upstream, &self.picked.endpoint);
+        let target = target(self.upstream, &self.picked.endpoint, self.upstream.http2);
         let header = Outgoing::new(self.head, &HttpSettings::default())
             .seal(target.http2, target.tls.is_some(), false)
             .map_err(|reply| Ended::Error(reply.into()))?;
@@ -234,7 +234,7 @@ impl Try<'_> {
             return Err(CallError::Overflow.into());
         };
         let failed = |failure| Ended::Failed(failure, reused);
-        let mut session = Session::from(lease);
+        let mut session = Session::new(lease, &target.manner);
         session.send_header(header, self.head.body).map_err(failed)?;
         if self.head.body {
             session.push(self.body.clone());

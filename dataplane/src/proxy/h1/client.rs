@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use tokio::net::TcpStream;
+use portcullis_shared::table::{HeaderCase, UpstreamHttp};
 use tokio_rustls::client::TlsStream;
 
 use super::decode::Decoder;
@@ -21,10 +21,11 @@ use super::framing::{self, Framing};
 use super::link::Link;
 use super::{Invalid, head};
 use crate::proxy::limits;
-use crate::upstream::Slot;
+use crate::upstream::dial::Stream;
+use crate::upstream::{Manner, Slot};
 
 /// The socket under a client's connection.
-pub(in crate::proxy) type Io = crate::proxy::io::Io<TcpStream, TlsStream<TcpStream>>;
+pub(in crate::proxy) type Io = crate::proxy::io::Io<Stream, TlsStream<Stream>>;
 
 /// Counts an open connection.
 pub(in crate::proxy) struct Open {
@@ -33,12 +34,19 @@ pub(in crate::proxy) struct Open {
     _slot: Slot,
 }
 
-struct Among(Arc<AtomicUsize>);
+/// One of so many.
+pub(in crate::proxy) struct Among(Arc<AtomicUsize>);
+
+impl Among {
+    pub(in crate::proxy) fn of(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Among(Arc::clone(count))
+    }
+}
 
 impl Open {
     pub(in crate::proxy) fn among(count: &Arc<AtomicUsize>, slot: Slot) -> Self {
-        count.fetch_add(1, Relaxed);
-        Open { _among: Among(Arc::clone(count)), _slot: slot }
+        Open { _among: Among::of(count), _slot: slot }
     }
 }
 
@@ -78,20 +86,39 @@ pub(in crate::proxy) struct Client {
     tunnel: bool,
     request: Encoder,
     response: Decoder,
+    /// Most fields of an answer.
+    most: usize,
+    /// How names of fields are written in requests, or kept in answers.
+    case: HeaderCase,
+    /// Queued bytes at which no more are taken.
+    room: usize,
+}
+
+/// How the names of fields stood in an answer, where they shall stay as they were.
+#[derive(Debug, Clone)]
+pub(in crate::proxy) struct Came(pub(in crate::proxy) Bytes);
+
+/// Most fields of an answer.
+pub(in crate::proxy) fn header_fields(http: &UpstreamHttp) -> usize {
+    let most = http.header_fields.and_then(|most| usize::try_from(most).ok());
+    most.unwrap_or(limits::HEADER_FIELDS)
 }
 
 impl Client {
     /// The gateway's end of the connection.
     pub(in crate::proxy) fn local_address(&self) -> Option<SocketAddr> {
         match &self.link.io {
-            Io::Plain(tcp) => tcp.local_addr(),
+            Io::Plain(stream) => stream.local_addr(),
             Io::Tls(stream) => stream.get_ref().0.local_addr(),
         }
-        .ok()
     }
 
-    pub(in crate::proxy) fn new(io: Io, open: Open) -> Self {
+    pub(in crate::proxy) fn new(io: Io, open: Open, manner: &Manner) -> Self {
+        let limit = manner.buffer_limit.and_then(|limit| usize::try_from(limit).ok());
         Client {
+            most: header_fields(&manner.http),
+            case: manner.http.header_case,
+            room: limit.map_or(limits::QUEUE, |limit| limit.min(limits::QUEUE)),
             link: Link::new(io),
             _open: open,
             uses: 0,
@@ -120,7 +147,7 @@ impl Client {
         self.reusable = false;
         self.request = Encoder::new(framing);
         self.response = Decoder::new(Framing::UntilClose);
-        encode::request(self.link.queue.tail(), (method, target, host), fields, framing, came);
+        encode::request(self.link.queue.tail(), (method, target, host), fields, framing, (came, self.case));
     }
 
     /// Queues a piece of the request's body.
@@ -149,9 +176,9 @@ impl Client {
         self.response.take_trailers().map_err(Broken::Invalid)
     }
 
-    /// Bytes that wait for the socket.
-    pub(in crate::proxy) fn queued(&self) -> usize {
-        self.link.queue.len()
+    /// More can be queued.
+    pub(in crate::proxy) fn has_room(&self) -> bool {
+        self.link.queue.len() < self.room
     }
 
     /// Nothing of what was queued has gone out.
@@ -185,7 +212,10 @@ impl Client {
 
     fn begin(&mut self, head: &Bytes) -> Result<Parts, Invalid> {
         self.seen = 0;
-        let parts = head::response(head)?;
+        let mut parts = head::response(head, self.most)?;
+        if self.case == HeaderCase::Preserve {
+            parts.extensions.insert(Came(head.clone()));
+        }
         if self.is_connect && parts.status.is_success() {
             // RFC 9112 6.3: the tunnel begins behind the header, whatever its fields say.
             self.response = Decoder::new(Framing::None);

@@ -24,28 +24,35 @@ pub(super) enum Persistence {
 }
 
 /// The head of a request. `fields` may hold anything; host and framing come from here. Names are written as they stand in
-/// the head that `came`, if that is given.
+/// the head that `came`, if that is given, else in their `case`.
 pub(super) fn request<'a>(
     out: &mut Vec<u8>,
     (method, target, host): (&Method, &str, &[u8]),
     fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     framing: Framing,
-    came: Option<&[u8]>,
+    (came, case): (Option<&[u8]>, HeaderCase),
 ) {
     put(out, [method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\nHost: ", host, b"\r\n"]);
     for (name, value) in fields {
         if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name) {
             match came.and_then(|head| as_it_came(head, name)) {
                 Some(name) => put(out, [name, b": ", value.as_bytes(), b"\r\n"]),
-                None => field(out, name, value),
+                None => cased(out, name, value, case),
             }
         }
     }
     match framing {
         Framing::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(if case == HeaderCase::Proper {
+                b"Content-Length: "
+            } else {
+                b"content-length: "
+            });
             decimal(out, length, 1);
             out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked if case == HeaderCase::Proper => {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Framing::None | Framing::UntilClose => {}
@@ -60,12 +67,13 @@ fn as_it_came<'h>(head: &'h [u8], name: &HeaderName) -> Option<&'h [u8]> {
     names.into_iter().find(|came| came.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
-/// The head of a response.
+/// The head of a response. Names are written as they stand in the head that `came`, if that is given, else in their `case`.
 pub(super) fn response(
     out: &mut Vec<u8>,
     status: StatusCode,
     headers: &HeaderMap,
     (persistence, case): (Persistence, HeaderCase),
+    came: Option<&[u8]>,
 ) {
     let text = status.canonical_reason().unwrap_or_default();
     put(out, [b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", text.as_bytes(), b"\r\n"]);
@@ -73,9 +81,9 @@ pub(super) fn response(
     for (name, value) in headers {
         dated |= *name == DATE;
         if *name != CONNECTION || persistence == Persistence::AsIs {
-            match case {
-                HeaderCase::Proper => put(out, [proper(name).as_bytes(), b": ", value.as_bytes(), b"\r\n"]),
-                HeaderCase::Lower | HeaderCase::Preserve => field(out, name, value),
+            match came.and_then(|head| as_it_came(head, name)) {
+                Some(name) => put(out, [name, b": ", value.as_bytes(), b"\r\n"]),
+                None => cased(out, name, value, case),
             }
         }
     }
@@ -101,6 +109,13 @@ fn proper(name: &HeaderName) -> String {
         if capital { letter.to_ascii_uppercase() } else { letter }
     };
     name.as_str().chars().map(upper).collect()
+}
+
+fn cased(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue, case: HeaderCase) {
+    match case {
+        HeaderCase::Proper => put(out, [proper(name).as_bytes(), b": ", value.as_bytes(), b"\r\n"]),
+        HeaderCase::Lower | HeaderCase::Preserve => field(out, name, value),
+    }
 }
 
 fn field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {

@@ -11,7 +11,6 @@ use http::{Method, StatusCode, Version, request, response};
 use memchr::{memchr, memchr_iter};
 
 use super::{Invalid, spare};
-use crate::proxy::limits;
 
 /// A request's head. What could be read before an error is there, for the log.
 #[derive(Debug)]
@@ -85,8 +84,8 @@ fn strict_fields(
     }
 }
 
-/// Reads a whole response head.
-pub(super) fn response(head: &Bytes) -> Result<response::Parts, Invalid> {
+/// Reads a whole response head of at most `most` fields.
+pub(super) fn response(head: &Bytes, most: usize) -> Result<response::Parts, Invalid> {
     let mut lines = Lines { rest: head, strict: false };
     let (version, status) = status_line(lines.next()?)?;
     let (mut parts, ()) = http::Response::new(()).into_parts();
@@ -114,7 +113,7 @@ pub(super) fn response(head: &Bytes) -> Result<response::Parts, Invalid> {
             value = joined.into();
         }
         count += 1;
-        append(&mut parts.headers, count, limits::HEADER_FIELDS, trim(name), value)?;
+        append(&mut parts.headers, count, most, trim(name), value)?;
     }
 }
 

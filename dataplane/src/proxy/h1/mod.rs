@@ -22,7 +22,7 @@ mod trailers;
 #[cfg(test)]
 mod tests;
 
-pub(super) use client::{Broken, Client, Io as ClientIo, Open};
+pub(super) use client::{Among, Broken, Came, Client, Io as ClientIo, Open, header_fields};
 pub(super) use framing::{Framing, content_length, is_bodyless};
 pub(super) use server::{Io as ServerIo, NoBody, NoRequest, Server};
 pub(super) use trailers::sanitize as sanitize_trailers;

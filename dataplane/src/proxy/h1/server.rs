@@ -375,7 +375,7 @@ impl Server {
     pub(in crate::proxy) fn inform(&mut self, status: StatusCode, headers: &HeaderMap) {
         if self.version == Version::HTTP_11 {
             let case = self.http.settings.http1.header_case;
-            encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case));
+            encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case), None);
         }
     }
 
@@ -386,11 +386,18 @@ impl Server {
         self.keep_alive = false;
         self.response = Encoder::new(Framing::UntilClose);
         let case = self.http.settings.http1.header_case;
-        encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case));
+        encode::response(self.link.queue.tail(), status, headers, (Persistence::AsIs, case), None);
     }
 
-    /// Queues the head of the answer. With `end` there is no body.
-    pub(in crate::proxy) fn respond(&mut self, status: StatusCode, headers: &HeaderMap, end: bool) {
+    /// Queues the head of the answer. With `end` there is no body. Names are written as in the head that
+    /// `came`, if there is one.
+    pub(in crate::proxy) fn respond(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        came: Option<&[u8]>,
+        end: bool,
+    ) {
         self.responded = true;
         let framing = match framing::of_response(status, headers, Version::HTTP_11, self.is_head) {
             _ if end => Framing::None,
@@ -407,7 +414,7 @@ impl Server {
             _ => Persistence::Default,
         };
         let case = self.http.settings.http1.header_case;
-        encode::response(self.link.queue.tail(), status, headers, (persistence, case));
+        encode::response(self.link.queue.tail(), status, headers, (persistence, case), came);
     }
 
     /// The head of an answer is queued.
@@ -514,7 +521,7 @@ mod tests {
             client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
             poll_fn(|cx| server.poll_request(cx)).await.unwrap();
             assert_eq!(std::mem::take(&mut server.head).target, "/");
-            server.respond(StatusCode::OK, &HeaderMap::new(), true);
+            server.respond(StatusCode::OK, &HeaderMap::new(), None, true);
             server.finish(None);
             poll_fn(|cx| server.poll_drain(cx)).await.unwrap();
             assert!(server.next());

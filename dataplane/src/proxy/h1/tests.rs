@@ -192,7 +192,7 @@ fn fields_are_limited_in_number() {
 #[test]
 fn an_old_server_s_answer_is_understood() {
     let head = b"HTTP/1.0 404\nX : 1\nFolded: a\r\n b\n\tc \r\nempty:\r\n\r\n";
-    let parts = head::response(&Bytes::from_static(head)).unwrap();
+    let parts = head::response(&Bytes::from_static(head), 100).unwrap();
     assert_eq!((parts.version, parts.status), (Version::HTTP_10, StatusCode::NOT_FOUND));
     assert_eq!(parts.headers["x"], "1");
     assert_eq!(parts.headers["folded"], "a b c");
@@ -214,14 +214,14 @@ fn an_old_server_s_answer_is_understood() {
         "HTTP/1.1 200 OK\r\n folded: 1",
     ] {
         let head = Bytes::from(format!("{line}\r\n\r\n"));
-        assert!(head::response(&head).is_err(), "{line:?}");
+        assert!(head::response(&head, 100).is_err(), "{line:?}");
     }
 }
 
 #[test]
 fn an_answer_s_length_depends_on_what_was_asked() {
     let read = |text: &str, is_head| {
-        let parts = head::response(&Bytes::from(format!("HTTP/1.1 {text}\r\n\r\n"))).unwrap();
+        let parts = head::response(&Bytes::from(format!("HTTP/1.1 {text}\r\n\r\n")), 100).unwrap();
         framing::of_response(parts.status, &parts.headers, parts.version, is_head)
     };
     assert_eq!(read("200 OK\r\ncontent-length: 3", false), Ok(Framing::Length(3)));
@@ -341,7 +341,7 @@ fn an_answer_is_written() {
         (http::header::CONNECTION, http::HeaderValue::from_static("x")),
         (http::header::CONTENT_LENGTH, http::HeaderValue::from_static("2")),
     ]);
-    encode::response(&mut out, StatusCode::OK, &headers, (Persistence::Default, HeaderCase::Lower));
+    encode::response(&mut out, StatusCode::OK, &headers, (Persistence::Default, HeaderCase::Lower), None);
     assert_eq!(out, b"HTTP/1.1 200 OK\r\ndate: then\r\ncontent-length: 2\r\n\r\n");
     out.clear();
     encode::response(
@@ -349,6 +349,7 @@ fn an_answer_is_written() {
         StatusCode::from_u16(299).unwrap(),
         &http::HeaderMap::new(),
         (Persistence::Close, HeaderCase::Lower),
+        None,
     );
     let text = String::from_utf8(out).unwrap();
     let (date, rest) = text.strip_prefix("HTTP/1.1 299 \r\ndate: ").unwrap().split_once("\r\n").unwrap();

@@ -8,11 +8,10 @@ mod subset;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portcullis_shared::table::{Label, LoadBalancer};
+use portcullis_shared::table::{Label, LoadBalancer, Place};
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
@@ -26,7 +25,7 @@ pub(super) use subset::Subsets;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wish<'a> {
     /// Endpoints that it was on: another one is better.
-    pub tried: &'a [SocketAddr],
+    pub tried: &'a [Place],
     /// Equal ones go to the same endpoint, where the balancer is one that hashes.
     pub hash: Option<u64>,
     /// The endpoint should have these labels, which are in order of their keys.

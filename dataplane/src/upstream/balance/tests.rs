@@ -11,7 +11,7 @@ use super::*;
 fn endpoints(weights: &[u32]) -> Vec<Arc<Endpoint>> {
     let endpoint = |(port, weight): (u16, &u32)| {
         let config = table::Endpoint {
-            address: ([10, 0, 0, 1], port).into(),
+            address: std::net::SocketAddr::from(([10, 0, 0, 1], port)).into(),
             weight: *weight,
             hostname: None,
             sni: None,
@@ -87,9 +87,9 @@ proptest! {
     fn a_retry_goes_elsewhere(balancer in hashing(), count in 2usize..8, hash in any::<u64>()) {
         let list = endpoints(&vec![1; count]);
         let choices = choices(&list, balancer);
-        let first = [Balancer::Hash.pick(&choices, &Wish { hash: Some(hash), ..Wish::default() }).expect("one").address];
+        let first = [Balancer::Hash.pick(&choices, &Wish { hash: Some(hash), ..Wish::default() }).expect("one").address.clone()];
         let wish = Wish { hash: Some(hash), tried: &first, ..Wish::default() };
-        prop_assert_ne!(Balancer::Hash.pick(&choices, &wish).expect("one").address, first[0]);
+        prop_assert_ne!(&Balancer::Hash.pick(&choices, &wish).expect("one").address, &first[0]);
     }
 }
 
@@ -129,7 +129,7 @@ fn subsets_are_found_by_all_their_labels() {
     };
     let endpoint = |port: u16, own: &[(&str, &str)]| {
         let config = table::Endpoint {
-            address: ([10, 0, 0, 1], port).into(),
+            address: std::net::SocketAddr::from(([10, 0, 0, 1], port)).into(),
             weight: 1,
             hostname: None,
             sni: None,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_shared::table::{Checker, HealthCheck};
+use portcullis_shared::table::{Checker, HealthCheck, Place};
 use serde_json::{Value, json};
 
 use super::super::Upstream;
@@ -44,14 +44,17 @@ impl Log<'_> {
             Checker::Tcp(_) => "TCP",
             Checker::Grpc(_) => "GRPC",
         };
-        let address = self.endpoint.address;
-        let mut line = json!({
-            "health_checker_type": checker,
-            "host": {"socket_address": {
+        let host = match &self.endpoint.address {
+            Place::Address(address) => json!({"socket_address": {
                 "protocol": "TCP",
                 "address": address.ip().to_string(),
                 "port_value": address.port(),
-            }},
+            }}),
+            Place::Pipe(path) => json!({"pipe": {"path": &**path}}),
+        };
+        let mut line = json!({
+            "health_checker_type": checker,
+            "host": host,
             "cluster_name": &*self.upstream.name,
             "timestamp": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         });

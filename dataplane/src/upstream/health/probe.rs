@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use portcullis_shared::table::{Checker, HealthCheck};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::super::Upstream;
@@ -60,11 +59,12 @@ pub(super) struct Dialer<'a> {
 impl Dialer<'_> {
     /// A connection, and whether HTTP/2 was agreed on.
     pub(super) async fn connect(&self) -> Result<(Box<dyn Io>, bool), Failure> {
-        let tcp = TcpStream::connect(self.endpoint.address).await?;
-        tcp.set_nodelay(true)?;
-        let Some(tls) = &self.upstream.tls else { return Ok((Box::new(tcp), false)) };
-        let name = tls.server_name(self.endpoint);
-        let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name, tcp).await?;
+        // It speaks for itself, not for a client.
+        let opened = self.upstream.manner.dialing.open(&self.endpoint.address, None).await;
+        let stream = opened.map_err(|_| Failure::Network)?;
+        let Some(tls) = &self.upstream.tls else { return Ok((Box::new(stream), false)) };
+        let name = self.upstream.server_name(tls, self.endpoint);
+        let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((Box::new(stream), http2))
     }

@@ -34,7 +34,7 @@ fn every_field_is_converted() {
     })
     .unwrap();
     assert_eq!(upstream.origin.to_string(), "Upstream ns.web");
-    assert_eq!(upstream.endpoints[0].address, "[::1]:443".parse().unwrap());
+    assert_eq!(upstream.endpoints[0].address.to_string(), "[::1]:443");
     assert!(upstream.http2);
     assert_eq!(upstream.connect_timeout, Duration::from_millis(250));
     assert_eq!(upstream.max_requests_per_connection, Some(7));

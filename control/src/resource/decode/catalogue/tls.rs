@@ -1,18 +1,14 @@
 //! `sslConfig` of both sides.
 
-use super::{Entry, PLAIN, reject, warn};
+use super::{Entry, PLAIN, warn};
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry {
-        name: "SslConfig",
-        oneofs: &[&["secretRef", "sslFiles", "sds"]],
-        later: &[reject("sds")],
-        ..PLAIN
-    },
+    Entry { name: "SslConfig", oneofs: &[&["secretRef", "sslFiles", "sds"]], ..PLAIN },
     Entry {
         name: "UpstreamSslConfig",
         oneofs: &[&["secretRef", "sslFiles", "sds"]],
-        later: &[reject("sds"), warn("allowRenegotiation")],
+        later: &[warn("allowRenegotiation")],
         ..PLAIN
     },
+    Entry { name: "SdsConfig", oneofs: &[&["callCredentials", "clusterName"]], ..PLAIN },
 ];

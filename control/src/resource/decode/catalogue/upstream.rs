@@ -8,25 +8,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         oneofs: &[&["kube", "static", "pipe", "aws", "azure", "consul", "awsEc2", "gcp", "ai"]],
         later: &[
             reject("kube").note("list the addresses under `static`"),
-            reject("pipe"),
             reject("consul").note("list the addresses under `static`"),
             reject("aws"),
             reject("awsEc2").note("list the addresses under `static`"),
             reject("azure"),
             enterprise("gcp"),
             enterprise("ai"),
-            reject("protocolSelection"),
-            warn("initialStreamWindowSize"),
-            warn("initialConnectionWindowSize"),
-            warn("maxConcurrentStreams"),
-            reject("overrideStreamErrorOnInvalidHttpMessage"),
-            reject("proxyProtocolVersion"),
-            reject("httpProxyHostname"),
-            reject("httpConnectHeaders"),
-            reject("httpConnectSslConfig"),
-            warn("respectDnsTtl").note("names are resolved again when their TTL ends"),
-            warn("dnsRefreshRate").note("names are resolved again when their TTL ends"),
-            warn("preconnectPolicy"),
             enterprise("failover"),
             warn("disableIstioAutoMtls"),
         ],
@@ -56,13 +43,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..PLAIN
     },
     Entry {
-        name: "ConnectionConfig",
-        later: &[
-            warn("tcpKeepalive"),
-            warn("perConnectionBufferLimitBytes"),
-            reject("commonHttpProtocolOptions"),
-            reject("http1ProtocolOptions"),
-        ],
+        name: "Http1ProtocolOptions",
+        oneofs: &[&["properCaseHeaderKeyFormat", "preserveCaseHeaderKeyFormat"]],
         ..PLAIN
     },
+    Entry { name: "PipeUpstream", later: &[reject("serviceSpec")], ..PLAIN },
 ];
