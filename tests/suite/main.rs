@@ -16,6 +16,7 @@ mod cli;
 mod dynamic;
 mod failing;
 mod health;
+mod hybrid;
 mod listeners;
 mod notes;
 mod options;

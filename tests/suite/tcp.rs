@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A server that hears everything, then answers with its name and what it heard; over TLS with `pair`.
-async fn server(gateway: &Gateway, name: &'static str, pair: Option<Pair>) -> SocketAddr {
+pub async fn server(gateway: &Gateway, name: &'static str, pair: Option<Pair>) -> SocketAddr {
     let listener = TcpListener::bind((gateway.ip, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = pair.map(|pair| {
@@ -53,7 +53,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, name: &str) {
 }
 
 /// Says something and that it was all; what is answered.
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, say: &str) -> Option<String> {
+pub async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, say: &str) -> Option<String> {
     stream.write_all(say.as_bytes()).await.ok()?;
     stream.shutdown().await.ok()?;
     let mut heard = String::new();
@@ -61,7 +61,7 @@ async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, say: &str) -> Opti
     (!heard.is_empty()).then_some(heard)
 }
 
-async fn over_tls(at: SocketAddr, ca: &Ca, name: &str) -> Option<String> {
+pub async fn over_tls(at: SocketAddr, ca: &Ca, name: &str) -> Option<String> {
     ask(Tls::trusting(ca).alpn(&[]).connect(at, name).await.ok()?, "hello").await
 }
 

@@ -76,7 +76,7 @@ impl AdminService for Service {
         &self,
         request: Request<wire::ExplainRequest>,
     ) -> Result<Response<wire::ExplainResponse>, Status> {
-        let wire::ExplainRequest { method, url, headers } = request.into_inner();
+        let wire::ExplainRequest { method, url, headers, sni, client } = request.into_inner();
         let published = self.published()?;
         let explained = aside(move || {
             let tables: BTreeMap<_, _> = published
@@ -84,7 +84,9 @@ impl AdminService for Service {
                 .iter()
                 .map(|(name, proxy)| (Arc::clone(name), Arc::clone(&proxy.table)))
                 .collect();
-            crate::cli::explain::answer(&tables, &method, &url, &headers)
+            let address = Some(client.as_str()).filter(|it| !it.is_empty());
+            let client = crate::cli::explain::Client { sni: sni.as_deref(), address };
+            crate::cli::explain::answer(&tables, &method, &url, &headers, client)
         })
         .await?;
         let json = explained.map_err(Status::invalid_argument)?;

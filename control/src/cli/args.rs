@@ -154,7 +154,7 @@ present form of a resource.
 Exit status: 0 found, 1 no resource of that NAME or control is not reachable,
 2 wrong usage.")]
 pub struct GetArgs {
-    /// What to list; gw, vs, rt, us, ug and the singular forms work too
+    /// What to list; gw, hgw, tgw, vs, rt, us, ug and the singular forms work too
     #[arg(value_enum, value_name = "KIND")]
     pub kind: GetKind,
     /// Only the resource of this name
@@ -177,6 +177,12 @@ pub enum GetKind {
     /// Gateways.
     #[value(name = "gateways", aliases = ["gateway", "gw", "ggw"])]
     Gateways,
+    /// MatchableHttpGateways.
+    #[value(name = "httpgateways", aliases = ["httpgateway", "matchablehttpgateway", "matchablehttpgateways", "hgw", "ghgw"])]
+    HttpGateways,
+    /// MatchableTcpGateways.
+    #[value(name = "tcpgateways", aliases = ["tcpgateway", "matchabletcpgateway", "matchabletcpgateways", "tgw", "gtgw"])]
+    TcpGateways,
     /// VirtualServices.
     #[value(name = "virtualservices", aliases = ["virtualservice", "vs", "gvs"])]
     VirtualServices,
@@ -226,23 +232,32 @@ Examples:
   portcullis explain GET http://shop.example.com/cart
   portcullis explain POST https://api.example.com/v2/pay -H 'x-stage: canary' -f ./config
   portcullis explain GET http://127.0.0.1:8080/ -H 'Host: shop.example.com' -o json
+  portcullis explain https://shop.example.com/ --from 10.1.2.3
+  portcullis explain tcp://127.0.0.1:5432 --sni orders.example.com
 
 https looks at TLS listeners and sends the host as SNI. A port in the URL picks the
 listener on it; without one the lowest port of the scheme is taken. As with curl, the port is part of the Host unless it
-is 80 for http or 443 for https; -H 'Host: ...' replaces the Host.
+is 80 for http or 443 for https; -H 'Host: ...' replaces the Host. tcp asks what becomes
+of a connection; with --sni its client begins TLS.
 
 Exit status: 0 a route was found, 1 none was (the gateway answers 404), 2 wrong
 usage.")]
 pub struct ExplainArgs {
-    /// Request method
+    /// Request method; left out, it is GET
     #[arg(value_name = "METHOD")]
     pub method: String,
     /// Request URL with scheme and host
     #[arg(value_name = "URL")]
-    pub url: String,
+    pub url: Option<String>,
     /// Request header, `name: value`; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// Server name in the TLS handshake, in place of the URL's host; empty for none
+    #[arg(long, value_name = "NAME")]
+    pub sni: Option<String>,
+    /// Address of the client, for gateways that choose by it
+    #[arg(long, value_name = "IP")]
+    pub from: Option<String>,
     /// Use this folder (or file) instead of asking control
     #[arg(long = "file", short = 'f', value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -255,6 +270,16 @@ pub struct ExplainArgs {
     /// Address of control's admin API
     #[arg(long, value_name = "ADDR", env = "PORTCULLIS_ADMIN", default_value = DEFAULT_ADMIN)]
     pub admin: String,
+}
+
+impl ExplainArgs {
+    /// Method and URL.
+    pub fn question(&self) -> (&str, &str) {
+        match &self.url {
+            Some(url) => (&self.method, url),
+            None => ("GET", &self.method),
+        }
+    }
 }
 
 /// `portcullis hello`.

@@ -129,6 +129,7 @@ fn certificates_come_and_go_with_their_facts() {
         serve: ir::Serve::Http("r".into()),
         http: Default::default(),
         policies: Vec::new(),
+        part: None,
         admission: Default::default(),
     };
     let listener = ir::Listener {

@@ -47,6 +47,8 @@ pub struct FilterChain {
     pub http: Bytes,
     /// For every request that comes this way, in execution order; none where bytes are passed on.
     pub policies: Vec<Policy>,
+    /// Of a part of a hybrid gateway: the resource that holds it, and its place there.
+    pub part: Option<(Origin, Arc<str>)>,
     /// Which connections are let in, encoded; empty = all.
     pub admission: Bytes,
 }

@@ -8,6 +8,10 @@ use std::sync::Arc;
 pub enum Kind {
     /// One listener on one or more proxies.
     Gateway,
+    /// An HTTP part of hybrid Gateways.
+    MatchableHttpGateway,
+    /// A TCP part of hybrid Gateways.
+    MatchableTcpGateway,
     /// Domains and their routes.
     VirtualService,
     /// Routes that others delegate to.
@@ -28,8 +32,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of listings.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Gateway,
+        Kind::MatchableHttpGateway,
+        Kind::MatchableTcpGateway,
         Kind::VirtualService,
         Kind::RouteTable,
         Kind::Upstream,
@@ -44,6 +50,8 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Kind::Gateway => "Gateway",
+            Kind::MatchableHttpGateway => "MatchableHttpGateway",
+            Kind::MatchableTcpGateway => "MatchableTcpGateway",
             Kind::VirtualService => "VirtualService",
             Kind::RouteTable => "RouteTable",
             Kind::Upstream => "Upstream",
@@ -59,6 +67,8 @@ impl Kind {
     pub const fn plural(self) -> &'static str {
         match self {
             Kind::Gateway => "gateways",
+            Kind::MatchableHttpGateway => "httpgateways",
+            Kind::MatchableTcpGateway => "tcpgateways",
             Kind::VirtualService => "virtualservices",
             Kind::RouteTable => "routetables",
             Kind::Upstream => "upstreams",
@@ -74,6 +84,8 @@ impl Kind {
     pub const fn api_version(self) -> &'static str {
         match self {
             Kind::Gateway
+            | Kind::MatchableHttpGateway
+            | Kind::MatchableTcpGateway
             | Kind::VirtualService
             | Kind::RouteTable
             | Kind::VirtualHostOption

@@ -18,11 +18,9 @@ pub enum Known {
 }
 
 /// Kinds of the API that are not served: name, plural, what to say.
-const LATER: [(&str, &str, &str); 8] = [
+const LATER: [(&str, &str, &str); 6] = [
     ("AuthConfig", "authconfigs", "belongs to Gloo's Enterprise build and is not supported yet"),
     ("RateLimitConfig", "ratelimitconfigs", "belongs to Gloo's Enterprise build and is not supported yet"),
-    ("MatchableHttpGateway", "httpgateways", "is not supported yet"),
-    ("MatchableTcpGateway", "tcpgateways", "is not supported yet"),
     (
         "ListenerOption",
         "listeneroptions",
@@ -148,10 +146,16 @@ pub fn by_fields(root: &Node) -> Vec<Kind> {
         }
         node.is_some()
     };
+    // A gateway with a matcher is a part of one.
+    let part = |kind| match kind {
+        Kind::Gateway if has("matcher") && has("httpGateway") => Kind::MatchableHttpGateway,
+        Kind::Gateway if has("matcher") && has("tcpGateway") => Kind::MatchableTcpGateway,
+        kind => kind,
+    };
     TELLING
         .iter()
         .filter(|(_, fields)| fields.iter().any(|field| has(field)))
-        .map(|(kind, _)| *kind)
+        .map(|(kind, _)| part(*kind))
         .collect()
 }
 
@@ -190,5 +194,20 @@ mod tests {
             matches!(by_name(None, "VirtualSerivce"), Known::Mistaken(text) if text.contains("`VirtualService`"))
         );
         assert_eq!(by_name(None, "ConfigMap"), Known::Foreign);
+    }
+
+    #[test]
+    fn parts_of_hybrid_gateways_are_known_by_name_folder_and_fields() {
+        let known = Known::Ours(Kind::MatchableHttpGateway);
+        assert_eq!(by_name(Some("gateway.solo.io/v1"), "MatchableHttpGateway"), known);
+        assert_eq!(by_folder("httpgateways"), Some(known));
+        assert_eq!(by_folder("tcpgateways"), Some(Known::Ours(Kind::MatchableTcpGateway)));
+        let fields = |text: &str| {
+            let document = super::super::decode::yaml::read_chunk(text, 0).into_iter().next();
+            by_fields(&document.unwrap().root)
+        };
+        assert_eq!(fields("matcher: {}\nhttpGateway: {}\n"), [Kind::MatchableHttpGateway]);
+        assert_eq!(fields("matcher: {}\ntcp_gateway: {}\n"), [Kind::MatchableTcpGateway]);
+        assert_eq!(fields("httpGateway: {}\n"), [Kind::Gateway]);
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use portcullis_shared::version::Digest;
 
 use super::api::{
-    Gateway, RouteOption, RouteTable, Secret, Settings, Upstream, UpstreamGroup, VirtualHostOption,
-    VirtualService,
+    Gateway, MatchableHttpGateway, MatchableTcpGateway, RouteOption, RouteTable, Secret, Settings, Upstream,
+    UpstreamGroup, VirtualHostOption, VirtualService,
 };
 use super::finding::{Finding, Level, Location};
 use super::id::{Kind, ObjectRef};
@@ -19,6 +19,8 @@ use super::positions::Positions;
 #[allow(missing_docs, reason = "each variant is the kind of its name")]
 pub enum Spec {
     Gateway(Box<Gateway>),
+    MatchableHttpGateway(Box<MatchableHttpGateway>),
+    MatchableTcpGateway(Box<MatchableTcpGateway>),
     VirtualService(Box<VirtualService>),
     RouteTable(Box<RouteTable>),
     Upstream(Box<Upstream>),
@@ -34,6 +36,8 @@ impl Spec {
     pub fn kind(&self) -> Kind {
         match self {
             Spec::Gateway(_) => Kind::Gateway,
+            Spec::MatchableHttpGateway(_) => Kind::MatchableHttpGateway,
+            Spec::MatchableTcpGateway(_) => Kind::MatchableTcpGateway,
             Spec::VirtualService(_) => Kind::VirtualService,
             Spec::RouteTable(_) => Kind::RouteTable,
             Spec::Upstream(_) => Kind::Upstream,

@@ -319,6 +319,8 @@ impl Parser {
     fn content(&self, kind: Kind, envelope: &Envelope) -> Content {
         let mut content = match kind {
             Kind::Gateway => self.typed(envelope, Spec::Gateway),
+            Kind::MatchableHttpGateway => self.typed(envelope, Spec::MatchableHttpGateway),
+            Kind::MatchableTcpGateway => self.typed(envelope, Spec::MatchableTcpGateway),
             Kind::VirtualService => self.typed(envelope, Spec::VirtualService),
             Kind::RouteTable => self.typed(envelope, Spec::RouteTable),
             Kind::Upstream => self.typed(envelope, Spec::Upstream),

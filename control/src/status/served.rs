@@ -92,7 +92,10 @@ fn parts(table: &Table) -> Parts {
     };
     for (key, entry) in &table.entries {
         match &entry.body {
-            Body::Upsert(Resource::Listener(listener)) => add(listener.origin.as_ref(), key),
+            Body::Upsert(Resource::Listener(listener)) => {
+                add(listener.origin.as_ref(), key);
+                listener.filter_chains.iter().for_each(|chain| add(chain.origin.as_ref(), key));
+            }
             Body::Upsert(Resource::Upstream(upstream)) => add(upstream.origin.as_ref(), key),
             Body::Upsert(Resource::Split(split)) => add(split.origin.as_ref(), key),
             Body::Upsert(Resource::VirtualHost(host)) => {

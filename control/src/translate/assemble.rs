@@ -8,6 +8,7 @@ use portcullis_shared::version::Digest;
 use super::gateway::Gateway;
 use super::place::{Candidate, Target};
 use super::route::origin;
+use super::service::ServiceOut;
 use crate::ir::{DownstreamTls, FilterChain, Listener, Placement, Proxy, Serve};
 
 /// The proxies with their listeners and virtual hosts. `selected` says which gateways some VirtualService was selected
@@ -19,16 +20,12 @@ pub fn proxies(
 ) -> BTreeMap<Arc<str>, Proxy> {
     let chains = Chains::of(gateways, candidates);
     let mut proxies: BTreeMap<Arc<str>, Proxy> = BTreeMap::new();
-    for (at, gateway) in gateways.iter().enumerate() {
-        let chains = if !gateway.tcp.chains.is_empty() {
-            gateway.tcp.chains.clone()
-        } else if gateway.ssl {
-            chains.tls(at, gateway)
-        } else if selected.contains(&at) {
-            vec![plain(gateway)]
-        } else {
-            Vec::new()
-        };
+    let mut at = 0..;
+    for parts in gateways.chunk_by(|a, b| a.id == b.id) {
+        let Some(gateway) = parts.first() else { continue };
+        let parts = parts.iter().zip(&mut at);
+        let chains: Vec<FilterChain> =
+            parts.flat_map(|(part, at)| of_part(part, at, &chains, selected)).collect();
         // A listener without a chain would answer nobody, and is not bound.
         if chains.is_empty() {
             continue;
@@ -58,6 +55,24 @@ pub fn proxies(
     proxies
 }
 
+/// The filter chains of a gateway, or of a part of one.
+fn of_part(gateway: &Gateway, at: usize, chains: &Chains, selected: &BTreeSet<usize>) -> Vec<FilterChain> {
+    let mut chains = if !gateway.tcp.chains.is_empty() {
+        gateway.tcp.chains.clone()
+    } else if gateway.ssl {
+        chains.tls(at, gateway)
+    } else if selected.contains(&at) {
+        vec![plain(gateway)]
+    } else {
+        Vec::new()
+    };
+    if let Some(part) = &gateway.part {
+        let origin = (origin(&part.owner), Arc::clone(&part.path));
+        chains.iter_mut().for_each(|chain| chain.part = Some(origin.clone()));
+    }
+    chains
+}
+
 /// Adds the virtual host of a candidate to each of its proxies.
 fn place(
     candidate: &Candidate<'_>,
@@ -70,13 +85,13 @@ fn place(
         let again = before.is_some_and(|it| it.proxy == target.proxy);
         before = Some(target);
         let (Some(host), Some(proxy)) = (&out.host, proxies.get_mut(&target.proxy)) else { continue };
-        let route_configs = configs.of(target, candidate);
+        let route_configs = configs.of(target, out);
         if route_configs.is_empty() {
             continue;
         }
         let name = placement_name(&host.name, target, again);
         let require_tls = target.gateways.first().and_then(|at| gateways.get(*at)).is_some_and(|it| it.ssl);
-        let client_chain = client_chain(candidate);
+        let client_chain = client_chain(out);
         proxy.hosts.push(Placement {
             name,
             host: Arc::clone(host),
@@ -101,15 +116,15 @@ pub fn replace(proxies: &mut BTreeMap<Arc<str>, Proxy>, candidate: &Candidate<'_
         });
         let put = |placement: &mut Placement| {
             placement.host = Arc::clone(host);
-            placement.client_chain = client_chain(candidate);
+            placement.client_chain = client_chain(out);
         };
         held.map(put).is_some()
     })
 }
 
-/// The chain of a candidate that asks for client certificates.
-fn client_chain(candidate: &Candidate<'_>) -> Option<Arc<str>> {
-    let tls = candidate.any()?.tls.as_ref()?.tls.as_ref()?;
+/// The chain that asks for client certificates, if they are asked for.
+fn client_chain(out: &ServiceOut) -> Option<Arc<str>> {
+    let (tls, _) = out.chain()?;
     tls.require_client_certificate.then(|| chain_name(tls))
 }
 
@@ -121,27 +136,30 @@ fn chain_name(tls: &DownstreamTls) -> Arc<str> {
 fn placement_name(host: &Arc<str>, target: &Target, again: bool) -> Arc<str> {
     match again {
         false => Arc::clone(host),
-        true => format!("{host}~{}", target.variant.gateway).into(),
+        true => format!("{host}~{}", target.suffix).into(),
     }
 }
 
 fn plain(gateway: &Gateway) -> FilterChain {
     FilterChain {
-        name: "plain".into(),
+        name: gateway.named("plain"),
         server_names: Vec::new(),
-        source_prefixes: Vec::new(),
+        source_prefixes: gateway.sources().to_vec(),
         tls: None,
         serve: Serve::Http(route_config(gateway, None)),
         http: gateway.settings.http.clone(),
         policies: gateway.policies.clone(),
+        part: None,
         admission: gateway.settings.admission.clone(),
     }
 }
 
 fn route_config(gateway: &Gateway, group: Option<&DownstreamTls>) -> Arc<str> {
+    let part = gateway.part.as_ref().map(|part| format!("-{}", part.label)).unwrap_or_default();
+    let routes = format!("{}{part}-routes", gateway.listener);
     match group.filter(|_| gateway.isolate) {
-        None => format!("{}-routes", gateway.listener).into(),
-        Some(tls) => format!("{}-routes-{}", gateway.listener, group_name(tls)).into(),
+        None => routes.into(),
+        Some(tls) => format!("{routes}-{}", group_name(tls)).into(),
     }
 }
 
@@ -168,19 +186,18 @@ impl Chains {
     fn of(gateways: &[Gateway], candidates: &[Candidate<'_>]) -> Self {
         let mut groups: HashMap<usize, BTreeMap<Arc<DownstreamTls>, Names>> = HashMap::new();
         for candidate in candidates {
-            let Some(service) = candidate.any().and_then(|out| out.tls.as_ref()) else { continue };
-            let Some(tls) = &service.tls else { continue };
-            for at in &candidate.targets.gateways {
-                if !gateways.get(*at).is_some_and(|gateway| gateway.ssl) {
+            for (at, out) in candidate.served() {
+                let Some((tls, server_names)) = out.chain() else { continue };
+                if !gateways.get(at).is_some_and(|gateway| gateway.ssl) {
                     continue;
                 }
-                let group = groups.entry(*at).or_default();
+                let group = groups.entry(at).or_default();
                 if !group.contains_key(tls) {
                     group.insert(Arc::clone(tls), Names::default());
                 }
                 if let Some(names) = group.get_mut(tls) {
-                    names.all |= service.server_names.is_empty();
-                    names.names.extend(service.server_names.iter().cloned());
+                    names.all |= server_names.is_empty();
+                    names.names.extend(server_names.iter().cloned());
                 }
             }
         }
@@ -191,13 +208,14 @@ impl Chains {
         let groups = self.groups.get(&at).into_iter().flatten();
         let mut chains: Vec<FilterChain> = groups
             .map(|(tls, names)| FilterChain {
-                name: chain_name(tls),
+                name: gateway.named(&chain_name(tls)),
                 server_names: if names.all { Vec::new() } else { names.names.iter().cloned().collect() },
-                source_prefixes: Vec::new(),
+                source_prefixes: gateway.sources().to_vec(),
                 tls: Some(DownstreamTls::clone(tls)),
                 serve: Serve::Http(route_config(gateway, Some(tls))),
                 http: gateway.settings.http.clone(),
                 policies: gateway.policies.clone(),
+                part: None,
                 admission: gateway.settings.admission.clone(),
             })
             .collect();
@@ -216,9 +234,9 @@ struct RouteConfigs<'a> {
 }
 
 impl RouteConfigs<'_> {
-    fn of(&mut self, target: &Target, candidate: &Candidate<'_>) -> Arc<[Arc<str>]> {
+    fn of(&mut self, target: &Target, out: &ServiceOut) -> Arc<[Arc<str>]> {
         let gateways = || target.gateways.iter().filter_map(|at| self.gateways.get(*at));
-        let tls = candidate.any().and_then(|out| out.tls.as_ref()?.tls.clone());
+        let tls = out.chain().map(|(tls, _)| Arc::clone(tls));
         let isolated = gateways().any(|gateway| gateway.ssl && gateway.isolate);
         let has_tls = tls.is_some();
         let key = (std::ptr::from_ref(target), has_tls, tls.filter(|_| isolated));

@@ -214,9 +214,9 @@ impl<'s, 'm> Build<'s, 'm> {
 
     fn gateways(&mut self, globals: &Globals) -> Vec<Gateway> {
         let mut cx = Cx::new(self.snapshot, &self.memo.facts);
-        let gateways = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
-        let substituted = gateways.iter().filter(|gateway| gateway.substituted);
-        self.substituted.extend(substituted.map(|gateway| gateway.id.clone()));
+        let found = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
+        let gateways = found.gateways;
+        self.substituted.extend(found.substituted);
         self.wanted.extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.iter().cloned()));
         let reads = cx.finish();
         // Also what a form asked for that could not be served: it may be, once it is there.

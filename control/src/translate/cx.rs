@@ -27,6 +27,8 @@ pub enum Key {
     Secret(CertificateSource),
     /// The RouteTables that a selector picks.
     Tables(TableSelector),
+    /// The MatchableHttpGateways or MatchableTcpGateways that a selector picks.
+    Parts(Kind, TableSelector),
 }
 
 /// One read and a digest of its result.
@@ -209,10 +211,23 @@ impl<'s> Cx<'s> {
         if let Some(known) = self.picked.get(&selector) {
             return known.clone();
         }
-        let found = tables(self.snapshot, &selector);
+        let found = selected(self.snapshot, Kind::RouteTable, &selector);
         self.record(Key::Tables(selector.clone()));
         self.picked.insert(selector, found.clone());
         found
+    }
+
+    /// The resources of `kind`, parts of hybrid gateways, that a selector picks, in order of namespace and name.
+    pub fn parts(&mut self, kind: Kind, selector: TableSelector) -> Vec<&'s ObjectRef> {
+        let found = selected(self.snapshot, kind, &selector);
+        self.record(Key::Parts(kind, selector));
+        found
+    }
+
+    /// Who of two that exclude each other was there first: the lower number. Those that were never accepted come last.
+    pub fn seniority(&mut self, id: &ObjectRef) -> u64 {
+        self.record(Key::Accepted(id.clone()));
+        self.snapshot.accepted.get(id).map_or(u64::MAX, |accepted| accepted.order)
     }
 
     fn record(&mut self, key: Key) {
@@ -270,7 +285,8 @@ pub fn digest(snapshot: &Snapshot, facts: &Facts, key: &Key) -> Digest {
         Key::Upstream(id) => of(&facts.upstreams.get(id)),
         Key::Group(id) => of(&facts.groups.get(id)),
         Key::Secret(source) => of(&snapshot.secrets.lookup(source)),
-        Key::Tables(selector) => of(&tables(snapshot, selector)),
+        Key::Tables(selector) => of(&selected(snapshot, Kind::RouteTable, selector)),
+        Key::Parts(kind, selector) => of(&selected(snapshot, *kind, selector)),
     }
 }
 
@@ -289,10 +305,10 @@ fn of(value: &impl std::fmt::Debug) -> Digest {
     Digest::of(format!("{value:?}").as_bytes())
 }
 
-fn tables<'s>(snapshot: &'s Snapshot, selector: &TableSelector) -> Vec<&'s ObjectRef> {
+fn selected<'s>(snapshot: &'s Snapshot, kind: Kind, selector: &TableSelector) -> Vec<&'s ObjectRef> {
     let all = |namespace: &str| {
-        let from = ObjectRef::new(Kind::RouteTable, Arc::from(namespace), Arc::from(""));
-        snapshot.entries.range(from..).take_while(|(id, _)| id.kind == Kind::RouteTable)
+        let from = ObjectRef::new(kind, Arc::from(namespace), Arc::from(""));
+        snapshot.entries.range(from..).take_while(move |(id, _)| id.kind == kind)
     };
     let fits = |id: &ObjectRef| {
         let entry = snapshot.entries.get(id)?;

@@ -31,7 +31,7 @@ enum Test {
     Below(i64),
 }
 
-/// RouteTables by label, in some namespaces or (`None`) in all.
+/// RouteTables, or parts of hybrid gateways, by label, in some namespaces or (`None`) in all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableSelector {
     pub namespaces: Option<BTreeSet<Arc<str>>>,
@@ -41,9 +41,18 @@ pub struct TableSelector {
 impl Labels {
     /// Checks expressions; the error says what is wrong with which.
     pub fn expressions(list: &[Expression]) -> Result<Self, (usize, String)> {
-        let checked =
-            list.iter().enumerate().map(|(at, it)| requirement(it).map_err(|problem| (at, problem)));
-        checked.collect::<Result<_, _>>().map(Self::Expressions)
+        requirements(list).map(Self::Expressions)
+    }
+
+    /// Equal labels and expressions, all of which must hold.
+    pub fn all(equal: &BTreeMap<String, String>, list: &[Expression]) -> Result<Self, (usize, String)> {
+        let mut all = requirements(list)?;
+        let one = |(key, value): (&String, &String)| Requirement {
+            key: key.clone(),
+            test: Test::In(vec![value.clone()]),
+        };
+        all.extend(equal.iter().map(one));
+        Ok(Self::Expressions(all))
     }
 
     /// Whether `labels` fit.
@@ -68,6 +77,10 @@ impl Requirement {
             Test::Below(bound) => number().is_some_and(|it| it < *bound),
         }
     }
+}
+
+fn requirements(list: &[Expression]) -> Result<Vec<Requirement>, (usize, String)> {
+    list.iter().enumerate().map(|(at, it)| requirement(it).map_err(|problem| (at, problem))).collect()
 }
 
 fn requirement(expression: &Expression) -> Result<Requirement, String> {
@@ -138,6 +151,16 @@ mod tests {
         assert_eq!(fits(Operator::In, &[], &[]), None);
         assert_eq!(fits(Operator::Exists, &["a"], &[]), None);
         assert_eq!(fits(Operator::GreaterThan, &["x"], &[]), None);
+    }
+
+    #[test]
+    fn equal_labels_and_expressions_hold_together() {
+        let expression = Expression { key: "k".to_owned(), operator: Operator::Exists, values: Vec::new() };
+        let both = Labels::all(&labels(&[("app", "a")]), &[expression]).unwrap();
+        assert!(both.matches(&labels(&[("app", "a"), ("k", "")])));
+        assert!(!both.matches(&labels(&[("app", "a")])));
+        assert!(!both.matches(&labels(&[("app", "b"), ("k", "")])));
+        assert!(Labels::all(&BTreeMap::new(), &[]).unwrap().matches(&labels(&[])));
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod build;
 mod cx;
 mod gateway;
 mod globals;
+mod hybrid;
+mod inherit;
 mod label;
 mod memo;
 mod notes;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::Snapshot;
 use super::gateway::Gateway;
+use super::inherit::SslDefaults;
 use super::notes::Notes;
 use super::service::{Form, ServiceOut, Variant};
 use crate::ir::DownstreamTls;
@@ -20,6 +22,8 @@ pub struct Target {
     pub variant: Arc<Variant>,
     /// Positions of the gateways that are of this kind.
     pub gateways: Vec<usize>,
+    /// What tells a host that is made for it from one that is made for another kind.
+    pub suffix: Arc<str>,
 }
 
 /// A VirtualService that some gateway serves.
@@ -37,22 +41,21 @@ pub struct Candidate<'s> {
 pub type Outs = SmallVec<[Arc<ServiceOut>; 1]>;
 
 impl Candidate<'_> {
-    /// Domains and TLS are the same for every target.
-    pub fn any(&self) -> Option<&ServiceOut> {
-        self.outs.first().map(|out| &**out)
+    /// Each gateway that it is served by, once, with what is made for that.
+    pub fn served(&self) -> impl Iterator<Item = (usize, &ServiceOut)> {
+        let mut seen: SmallVec<[usize; 4]> = SmallVec::new();
+        let all = self.targets.targets.iter().zip(&self.outs);
+        let all = all.flat_map(|(target, out)| target.gateways.iter().map(move |at| (*at, &**out)));
+        all.filter(move |(at, _)| {
+            let new = !seen.contains(at);
+            seen.push(*at);
+            new
+        })
     }
 
-    fn gateways(&self) -> impl Iterator<Item = usize> {
-        self.targets.gateways.iter().copied()
-    }
-
+    /// The same for every target.
     fn domains(&self) -> &[Arc<str>] {
-        self.any().and_then(|out| out.host.as_ref()).map_or(&[], |host| &host.domains)
-    }
-
-    fn tls(&self) -> Option<(&Arc<DownstreamTls>, &[Arc<str>])> {
-        let tls = self.any()?.tls.as_ref()?;
-        Some((tls.tls.as_ref()?, &tls.server_names))
+        self.outs.first().and_then(|out| out.host.as_ref()).map_or(&[], |host| &host.domains)
     }
 }
 
@@ -88,7 +91,7 @@ impl Targets {
             self.last = Some(Arc::clone(known));
             return self.last.clone();
         }
-        type Kind = (Arc<str>, u32, bool, Arc<Servers>);
+        type Kind = (Arc<str>, u32, bool, Arc<Servers>, Option<SslDefaults>);
         let mut kinds: BTreeMap<Kind, Vec<usize>> = BTreeMap::new();
         for at in &serving {
             let Some(gateway) = gateways.get(*at) else { continue };
@@ -98,11 +101,12 @@ impl Targets {
                     gateway.max_direct_response_bytes,
                     gateway.most_specific_headers_win,
                     Arc::clone(&gateway.servers),
+                    gateway.part.as_ref().and_then(|part| part.ssl.clone()),
                 );
                 kinds.entry(kind).or_default().push(*at);
             }
         }
-        let targets = kinds.into_iter().filter_map(|((proxy, max, wins, servers), list)| {
+        let targets = kinds.into_iter().filter_map(|((proxy, max, wins, servers, ssl), list)| {
             let gateway = gateways.get(*list.first()?)?;
             let variant = Variant {
                 gateway: Arc::clone(&gateway.id.name),
@@ -110,8 +114,13 @@ impl Targets {
                 max_direct_response_bytes: max,
                 most_specific_headers_win: wins,
                 servers,
+                ssl,
             };
-            Some(Target { proxy, variant: Arc::new(variant), gateways: list })
+            let suffix = match &gateway.part {
+                Some(part) => format!("{}~{}", gateway.id.name, part.label).into(),
+                None => Arc::clone(&gateway.id.name),
+            };
+            Some(Target { proxy, variant: Arc::new(variant), gateways: list, suffix })
         });
         let set = Arc::new(TargetSet { targets: targets.collect(), gateways: serving.to_vec() });
         self.made.insert(serving, Arc::clone(&set));
@@ -124,8 +133,51 @@ impl Targets {
 enum Claim {
     /// A domain; with isolation, of one TLS configuration.
     Domain(usize, Option<u32>, Arc<str>),
-    /// A server name for one TLS configuration; `None` is the chain for all names.
-    ServerName(usize, Option<Arc<str>>),
+    /// A server name of clients from one network for one filter chain of a listener, which is named by its first
+    /// gateway. `None` is the chain for all names, or for all clients.
+    ServerName(usize, Option<Arc<str>>, Option<IpNet>),
+}
+
+/// A filter chain: the gateway that it is of, and the number of its TLS configuration.
+type Chain = (usize, u32);
+
+/// The claim to a server name (`None` = all) on each network of a gateway.
+fn server_name(listener: usize, name: Option<&Arc<str>>, sources: &[IpNet]) -> Vec<Claim> {
+    let one = |source| Claim::ServerName(listener, name.cloned(), source);
+    match sources {
+        [] => vec![one(None)],
+        sources => sources.iter().map(|source| one(Some(*source))).collect(),
+    }
+}
+
+/// The first gateway of the listener that each gateway is part of.
+fn listeners(gateways: &[Gateway]) -> Vec<usize> {
+    let mut first = 0;
+    let mut before: Option<&ObjectRef> = None;
+    let of = gateways.iter().enumerate().map(|(at, gateway)| {
+        if before.replace(&gateway.id) != Some(&gateway.id) {
+            first = at;
+        }
+        first
+    });
+    of.collect()
+}
+
+/// What parts of gateways claim without VirtualServices.
+fn fixed(gateways: &[Gateway], listeners: &[usize]) -> Vec<(Claim, ObjectRef)> {
+    let parts = gateways
+        .iter()
+        .zip(listeners)
+        .filter_map(|(gateway, at)| Some((gateway, *at, gateway.part.as_ref()?)));
+    let mut claims = Vec::new();
+    for (gateway, listener, part) in parts {
+        for (names, sources) in gateway.fixed() {
+            let of_all = names.is_empty().then(|| server_name(listener, None, sources));
+            let of_names = names.iter().map(|name| server_name(listener, Some(name), sources));
+            claims.extend(of_names.chain(of_all).flatten().map(|claim| (claim, part.owner.clone())));
+        }
+    }
+    claims
 }
 
 /// TLS configurations by number, and which of them serve every server name on a gateway.
@@ -139,24 +191,30 @@ impl Groups {
     fn of(candidates: &[Candidate<'_>]) -> Self {
         let mut groups = Self::default();
         for candidate in candidates {
-            let Some((tls, names)) = candidate.tls() else { continue };
-            let next = u32::try_from(groups.numbers.len()).unwrap_or(u32::MAX);
-            let number = *groups.numbers.entry(Arc::clone(tls)).or_insert(next);
-            if names.is_empty() {
-                groups.catch_all.extend(candidate.gateways().map(|gateway| (gateway, number)));
+            for (gateway, out) in candidate.served() {
+                let Some((tls, names)) = out.chain() else { continue };
+                let next = u32::try_from(groups.numbers.len()).unwrap_or(u32::MAX);
+                let number = *groups.numbers.entry(Arc::clone(tls)).or_insert(next);
+                if names.is_empty() {
+                    groups.catch_all.insert((gateway, number));
+                }
             }
         }
         groups
     }
 
-    /// The claims of a candidate, each with the number of its TLS configuration: equal server names may be shared
-    /// within one configuration, domains never.
-    fn claims(&self, candidate: &Candidate<'_>, gateways: &[Gateway]) -> Vec<(Claim, Option<u32>)> {
-        let tls = candidate.tls();
-        let number = tls.and_then(|(tls, _)| self.numbers.get(tls).copied());
+    /// The claims of a candidate, each with its filter chain: equal server names may be shared within one, domains never.
+    fn claims(
+        &self,
+        candidate: &Candidate<'_>,
+        gateways: &[Gateway],
+        listeners: &[usize],
+    ) -> Vec<(Claim, Option<Chain>)> {
         let mut claims = Vec::new();
-        for at in candidate.gateways() {
-            let Some(gateway) = gateways.get(at) else { continue };
+        for (at, out) in candidate.served() {
+            let (Some(gateway), Some(listener)) = (gateways.get(at), listeners.get(at)) else { continue };
+            let tls = out.chain();
+            let number = tls.and_then(|(tls, _)| self.numbers.get(tls).copied());
             if gateway.ssl && tls.is_none() {
                 // Without key material it is not served, and claims nothing.
                 continue;
@@ -167,13 +225,14 @@ impl Groups {
                 candidate.domains().iter().map(|it| (Claim::Domain(at, scope, Arc::clone(it)), None)),
             );
             if let (true, Some((_, names)), Some(number)) = (gateway.ssl, tls, number) {
-                if names.is_empty() || self.catch_all.contains(&(at, number)) {
-                    claims.push((Claim::ServerName(at, None), Some(number)));
-                } else {
-                    claims.extend(
-                        names.iter().map(|it| (Claim::ServerName(at, Some(Arc::clone(it))), Some(number))),
-                    );
-                }
+                let all = (names.is_empty() || self.catch_all.contains(&(at, number))).then_some(None);
+                let names = names.iter().map(Some).filter(|_| all.is_none());
+                claims.extend(
+                    all.into_iter()
+                        .chain(names)
+                        .flat_map(|name| server_name(*listener, name, gateway.sources()))
+                        .map(|claim| (claim, Some((at, number)))),
+                );
             }
         }
         claims
@@ -200,24 +259,27 @@ pub fn settle<'s>(
     mut fall_back: impl FnMut(&Candidate<'s>) -> Option<Candidate<'s>>,
 ) -> Vec<Candidate<'s>> {
     let groups = Groups::of(&candidates);
+    let listeners = listeners(gateways);
     // Rare, and so it may be slow: by precedence, each takes what it claims or falls back.
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by_cached_key(|at| candidates.get(*at).map(|it| precedence(it, snapshot)));
-    let mut held: HashMap<Claim, (Option<u32>, ObjectRef)> = HashMap::new();
+    let mut held: HashMap<Claim, (Option<Chain>, ObjectRef)> =
+        fixed(gateways, &listeners).into_iter().map(|(claim, owner)| (claim, (None, owner))).collect();
     let mut settled: Vec<Candidate<'s>> = Vec::with_capacity(candidates.len());
     let mut candidates: Vec<Option<Candidate<'s>>> = candidates.into_iter().map(Some).collect();
     for at in order {
         let Some(candidate) = candidates.get_mut(at).and_then(Option::take) else { continue };
         let mut next = Some(candidate);
         while let Some(candidate) = next {
-            let claims = groups.claims(&candidate, gateways);
-            let lost: Vec<(Claim, ObjectRef)> = claims
+            let claims = groups.claims(&candidate, gateways, &listeners);
+            let mut lost: Vec<(Claim, ObjectRef)> = claims
                 .iter()
                 .filter_map(|(claim, number)| {
                     let (of, holder) = held.get(claim)?;
                     (number.is_none() || number != of).then(|| (claim.clone(), holder.clone()))
                 })
                 .collect();
+            lost.extend(twice(&claims, gateways));
             if lost.is_empty() {
                 for (claim, number) in claims {
                     held.insert(claim, (number, candidate.id.clone()));
@@ -237,11 +299,28 @@ pub fn settle<'s>(
     settled
 }
 
+/// What a candidate claims for two filter chains of one listener: parts that take the same connections serve it both.
+fn twice(claims: &[(Claim, Option<Chain>)], gateways: &[Gateway]) -> Vec<(Claim, ObjectRef)> {
+    let mut seen: HashMap<&Claim, Option<Chain>> = HashMap::with_capacity(claims.len());
+    let again = claims.iter().filter(|(claim, chain)| {
+        let before = seen.insert(claim, *chain);
+        before.is_some_and(|before| chain.is_none() || *chain != before)
+    });
+    let held = again.filter_map(|(claim, chain)| {
+        let gateway = gateways.get(chain.map(|(at, _)| at)?)?;
+        let owner = gateway.part.as_ref().map_or(&gateway.id, |part| &part.owner);
+        Some((claim.clone(), owner.clone()))
+    });
+    held.collect()
+}
+
 fn contested(candidates: &[Candidate<'_>], groups: &Groups, gateways: &[Gateway]) -> bool {
-    let mut held: HashMap<Claim, Option<u32>> = HashMap::with_capacity(candidates.len());
+    let listeners = listeners(gateways);
+    let mut held: HashMap<Claim, Option<Chain>> = HashMap::with_capacity(candidates.len());
+    held.extend(fixed(gateways, &listeners).into_iter().map(|(claim, _)| (claim, None)));
     candidates
         .iter()
-        .flat_map(|it| groups.claims(it, gateways))
+        .flat_map(|it| groups.claims(it, gateways, &listeners))
         .any(|(claim, number)| held.insert(claim, number).is_some_and(|of| number.is_none() || number != of))
 }
 
@@ -280,9 +359,10 @@ fn tell(loser: &ObjectRef, lost: &[(Claim, ObjectRef)], notes: &mut Notes) {
     for (claim, holder) in lost {
         match claim {
             Claim::Domain(_, _, domain) => domains.entry(holder).or_default().insert(domain.to_string()),
-            Claim::ServerName(_, name) => {
+            Claim::ServerName(_, name, source) => {
                 let name = name.as_deref().unwrap_or("every server name");
-                names.entry(holder).or_default().insert(name.to_owned())
+                let from = source.map(|source| format!(" from {source}")).unwrap_or_default();
+                names.entry(holder).or_default().insert(format!("{name}{from}"))
             }
         };
     }
@@ -314,6 +394,7 @@ fn tell(loser: &ObjectRef, lost: &[(Claim, ObjectRef)], notes: &mut Notes) {
              sslConfig, which is rejected: this virtual service keeps it",
             name(loser)
         );
-        notes.warning(holder, "spec.sslConfig.sniDomains", text);
+        let path = if holder.kind == loser.kind { "spec.sslConfig.sniDomains" } else { "spec" };
+        notes.warning(holder, path, text);
     }
 }

@@ -1,5 +1,6 @@
 //! One VirtualService with everything that it reaches: the unit of translation.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use portcullis_shared::routing::Domain;
 
 use super::cx::{Cx, Lookup};
 use super::globals::Globals;
+use super::inherit::{Fill as _, SslDefaults};
 use super::notes::{Note, Notes};
 use super::path::{lower, unmatched_domain};
 use super::route::{self, Context, Reporter, not_found, object_ref, origin};
@@ -26,6 +28,8 @@ pub struct Variant {
     pub most_specific_headers_win: bool,
     /// What its policies ask.
     pub servers: Arc<policy::Servers>,
+    /// What holds where the virtual service's sslConfig says nothing.
+    pub ssl: Option<SslDefaults>,
 }
 
 /// Which form of the VirtualService.
@@ -50,6 +54,14 @@ pub struct ServiceOut {
     pub failed: bool,
     /// Other resources that stand in their last accepted form.
     pub substituted: Vec<ObjectRef>,
+}
+
+impl ServiceOut {
+    /// TLS and the server names of the filter chain that it needs; `None` = it needs none, or there is no key material.
+    pub fn chain(&self) -> Option<(&Arc<ir::DownstreamTls>, &[Arc<str>])> {
+        let tls = self.tls.as_ref()?;
+        Some((tls.tls.as_ref()?, &tls.server_names))
+    }
 }
 
 /// Translates a VirtualService. Resources that it reaches and that have errors are tried in their last accepted form;
@@ -106,7 +118,7 @@ fn attempt<'s>(cx: &mut Cx<'s>, globals: &Globals, object: &'s Object, variant: 
     let Spec::VirtualService(service) = &object.spec else {
         return (None, None, reporter.notes);
     };
-    let tls = ssl(cx, globals, object, service, &mut reporter.notes);
+    let tls = ssl(cx, globals, object, service, variant, &mut reporter.notes);
     let Some(content) = &service.virtual_host else {
         let text = format!(
             "virtual service [{}.{}] does not specify a virtual host",
@@ -148,10 +160,14 @@ fn ssl(
     globals: &Globals,
     object: &Object,
     service: &VirtualService,
+    variant: &Variant,
     notes: &mut Notes,
 ) -> Option<ServiceTls> {
-    let config = service.ssl_config.as_ref()?;
-    Some(lower_ssl(config, &object.id, "spec.sslConfig", globals, cx, notes))
+    let mut config = Cow::Borrowed(service.ssl_config.as_ref()?);
+    if let Some(defaults) = &variant.ssl {
+        config.to_mut().fill(&defaults.config);
+    }
+    Some(lower_ssl(&config, &object.id, "spec.sslConfig", globals, cx, notes))
 }
 
 /// The layers of the virtual host level: inline options, then the shared ones in their order.

@@ -108,6 +108,7 @@ pub fn chains(
             }),
             http: Default::default(),
             policies: Vec::new(),
+            part: None,
             admission: shared.admission.clone(),
         });
     }

@@ -92,6 +92,7 @@ fn listener(it: &wire::Listener) -> Value {
         };
         json!({
             "name": chain.name,
+            "part": chain.origin.as_ref().map(|it| format!("{} {}", origin(Some(it)), chain.path)),
             "serverNames": chain.server_names,
             "sourcePrefixes": chain.source_prefixes,
             "routeConfig": route_config,

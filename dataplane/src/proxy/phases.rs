@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora_core::server::ShutdownWatch;
 use portcullis_shared::routing::RequestView;
+use portcullis_shared::table::is_client_chain;
 use tokio::sync::watch;
 
 use super::body::Body;
@@ -142,7 +143,7 @@ impl Serving<'_> {
         if let Some(invalid) = &host.rejected {
             return Err(LocalReply::new(Reason::ConfigRejected).detail(invalid.to_string()).into());
         }
-        if host.client_chain.as_ref().is_some_and(|chain| *chain != self.exchange.info.chain) {
+        if !is_client_chain(host.client_chain.as_deref(), &self.exchange.info.chain) {
             return Err(Reason::Misdirected.into());
         }
         let view = RequestView {

@@ -65,6 +65,10 @@ pub struct FilterChain {
     pub http: Arc<HttpSettings>,
     /// For every request that comes this way.
     pub policies: Vec<Any>,
+    /// Of a part of a hybrid gateway: the user's resource that holds it, and its place there; else empty.
+    pub origin: Origin,
+    /// See `origin`.
+    pub path: Arc<str>,
     /// Which connections are let in; `None` = all.
     pub admission: Option<Admission>,
 }
@@ -263,6 +267,8 @@ impl TryFrom<wire::FilterChain> for FilterChain {
                     .unwrap_or_default(),
             ),
             policies: policies(wire.policies)?,
+            origin: Origin::try_from(wire.origin).map_err(|e| e.under("origin"))?,
+            path: wire.path.into(),
             admission: wire
                 .admission
                 .map(Admission::try_from)

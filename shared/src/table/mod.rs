@@ -55,4 +55,4 @@ pub use substitution::RegexSubstitution;
 pub use tcp::{TcpProxy, TcpTarget, Tunnel};
 pub use upstream::{Upstream, UpstreamTls};
 pub use upstream_http::UpstreamHttp;
-pub use virtual_host::{VirtualCluster, VirtualHost};
+pub use virtual_host::{VirtualCluster, VirtualHost, is_client_chain};

@@ -73,6 +73,13 @@ impl TryFrom<wire::VirtualCluster> for VirtualCluster {
     }
 }
 
+/// Whether connections of `chain` may have a host for which `wanted` is the chain that asks for client certificates. Before
+/// a slash stands the part of the listener, which asks as the host says all the same.
+#[must_use]
+pub fn is_client_chain(wanted: Option<&str>, chain: &str) -> bool {
+    wanted.is_none_or(|wanted| chain.rsplit('/').next() == Some(wanted))
+}
+
 impl TryFrom<wire::VirtualHost> for VirtualHost {
     type Error = Invalid;
 

@@ -26,7 +26,7 @@ pub struct Explanation {
 pub struct RequestFacts {
     /// Method.
     pub method: String,
-    /// `http` or `https`.
+    /// `http`, `https` or `tcp`.
     pub scheme: String,
     /// `Host` or `:authority`, with the port if the client sends one.
     pub host: String,
@@ -36,6 +36,9 @@ pub struct RequestFacts {
     pub query: Option<String>,
     /// Server name in the TLS handshake.
     pub sni: Option<String>,
+    /// The client's address, if it was given.
+    #[serde(default)]
+    pub client: Option<String>,
 }
 
 /// Where the connection arrives.
@@ -52,8 +55,20 @@ pub struct ListenerFacts {
     pub tls: bool,
     /// The filter chain that the server name chose.
     pub filter_chain: Option<String>,
+    /// The part of a hybrid gateway that the filter chain is of: its resource, and its place there.
+    #[serde(default)]
+    pub part: Option<String>,
+    /// Whose connections the filter chain takes; empty = everybody's.
+    #[serde(default)]
+    pub takes: Vec<String>,
     /// The certificate that is presented.
     pub certificate: Option<String>,
+    /// How HTTP is spoken, where that is not the default.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// What happens to every request that comes this way.
+    #[serde(default)]
+    pub policies: Vec<String>,
 }
 
 /// Who is responsible for the host.

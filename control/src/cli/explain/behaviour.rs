@@ -27,11 +27,27 @@ const SHOWN: &[Show] = &[
     |any| shown(any, early),
     |any| shown(any, regular),
     |any| shown(any, shadow),
+    |any| shown(any, |it: policy::Buffer| format!("buffered up to {} bytes", it.max_request_bytes)),
+    |any| shown(any, |it: policy::Compression| format!("compressed, level {}", it.level)),
+    |any| {
+        shown(
+            any,
+            |it: policy::GrpcWeb| if it.disabled { "gRPC-web passes".to_owned() } else { String::new() },
+        )
+    },
+    |any| shown(any, |it: policy::HealthCheck| format!("{} answered by the gateway", it.path)),
+    |any| shown(any, |_: policy::DynamicForwardProxy| "hosts of requests may be looked up".to_owned()),
 ];
 
 /// What the policy does; `None` when it is not known here, empty when it does nothing.
 pub(super) fn of(any: &Any) -> Option<String> {
     SHOWN.iter().find_map(|show| show(any))
+}
+
+/// Each that does something; one that is not known here by its type.
+pub(super) fn all(policies: &[Any]) -> Vec<String> {
+    let name = |any: &Any| any.type_url.rsplit('.').next().unwrap_or_default().to_owned();
+    policies.iter().map(|any| of(any).unwrap_or_else(|| name(any))).filter(|text| !text.is_empty()).collect()
 }
 
 fn shown<M: Message + Name + Default>(any: &Any, show: impl Fn(M) -> String) -> Option<String> {

@@ -2,11 +2,13 @@
 
 use super::answer::{Explanation, HostFacts, ListenerFacts, Outcome, PassedOver, RequestFacts, RouteFacts};
 use super::request::Request;
-use super::{effect, nearest};
+use super::{behaviour, effect, nearest, settings};
 use crate::compile::Decoded;
 use portcullis_shared::routing::{ChainIndex, Domain, DomainIndex, Matcher, PathMatcher};
-use portcullis_shared::table::{FilterChain, Listener, Redirect, Route, Serve, ServerName, VirtualHost};
-use std::net::SocketAddr;
+use portcullis_shared::table::{
+    FilterChain, Listener, Redirect, Route, Serve, ServerName, VirtualHost, is_client_chain,
+};
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Says what a worker with this table does with `request`.
 pub fn explain(table: &Decoded, request: &Request) -> Explanation {
@@ -34,6 +36,10 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         from: listener.origin.to_string(),
         tls: chain.map_or_else(|| speaks(listener, "https"), |chain| chain.tls.is_some()),
         filter_chain: chain.map(|chain| chain.name.to_string()),
+        part: chain.filter(|chain| !chain.path.is_empty()).map(|it| format!("{} {}", it.origin, it.path)),
+        takes: chain.map(takes).unwrap_or_default(),
+        settings: chain.map(settings).unwrap_or_default(),
+        policies: chain.map(|chain| behaviour::all(&chain.policies)).unwrap_or_default(),
         certificate: chain.and_then(|chain| chain.tls.as_ref()).map(|tls| tls.certificate.to_string()),
     });
     if chain.map_or_else(|| !speaks(listener, "http"), |chain| chain.tls.is_some())
@@ -45,7 +51,12 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
     let Some(chain) = chain else {
         let served =
             listener.filter_chains.iter().flat_map(|chain| &chain.server_names).map(ServerName::to_string);
+        let by_address = listener.filter_chains.iter().any(|chain| !chain.source_prefixes.is_empty());
         let why = match &request.sni {
+            _ if by_address => match request.client {
+                Some(client) => format!("no filter chain takes clients at {client}"),
+                None => "the client's address decides here: give it by --from".to_owned(),
+            },
             Some(sni) => {
                 format!("no certificate is configured for the server name {sni}: the handshake fails")
             }
@@ -58,6 +69,11 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
         Serve::Http(config) => config,
         Serve::Tcp(proxy) => return effect::pass_on(table, proxy, request),
     };
+    if request.scheme == "tcp" {
+        let why =
+            format!("{} speaks HTTP on such a connection: ask with http:// or https://", address(listener));
+        return not_served(None, "http", why, Vec::new());
+    }
     if chain.tls.is_none() && request.scheme == "https" {
         let why = format!("{} speaks no TLS for this server name", address(listener));
         return not_served(None, "no_listener", why, Vec::new());
@@ -77,7 +93,7 @@ fn follow(table: &Decoded, request: &Request, seen: &mut Explanation) -> Outcome
     if host.require_tls && chain.tls.is_none() {
         return effect::redirect(&Redirect::to_https(), &PathMatcher::Connect, request);
     }
-    if host.client_chain.as_ref().is_some_and(|name| *name != chain.name) {
+    if !is_client_chain(host.client_chain.as_deref(), &chain.name) {
         let why = format!("{} asks for a client certificate, and this server name is another's", host.origin);
         return not_served(Some(421), "misdirected_request", why, Vec::new());
     }
@@ -133,10 +149,22 @@ fn listener<'t>(table: &'t Decoded, request: &Request) -> Result<&'t Listener, O
 /// Whether some chain may understand a client of that scheme. One that passes bytes on understands everybody.
 fn speaks(listener: &Listener, scheme: &str) -> bool {
     listener.filter_chains.iter().any(|chain| match (&chain.serve, scheme) {
+        (_, "tcp") => true,
         (_, "https") if chain.tls.is_some() => true,
         (Serve::Http(_), scheme) => scheme == "http" && chain.tls.is_none(),
         (Serve::Tcp(_), _) => chain.tls.is_none(),
     })
+}
+
+fn settings(chain: &FilterChain) -> Vec<String> {
+    let admission = chain.admission.as_ref().map(settings::admission).unwrap_or_default();
+    admission.into_iter().chain(settings::of(&chain.http)).collect()
+}
+
+/// Whose connections a chain takes, in words.
+fn takes(chain: &FilterChain) -> Vec<String> {
+    let names = chain.server_names.iter().map(|name| format!("server name {name}"));
+    names.chain(chain.source_prefixes.iter().map(|network| format!("clients from {network}"))).collect()
 }
 
 fn address(listener: &Listener) -> String {
@@ -150,7 +178,9 @@ fn chain<'t>(listener: &'t Listener, request: &Request) -> Option<&'t FilterChai
         // A table in which two take the same connections does not decode.
         let _ = index.insert(chain.matching(), chain);
     }
-    index.find(request.sni.as_deref(), request.client).copied()
+    // A client that is not told is one that no network has.
+    let client = request.client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    index.find(request.sni.as_deref(), client).copied()
 }
 
 fn virtual_host<'t>(table: &'t Decoded, config: &str, host: &str) -> Option<(&'t VirtualHost, &'t Domain)> {
@@ -192,6 +222,7 @@ fn facts(request: &Request) -> RequestFacts {
         path: request.path.clone(),
         query: request.query.clone(),
         sni: request.sni.clone(),
+        client: request.client.map(|client| client.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ mod effect;
 mod nearest;
 mod render;
 mod request;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,7 @@ pub use answer::{
     RouteFacts, Sent,
 };
 pub use decide::explain;
-pub use request::Request;
+pub use request::{Client, Request};
 
 use super::args::{ExplainArgs, TextOrJson};
 use super::console::Console;
@@ -39,8 +40,9 @@ pub fn answer(
     method: &str,
     url: &str,
     headers: &[String],
+    client: Client<'_>,
 ) -> Result<String, String> {
-    let request = Request::parse(method, url, headers)?;
+    let request = Request::parse(method, url, headers)?.from(client)?;
     let explanation = explain(&compile::decode(chosen(tables)), &request);
     serde_json::to_string(&explanation).map_err(|error| error.to_string())
 }
@@ -53,7 +55,10 @@ fn chosen(tables: &BTreeMap<Arc<str>, Arc<Table>>) -> &Table {
 
 /// Runs the command.
 pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
-    let request = Request::parse(&args.method, &args.url, &args.headers).map_err(Failure::Usage)?;
+    let (method, url) = args.question();
+    let client = Client { sni: args.sni.as_deref(), address: args.from.as_deref() };
+    let request = Request::parse(method, url, &args.headers).and_then(|it| it.from(client));
+    let request = request.map_err(Failure::Usage)?;
     let explanation = match &args.folder {
         Some(folder) => {
             let checked = offline::check(folder, &args.namespace)?;
@@ -78,8 +83,14 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
 
 async fn ask(args: &ExplainArgs) -> Result<Explanation, Failure> {
     let mut control = client::connect(&args.admin).await?;
-    let request =
-        ExplainRequest { method: args.method.clone(), url: args.url.clone(), headers: args.headers.clone() };
+    let (method, url) = args.question();
+    let request = ExplainRequest {
+        method: method.to_owned(),
+        url: url.to_owned(),
+        headers: args.headers.clone(),
+        sni: args.sni.clone(),
+        client: args.from.clone().unwrap_or_default(),
+    };
     let response = control.explain(request).await.map_err(|status| client::refused(&args.admin, &status))?;
     serde_json::from_str(&response.into_inner().json).map_err(|error| {
         Failure::Because(format!("control answered something else than an explanation: {error}"))

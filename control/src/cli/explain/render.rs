@@ -13,15 +13,32 @@ pub fn text(explanation: &Explanation, console: &Console) -> String {
     let title = |word: &str| console.paint(Paint::Bold, &format!("{word:<13}"));
     let request = &explanation.request;
     let query = request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-    let _ = writeln!(out, "{} {} {}{query}", title("request"), request.method, request.path);
+    if request.scheme == "tcp" {
+        let _ = writeln!(out, "{} a connection", title("request"));
+    } else {
+        let _ = writeln!(out, "{} {} {}{query}", title("request"), request.method, request.path);
+    }
     let sni = request.sni.as_ref().map(|sni| format!(", SNI {sni}")).unwrap_or_default();
-    let _ = writeln!(out, "{} {}{sni}", title("host"), request.host);
+    let client = request.client.as_ref().map(|client| format!(", from {client}")).unwrap_or_default();
+    let _ = writeln!(out, "{} {}{sni}{client}", title("host"), request.host);
     if let Some(listener) = &explanation.listener {
         let certificate = match &listener.certificate {
             Some(name) => format!(", certificate {name}"),
             None => String::new(),
         };
         let _ = writeln!(out, "{} {} ({}){certificate}", title("listener"), listener.address, listener.from);
+        if let Some(part) = &listener.part {
+            let _ = writeln!(out, "{} {part}", title("  part"));
+        }
+        for (word, texts) in [
+            ("  takes", &listener.takes),
+            ("  settings", &listener.settings),
+            ("  policies", &listener.policies),
+        ] {
+            if !texts.is_empty() {
+                let _ = writeln!(out, "{} {}", title(word), texts.join("; "));
+            }
+        }
     }
     if let Some(host) = &explanation.virtual_host {
         let _ = writeln!(out, "{} {}, domain {}", title("virtual host"), host.from, host.domain);

@@ -1,6 +1,6 @@
 //! The request that is asked about, from what a person types.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_shared::routing::{BadPath, RequestView, normalize};
@@ -10,7 +10,7 @@ use portcullis_shared::routing::{BadPath, RequestView, normalize};
 pub struct Request {
     /// Method, as typed: methods are case-sensitive.
     pub method: String,
-    /// `http` or `https`.
+    /// `http`, `https` or `tcp`.
     pub scheme: String,
     /// `Host`, as typed.
     pub authority: String,
@@ -20,8 +20,8 @@ pub struct Request {
     pub port_given: bool,
     /// Server name in the TLS handshake, lower case.
     pub sni: Option<String>,
-    /// The client's address; unspecified = one that no network of a Gateway names.
-    pub client: IpAddr,
+    /// The client's address; `None` = one that no network of a Gateway names.
+    pub client: Option<IpAddr>,
     /// Path without query, normalised as the gateway does it; as typed when the gateway refuses it.
     pub path: String,
     /// Why the gateway refuses the path.
@@ -44,9 +44,15 @@ impl Request {
         let default_port = match scheme.as_str() {
             "http" => 80,
             "https" => 443,
-            other => return Err(format!("the URL begins with {other}://, expected http:// or https://")),
+            "tcp" => 0,
+            other => {
+                return Err(format!("the URL begins with {other}://, expected http://, https:// or tcp://"));
+            }
         };
         let authority = uri.authority().ok_or_else(|| format!("{url:?} names no host"))?;
+        if scheme == "tcp" && authority.port_u16().is_none() {
+            return Err(format!("{url:?} names no port"));
+        }
         if authority.as_str().contains('@') {
             return Err("a user in the URL is not sent to a gateway".to_owned());
         }
@@ -66,7 +72,7 @@ impl Request {
                 format!("{host}:{port}")
             },
             sni: (scheme == "https").then(|| sni(host)).flatten(),
-            client: Ipv4Addr::UNSPECIFIED.into(),
+            client: None,
             scheme,
             port,
             port_given: authority.port().is_some(),
@@ -79,6 +85,21 @@ impl Request {
             request.add_header(header)?;
         }
         Ok(request)
+    }
+
+    /// The same request from another client.
+    pub fn from(mut self, client: Client<'_>) -> Result<Request, String> {
+        if let Some(name) = client.sni {
+            if self.scheme == "http" {
+                return Err("a plain request has no server name: ask with https:// or tcp://".to_owned());
+            }
+            self.sni = Some(name.to_ascii_lowercase()).filter(|name| !name.is_empty());
+        }
+        if let Some(text) = client.address {
+            let address: IpAddr = text.parse().map_err(|_| format!("{text:?} is not an IP address"))?;
+            self.client = Some(address.to_canonical());
+        }
+        Ok(self)
     }
 
     fn add_header(&mut self, header: &str) -> Result<(), String> {
@@ -106,6 +127,15 @@ impl Request {
             headers: &self.headers,
         }
     }
+}
+
+/// Who asks, where the URL does not say it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Client<'a> {
+    /// Server name; empty = none.
+    pub sni: Option<&'a str>,
+    /// IP address.
+    pub address: Option<&'a str>,
 }
 
 /// Clients send names, never addresses (RFC 6066, section 3).
@@ -167,6 +197,19 @@ mod tests {
     }
 
     #[test]
+    fn a_client_has_a_server_name_and_an_address_of_its_own() {
+        let from = |url: &str, sni, address| parse(url, &[]).unwrap().from(Client { sni, address });
+        let request = from("https://127.0.0.1/", Some("Shop.Test"), Some("::ffff:10.0.0.1")).unwrap();
+        assert_eq!(request.sni.as_deref(), Some("shop.test"));
+        assert_eq!(request.client, Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(from("https://a.test/", Some(""), None).unwrap().sni, None);
+        let tcp = from("tcp://127.0.0.1:5432", None, None).unwrap();
+        assert_eq!((tcp.port, tcp.sni), (5432, None));
+        assert!(from("http://a.test/", Some("b"), None).unwrap_err().contains("https"));
+        assert!(from("http://a.test/", None, Some("b")).unwrap_err().contains("IP"));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (url, headers, word) in [
             ("ftp://x/", vec![], "ftp"),
@@ -174,6 +217,7 @@ mod tests {
             ("http://ann@x/", vec![], "user"),
             ("http://x/", vec!["no colon"], "name: value"),
             ("http://x/", vec!["a b: c"], "header name"),
+            ("tcp://x", vec![], "port"),
         ] {
             let error = parse(url, &headers).unwrap_err();
             assert!(error.contains(word), "{error}");

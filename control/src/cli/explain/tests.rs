@@ -366,3 +366,72 @@ destination      25% v2 (http/1.1, 127.0.0.1:9002)
 ";
     assert_eq!(text, expected);
 }
+
+/// A port for three: an HTTP part by server name with settings, one by address, and bytes that are passed on.
+fn shared() -> Decoded {
+    let mut table = shop(|_| ());
+    let target = wire::tcp_proxy::Target::Destinations(wire::Destinations {
+        destinations: vec![wire::Destination { upstream: "v1".into(), weight: 1, ..Default::default() }],
+    });
+    let tcp = wire::TcpProxy { name: "db".into(), target: Some(target), ..Default::default() };
+    let named = wire::FilterChain {
+        name: "shop/tls".into(),
+        origin: origin("MatchableHttpGateway", "shop"),
+        path: "spec".into(),
+        http: Some(wire::HttpSettings { via: "edge".into(), ..Default::default() }),
+        policies: vec![any(&policy::Buffer { max_request_bytes: 7 }), any(&policy::GrpcWeb::default())],
+        ..chain(&["shop.example.com"], Some("gloo-system.exact"), "tls")
+    };
+    let passed = wire::FilterChain {
+        name: "db/tcp".into(),
+        serve: Some(wire::filter_chain::Serve::Tcp(tcp)),
+        ..chain(&["db.example.com"], None, "")
+    };
+    let inner = wire::FilterChain {
+        name: "inner/plain".into(),
+        source_prefixes: vec!["10.0.0.0/8".into()],
+        ..chain(&[], None, "plain")
+    };
+    table.listeners.push(listener(9000, vec![named, passed, inner]).try_into().unwrap());
+    table
+}
+
+#[test]
+fn the_part_of_a_hybrid_gateway_and_its_settings_are_told() {
+    let explanation = ask(&shared(), "GET", "https://shop.example.com:9000/cart", &["host: x"]);
+    let listener = explanation.listener.clone().unwrap();
+    assert_eq!(listener.part.as_deref(), Some("MatchableHttpGateway gloo-system.shop spec"));
+    assert_eq!(listener.takes, ["server name shop.example.com"]);
+    assert_eq!(listener.settings, ["via edge"]);
+    assert_eq!(listener.policies, ["buffered up to 7 bytes"]);
+    let text = render::text(&explanation, &Console::plain());
+    assert!(text.contains("settings    via edge"), "{text}");
+}
+
+#[test]
+fn the_address_of_the_client_decides_where_it_matters() {
+    let ask = |from: Option<&str>| {
+        let request =
+            Request::parse("GET", "http://shop.example.com:9000/cart", &["host: shop.example.com".into()]);
+        explain(&shared(), &request.unwrap().from(Client { sni: None, address: from }).unwrap())
+    };
+    assert_eq!(ask(Some("10.1.2.3")).listener.unwrap().filter_chain.as_deref(), Some("inner/plain"));
+    assert!(ask(Some("::ffff:10.1.2.3")).route.is_some(), "an IPv4 client");
+    assert_eq!(not_served(&ask(Some("192.0.2.1"))).2, "no filter chain takes clients at 192.0.2.1");
+    assert!(not_served(&ask(None)).2.contains("--from"));
+}
+
+#[test]
+fn connections_are_asked_about_with_a_server_name() {
+    let ask = |sni: Option<&str>| {
+        let request = Request::parse("GET", "tcp://127.0.0.1:9000", &[]).unwrap();
+        explain(&shared(), &request.from(Client { sni, address: Some("10.0.0.1") }).unwrap())
+    };
+    match ask(Some("db.example.com")).outcome {
+        Outcome::PassOn { tcp_host, destinations, .. } => {
+            assert_eq!((tcp_host.as_str(), destinations[0].upstream.as_str()), ("db", "v1"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(not_served(&ask(None)).1, "http", "that one speaks HTTP");
+}

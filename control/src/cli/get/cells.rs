@@ -2,12 +2,14 @@
 //!
 //! Read from the document as the user wrote it, leniently: a wrong type is an empty cell here and an error in `STATE`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Titles of the columns of a kind.
 pub fn titles(kind: &str) -> &'static [&'static str] {
     match kind {
         "Gateway" => &["ADDRESS", "SSL"],
+        "MatchableHttpGateway" => &["SSL", "FROM"],
+        "MatchableTcpGateway" => &["SNI", "FROM", "HOSTS"],
         "VirtualService" => &["DOMAINS", "SSL", "ROUTES"],
         "RouteTable" => &["ROUTES", "WEIGHT"],
         "Upstream" => &["TYPE", "HOSTS"],
@@ -26,6 +28,15 @@ pub fn of(kind: &str, document: &Value) -> Vec<String> {
     let spec = document.get("spec").unwrap_or(document);
     match kind {
         "Gateway" => vec![gateway_address(spec), boolean(field(spec, "ssl"))],
+        "MatchableHttpGateway" => {
+            let matcher = field(spec, "matcher");
+            vec![(!field(matcher, "sslConfig").is_null()).to_string(), sources(matcher)]
+        }
+        "MatchableTcpGateway" => {
+            let matcher = field(spec, "matcher");
+            let names = domains(field(field(matcher, "sslConfig"), "sniDomains"));
+            vec![names, sources(matcher), length(field(field(spec, "tcpGateway"), "tcpHosts"))]
+        }
         "VirtualService" => {
             let host = field(spec, "virtualHost");
             let ssl = ssl(field(spec, "sslConfig"));
@@ -70,6 +81,15 @@ fn length(value: &Value) -> String {
 fn gateway_address(spec: &Value) -> String {
     let (address, port) = (plain(field(spec, "bindAddress")), plain(field(spec, "bindPort")));
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+}
+
+/// "10.0.0.0/8,fd00::/8"; "*" is everywhere.
+fn sources(matcher: &Value) -> String {
+    let ranges = field(matcher, "sourcePrefixRanges").as_array().map(Vec::as_slice).unwrap_or_default();
+    let one = |range: &Value| {
+        json!(format!("{}/{}", plain(field(range, "addressPrefix")), number(field(range, "prefixLen"))))
+    };
+    domains(&ranges.iter().map(one).collect())
 }
 
 fn domains(value: &Value) -> String {
@@ -131,7 +151,6 @@ fn destinations(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn each_kind_shows_what_tells_it_apart() {
@@ -142,6 +161,18 @@ mod tests {
                 vec!["[::]:8443", "true"],
             ),
             ("Gateway", json!({"bindAddress": "0.0.0.0", "bind_port": 80}), vec!["0.0.0.0:80", "false"]),
+            (
+                "MatchableHttpGateway",
+                json!({"spec": {"matcher": {"sslConfig": {}, "sourcePrefixRanges": [
+                    {"addressPrefix": "10.0.0.0", "prefixLen": 8}]}, "httpGateway": {}}}),
+                vec!["true", "10.0.0.0/8"],
+            ),
+            ("MatchableHttpGateway", json!({"matcher": {}, "http_gateway": {}}), vec!["false", "*"]),
+            (
+                "MatchableTcpGateway",
+                json!({"spec": {"matcher": {"sslConfig": {"sniDomains": ["a"]}}, "tcpGateway": {"tcpHosts": [{}]}}}),
+                vec!["a", "*", "1"],
+            ),
             (
                 "VirtualService",
                 json!({"spec": {"virtualHost": {"domains": ["a", "b", "c", "d", "e"], "routes": [{}, {}]},
@@ -173,7 +204,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_empty_cells() {
-        for kind in ["Gateway", "VirtualService", "RouteTable", "Upstream", "UpstreamGroup"] {
+        for kind in
+            ["Gateway", "MatchableTcpGateway", "VirtualService", "RouteTable", "Upstream", "UpstreamGroup"]
+        {
             assert_eq!(of(kind, &json!({"spec": 7})).len(), titles(kind).len());
             assert!(of(kind, &Value::Null).iter().all(String::is_empty), "{kind}");
         }

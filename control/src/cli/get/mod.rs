@@ -158,6 +158,8 @@ fn worker(worker: &Worker) -> Value {
 fn wire_kind(kind: GetKind) -> &'static str {
     match kind {
         GetKind::Gateways => "Gateway",
+        GetKind::HttpGateways => "MatchableHttpGateway",
+        GetKind::TcpGateways => "MatchableTcpGateway",
         GetKind::VirtualServices => "VirtualService",
         GetKind::RouteTables => "RouteTable",
         GetKind::Upstreams => "Upstream",
@@ -169,6 +171,8 @@ fn wire_kind(kind: GetKind) -> &'static str {
 fn plural(kind: GetKind) -> &'static str {
     match kind {
         GetKind::Gateways => "gateways",
+        GetKind::HttpGateways => "matchable http gateways",
+        GetKind::TcpGateways => "matchable tcp gateways",
         GetKind::VirtualServices => "virtual services",
         GetKind::RouteTables => "route tables",
         GetKind::Upstreams => "upstreams",

@@ -103,6 +103,8 @@ fn one_by_name_is_a_document_and_many_are_a_list() {
 fn every_alias_means_its_kind() {
     let kinds = [
         (GetKind::Gateways, vec!["gateways", "gateway", "gw"]),
+        (GetKind::HttpGateways, vec!["httpgateways", "httpgateway", "hgw", "ghgw"]),
+        (GetKind::TcpGateways, vec!["tcpgateways", "tcpgateway", "tgw", "gtgw"]),
         (GetKind::VirtualServices, vec!["virtualservices", "virtualservice", "vs"]),
         (GetKind::RouteTables, vec!["routetables", "routetable", "rt"]),
         (GetKind::Upstreams, vec!["upstreams", "upstream", "us"]),

@@ -29,6 +29,8 @@ pub fn listener(listener: &Listener) -> wire::Listener {
                 // Encoded by us, so that it decodes.
                 http: (!chain.http.is_empty()).then(|| decoded(&chain.http)),
                 policies: policies(&chain.policies),
+                origin: chain.part.as_ref().and_then(|(of, _)| origin(of)),
+                path: chain.part.as_ref().map(|(_, path)| path.to_string()).unwrap_or_default(),
                 admission: (!chain.admission.is_empty()).then(|| decoded(&chain.admission)),
             })
             .collect(),

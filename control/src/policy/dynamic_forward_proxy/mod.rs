@@ -8,8 +8,8 @@ use portcullis_proto::policy::v1 as wire;
 
 use super::{Found, Layer, Policy};
 use crate::resource::{
-    self, CaresDns, DnsCacheConfig, DnsLookupFamily, GoDuration, HttpListenerOptions, ObjectRef,
-    PerRouteConfig, SocketAddress,
+    self, CaresDns, DnsCacheConfig, DnsLookupFamily, GoDuration, HttpListenerOptions, Kind, PerRouteConfig,
+    SocketAddress,
 };
 use crate::translate::{Globals, Notes, SecretReader};
 use crate::{ir, upstream};
@@ -68,9 +68,7 @@ impl Policy for DynamicForwardProxy {
                 .and_then(|breaker| breaker.max_pending_requests)
                 .unwrap_or(0),
             preresolve: cache.preresolve_hostnames.iter().map(SocketAddress::to_string).collect(),
-            upstream: upstream_name(found.value, options.owner)
-                .map(|name| name.to_string())
-                .unwrap_or_default(),
+            upstream: upstream_name(found.value, options).map(|name| name.to_string()).unwrap_or_default(),
             failure_base_ms,
             failure_max_ms,
             servers,
@@ -80,10 +78,20 @@ impl Policy for DynamicForwardProxy {
 }
 
 /// Name of the upstream that says what all hosts are like, where there is one.
-fn upstream_name(proxy: &resource::DynamicForwardProxy, owner: &ObjectRef) -> Option<Arc<str>> {
+fn upstream_name(
+    proxy: &resource::DynamicForwardProxy,
+    options: &Layer<'_, HttpListenerOptions>,
+) -> Option<Arc<str>> {
     let needed = proxy.ssl_config.is_some() || proxy.circuit_breakers.is_some();
+    let owner = options.owner;
+    // Of a Gateway, of a part that stands in it, or of a part that another resource holds.
+    let place = match &*options.path {
+        _ if owner.kind != Kind::Gateway => owner.kind.as_str(),
+        "spec.httpGateway.options" => "",
+        part => part,
+    };
     // No Upstream can have a name like this.
-    needed.then(|| format!("dynamic_forward_proxy:{}.{}", owner.namespace, owner.name).into())
+    needed.then(|| format!("dynamic_forward_proxy:{place}{}.{}", owner.namespace, owner.name).into())
 }
 
 /// What all hosts of a listener are like: TLS and limits, without an endpoint.
@@ -94,7 +102,7 @@ pub fn upstream(
     notes: &mut Notes,
 ) -> Option<ir::Upstream> {
     let proxy = options.options.dynamic_forward_proxy.as_ref()?;
-    let name = upstream_name(proxy, options.owner)?;
+    let name = upstream_name(proxy, options)?;
     let path = format!("{}.dynamicForwardProxy.sslConfig", options.path);
     let tls = proxy.ssl_config.as_ref().map(|config| {
         let tls = upstream::lower_ssl(config, options.owner, &path, secrets, notes);

@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::About;
 use crate::policy::{Layer, rate_limit};
 use crate::resource::{
-    ConnectionLimit, ListenerOptions, ProxyProtocol, SocketOption, SocketState, TokenBucket,
+    ConnectionLimit, Kind, ListenerOptions, ProxyProtocol, SocketOption, SocketState, TokenBucket,
 };
 use crate::translate::Notes;
 
@@ -38,9 +38,12 @@ pub(super) fn admission<O>(
     wire::Admission { scope: scope(options), connections, rate }.encode_to_vec().into()
 }
 
-/// The Gateway, and which part of it where it has several.
+/// The Gateway, and which part of it where it has several; or the resource that holds a part.
 fn scope<O>(options: &Layer<'_, O>) -> String {
     let (owner, path) = (options.owner, &*options.path);
+    if owner.kind != Kind::Gateway {
+        return owner.to_string();
+    }
     match path {
         "spec.httpGateway.options" | "spec.tcpGateway.options" => {
             format!("{}.{}", owner.namespace, owner.name)

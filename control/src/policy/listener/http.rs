@@ -15,9 +15,6 @@ use crate::resource::{
 use crate::resource::{Kind, ObjectRef};
 use crate::translate::{ServerLookup, wire_name};
 
-/// Where the settings stand.
-const PATH: &str = "spec.httpGateway.options.httpConnectionManagerSettings";
-
 /// Envoy's bounds of a window of HTTP/2.
 const WINDOWS: std::ops::RangeInclusive<u32> = 65_535..=2_147_483_647;
 
@@ -80,7 +77,7 @@ pub(super) fn lower(
     } as i32;
     if it.uuid_request_id_config.is_some() {
         let text = "the request id has no part in tracing here: W3C trace context and the percentages decide";
-        about.warning(format!("{PATH}.uuidRequestIdConfig"), text);
+        about.warning(format!("{}.uuidRequestIdConfig", about.path), text);
     }
     to.tracing = it.tracing.as_ref().map(|it| tracing(it, upstreams, about));
 }
@@ -91,7 +88,7 @@ fn some<T: Default + PartialEq>(message: T) -> Option<T> {
 }
 
 fn error(about: &mut About<'_>, field: impl std::fmt::Display, message: impl Into<String>) {
-    about.error(format!("{PATH}.{field}"), message);
+    about.error(format!("{}.{field}", about.path), message);
 }
 
 fn client_address(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> wire::ClientAddress {
@@ -208,7 +205,7 @@ fn client_certificate(it: &HttpConnectionManagerSettings, about: &mut About<'_>)
         && !matches!(it.forward_client_cert_details, AppendForward | SanitizeSet)
     {
         let text = "has no effect unless forwardClientCertDetails is APPEND_FORWARD or SANITIZE_SET";
-        about.warning(format!("{PATH}.setCurrentClientCertDetails"), text);
+        about.warning(format!("{}.setCurrentClientCertDetails", about.path), text);
     }
     wire::ClientCertificate {
         forward: forward as i32,
@@ -248,7 +245,7 @@ fn upgrades(it: &HttpConnectionManagerSettings, about: &mut About<'_>) -> Vec<wi
 
 /// Two levels, so that additions come first.
 fn early_headers(it: &EarlyHeaderManipulation, about: &mut About<'_>) -> Vec<HeaderLevel> {
-    let path = format!("{PATH}.earlyHeaderManipulation");
+    let path = format!("{}.earlyHeaderManipulation", about.path);
     let add = headers::additions(&it.headers_to_add, &format!("{path}.headersToAdd"), about);
     let mut remove = HeaderLevel::default();
     for (at, text) in it.headers_to_remove.iter().enumerate() {
@@ -324,7 +321,7 @@ fn collector(
                     return None;
                 }
                 Some(false) => about.warning(
-                    format!("{PATH}.{field}"),
+                    format!("{}.{field}", about.path),
                     format!("spans go by gRPC, and upstream {namespace}.{name} has no `useHttp2: true`: they are lost"),
                 ),
                 Some(true) => {}

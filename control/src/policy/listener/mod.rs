@@ -15,8 +15,11 @@ use portcullis_proto::table::v1 as wire;
 use prost::Message as _;
 
 use super::Layer;
-use crate::resource::{Gateway, ObjectRef};
+use crate::resource::{HttpConnectionManagerSettings, HttpListenerOptions, ListenerOptions, ObjectRef};
 use crate::translate::{Notes, ServerLookup};
+
+/// The field of connection manager settings.
+const MANAGER: &str = "httpConnectionManagerSettings";
 
 /// A listener's settings as they travel.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,15 +36,15 @@ pub struct Settings {
     pub tcp: Bytes,
 }
 
-/// Checks the settings of `gateway` and makes them what travels.
+/// Checks the settings of a Gateway, and those of its `http` side if it has one, and makes them what travels.
 pub fn lower(
-    gateway: &Gateway,
+    options: Option<&ListenerOptions>,
+    http: Option<&Layer<'_, HttpListenerOptions>>,
     id: &ObjectRef,
     upstreams: &mut dyn ServerLookup,
     notes: &mut Notes,
 ) -> Settings {
     let mut about = About::of(id, notes);
-    let options = gateway.options.as_ref();
     let logs = |service: Option<&_>, field: &str, about: &mut About<'_>| {
         service.map(|it| access_log::lower(it, &format!("spec.options.{field}"), about)).unwrap_or_default()
     };
@@ -55,36 +58,60 @@ pub fn lower(
     let buffer_limit = connections::buffer_limit(options, &mut about);
     let own = connections::listener(options, &mut about);
     let tcp = wire::TcpProxy { access_logs: access_logs.clone(), buffer_limit, ..Default::default() };
-    let mut http = wire::HttpSettings { access_logs, buffer_limit, ..Default::default() };
-    let options = gateway.http_gateway.as_ref().and_then(|it| it.options.as_ref());
-    if let Some(settings) = options.and_then(|it| it.http_connection_manager_settings.as_ref()) {
-        http::lower(settings, &mut http, upstreams, &mut about);
-    }
-    let router = options.and_then(|it| it.router.as_ref());
-    http.suppress_envoy_headers = router.is_some_and(|it| it.suppress_envoy_headers == Some(true));
-    let admission = options.map(|options| {
-        let layer = Layer { options, owner: id, path: "spec.httpGateway.options".into(), depth: 0 };
+    let mut settings = wire::HttpSettings { access_logs, buffer_limit, ..Default::default() };
+    let mut admission = Bytes::new();
+    if let Some(layer) = http {
+        let Layer { options, owner, path, .. } = layer;
+        if let Some(manager) = &options.http_connection_manager_settings {
+            lower_manager(manager, owner, &format!("{path}.{MANAGER}"), &mut settings, upstreams, notes);
+        }
+        let router = options.router.as_ref();
+        settings.suppress_envoy_headers = router.is_some_and(|it| it.suppress_envoy_headers == Some(true));
         let bucket = ("networkLocalRatelimit", options.network_local_ratelimit.as_ref());
-        connections::admission(&layer, options.connection_limit.as_ref(), bucket, notes)
-    });
+        admission = connections::admission(layer, options.connection_limit.as_ref(), bucket, notes);
+    }
     Settings {
         options: own,
-        admission: admission.unwrap_or_default(),
+        admission,
         tcp: tcp.encode_to_vec().into(),
-        http: http.encode_to_vec().into(),
+        http: settings.encode_to_vec().into(),
         connection_logs: connection_logs.iter().map(|log| log.encode_to_vec().into()).collect(),
     }
 }
 
-/// The Gateway that findings are about.
+/// Checks connection manager settings that stand at `path` of `owner` and are merged into others.
+pub fn check_manager(
+    settings: &HttpConnectionManagerSettings,
+    owner: &ObjectRef,
+    path: &str,
+    upstreams: &mut dyn ServerLookup,
+    notes: &mut Notes,
+) {
+    lower_manager(settings, owner, path, &mut wire::HttpSettings::default(), upstreams, notes);
+}
+
+fn lower_manager(
+    settings: &HttpConnectionManagerSettings,
+    owner: &ObjectRef,
+    path: &str,
+    to: &mut wire::HttpSettings,
+    upstreams: &mut dyn ServerLookup,
+    notes: &mut Notes,
+) {
+    http::lower(settings, to, upstreams, &mut About { id: owner, path, notes });
+}
+
+/// The resource that findings are about.
 struct About<'a> {
     id: &'a ObjectRef,
+    /// Where connection manager settings stand, where it is about those.
+    path: &'a str,
     notes: &'a mut Notes,
 }
 
 impl<'a> About<'a> {
     fn of(id: &'a ObjectRef, notes: &'a mut Notes) -> Self {
-        Self { id, notes }
+        Self { id, path: "", notes }
     }
 
     fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {

@@ -9,6 +9,7 @@ use super::csrf::CsrfPolicy;
 use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
 use super::http_connection::HttpConnectionManagerSettings;
+use super::hybrid::HybridGateway;
 use super::listener_connections::{ConnectionBalanceConfig, ConnectionLimit, ProxyProtocol, SocketOption};
 use super::listener_policies::{Buffer, GrpcWeb, Gzip, ListenerHealthCheck};
 use super::rate_limit::{LocalRateLimitSettings, RateLimitServerSettings, TokenBucket};
@@ -32,6 +33,8 @@ pub struct Gateway {
     pub http_gateway: Option<HttpGateway>,
     /// Passing connections on. At most one of the gateways is set.
     pub tcp_gateway: Option<TcpGateway>,
+    /// Several gateways, one for each connection.
+    pub hybrid_gateway: Option<HybridGateway>,
     /// Listener options.
     pub options: Option<ListenerOptions>,
     /// Options of the listener's route configuration.

@@ -19,6 +19,7 @@ mod gateway;
 mod headers;
 mod health_check;
 mod http_connection;
+mod hybrid;
 mod lb_hash;
 mod listener_connections;
 mod listener_policies;
@@ -79,6 +80,10 @@ pub use http_connection::{
     ListenerTracing, LiteralTag, MetadataTag, MetadataTagKind, MetadataTagValue, OpenTelemetryConfig,
     PathWithEscapedSlashesAction, ServerHeaderTransformation, SetCurrentClientCertDetails, TracePercentages,
     UuidRequestIdConfig,
+};
+pub use hybrid::{
+    ConnectionMatcher, DelegatedHttpGateway, DelegatedTcpGateway, GatewaySelector, HybridGateway,
+    MatchableHttpGateway, MatchableTcpGateway, MatchedGateway,
 };
 pub use lb_hash::{HashCookie, HashKey, HashPolicy, LbHash};
 pub use listener_connections::{

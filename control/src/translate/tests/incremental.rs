@@ -28,7 +28,9 @@ fn kinds() -> impl Strategy<Value = Kind> {
         1 => Just(Kind::UpstreamGroup),
         1 => Just(Kind::RouteOption),
         1 => Just(Kind::VirtualHostOption),
-        1 => Just(Kind::Gateway),
+        2 => Just(Kind::Gateway),
+        1 => Just(Kind::MatchableHttpGateway),
+        1 => Just(Kind::MatchableTcpGateway),
         1 => Just(Kind::Settings),
     ]
 }
@@ -104,6 +106,45 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
             form / 8 % 2,
             form / 64,
         ),
+        Kind::Gateway if form % 5 == 1 => format!(
+            "{{bindAddress: '::', bindPort: {}, hybridGateway: {{{}}}}}",
+            8000 + u32::from(form % 3),
+            match form / 8 % 4 {
+                0 => format!(
+                    "delegatedHttpGateways: {{selector: {{labels: {{app: a{}}}}}, \
+                     sslConfig: {{secretRef: {{name: s{}, namespace: gloo-system}}}}, preventChildOverrides: {}}}, \
+                     delegatedTcpGateways: {{}}",
+                    form / 64 % 2,
+                    form / 32 % 2,
+                    form / 128 == 1
+                ),
+                1 => format!(
+                    "delegatedHttpGateways: {{selector: {{}}, httpConnectionManagerSettings: {{via: v{}}}}}",
+                    form / 64
+                ),
+                2 => format!("delegatedTcpGateways: {{ref: {{name: n{other}, namespace: gloo-system}}}}"),
+                _ => format!(
+                    "matchedGateways: [{{matcher: {{sslConfig: {{sniDomains: [n{}]}}}}, httpGateway: {{}}}}, \
+                     {{matcher: {}, httpGateway: {{}}}}, \
+                     {{matcher: {}, tcpGateway: {{tcpHosts: [{{destination: {{forwardSniClusterName: {{}}}}}}]}}}}]",
+                    form / 32 % 2,
+                    matcher(form / 16),
+                    matcher(form / 32),
+                ),
+            },
+        ),
+        Kind::MatchableHttpGateway => format!(
+            "{{matcher: {}, httpGateway: {{{}options: {{healthCheck: {{path: '{}'}}}}}}}}",
+            matcher(form),
+            if form / 64 % 2 == 0 { "virtualServiceSelector: {app: a1}, " } else { "" },
+            if form.is_multiple_of(7) { "" } else { "/health" },
+        ),
+        Kind::MatchableTcpGateway => format!(
+            "{{matcher: {}, tcpGateway: {{tcpHosts: [{{name: t, destination: {{single: {{upstream: \
+             {{name: n{other}, namespace: gloo-system}}}}}}}}{}]}}}}",
+            matcher(form),
+            if form.is_multiple_of(7) { ", {}" } else { "" },
+        ),
         Kind::Gateway => format!(
             "{{bindAddress: '::', bindPort: {}, ssl: {}, httpGateway: {{{}}}, \
              routeOptions: {{mostSpecificHeaderMutationsWins: {}}}}}",
@@ -125,6 +166,24 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
         kind.api_version(),
         form / 32 % 2
     )
+}
+
+/// Few names and networks, so that they conflict.
+fn matcher(form: u8) -> String {
+    let ssl = match form % 3 {
+        0 => format!(
+            "sslConfig: {{sniDomains: [n{}], secretRef: {{name: s0, namespace: gloo-system}}}}, ",
+            form / 3 % 4
+        ),
+        1 => "sslConfig: {}, ".to_owned(),
+        _ => String::new(),
+    };
+    let prefix = match form / 16 % 3 {
+        0 => "{addressPrefix: 10.0.0.0, prefixLen: 8}",
+        1 => "{addressPrefix: x}",
+        _ => "",
+    };
+    format!("{{{ssl}sourcePrefixRanges: [{prefix}]}}")
 }
 
 fn apply(snapshot: &mut Snapshot, edit: &Edit, memo: &mut Memo) {

@@ -10,18 +10,29 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "Gateway",
         oneofs: &[&["httpGateway", "tcpGateway", "hybridGateway"]],
-        later: &[reject("hybridGateway")],
         deeper: &[
             ("virtualServices", "httpGateway"),
             ("virtualServiceSelector", "httpGateway"),
             ("virtualServiceExpressions", "httpGateway"),
             ("virtualServiceNamespaces", "httpGateway"),
             ("tcpHosts", "tcpGateway"),
+            ("matchedGateways", "hybridGateway"),
+            ("delegatedHttpGateways", "hybridGateway"),
+            ("delegatedTcpGateways", "hybridGateway"),
             ("accessLoggingService", TO_OPTIONS),
             ("proxyProtocol", TO_OPTIONS),
         ],
         ..PLAIN
     },
+    Entry { name: "MatchedGateway", oneofs: &[&["httpGateway", "tcpGateway"]], ..PLAIN },
+    Entry {
+        name: "ConnectionMatcher",
+        later: &[enterprise("passthroughCipherSuites")],
+        deeper: &[("sniDomains", "sslConfig"), ("secretRef", "sslConfig")],
+        ..PLAIN
+    },
+    Entry { name: "DelegatedHttpGateway", oneofs: &[&["ref", "selector"]], ..PLAIN },
+    Entry { name: "DelegatedTcpGateway", oneofs: &[&["ref", "selector"]], ..PLAIN },
     Entry {
         name: "HttpGateway",
         deeper: &[
