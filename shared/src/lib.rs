@@ -8,6 +8,7 @@ pub mod database;
 pub mod dns;
 pub mod format;
 pub mod invalid;
+pub mod percent;
 pub mod policy;
 pub mod routing;
 pub mod sensitive;
@@ -15,6 +16,7 @@ pub mod table;
 pub mod telemetry;
 pub mod template;
 pub mod tls;
+pub mod transcoding;
 pub mod transport;
 pub mod version;
 

@@ -23,6 +23,7 @@ mod survival;
 mod tcp;
 mod tls;
 mod traces;
+mod transcoding;
 
 use std::net::SocketAddr;
 

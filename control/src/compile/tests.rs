@@ -87,6 +87,7 @@ fn a_proxy_that_comes_later_gets_everything_that_is_shared() {
         outlier_detection: None,
         ignore_health_on_host_removal: false,
         circuit_breakers: None,
+        policies: Vec::new(),
     };
     let mut ir = model(vec![host("a", 200, 0)]);
     ir.upstreams = Arc::new([("u".into(), Arc::new(upstream))].into());

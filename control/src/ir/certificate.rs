@@ -1,4 +1,5 @@
-//! Where key material comes from. A name for it; the bytes stay with the keyring.
+//! Where key material comes from, and whatever else stands in files beside the configuration. A name for it; the bytes
+//! stay with the keyring.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -29,13 +30,24 @@ pub enum CertificateSource {
         /// DER of an OCSP response.
         ocsp: Option<Arc<str>>,
     },
+    /// A file with descriptors of gRPC services. No key material: workers get it within a policy.
+    Descriptor {
+        /// Its path.
+        path: Arc<str>,
+    },
 }
 
 impl CertificateSource {
+    /// It is in files, which are known only once they have been asked for.
+    pub fn is_file(&self) -> bool {
+        !matches!(self, Self::Secret { .. })
+    }
+
     /// The name of the wire resource: `<namespace>.<name>`, or `file:<hash>` over the paths.
     pub fn name(&self) -> Arc<str> {
         match self {
             Self::Secret { namespace, name } => format!("{namespace}.{name}").into(),
+            Self::Descriptor { path } => format!("descriptor:{path}").into(),
             Self::Files { cert, key, root_ca, ocsp } => {
                 let key = key.as_ref().map(|key| match key {
                     KeySource::Path(path) => Arc::clone(path),

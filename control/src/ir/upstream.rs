@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Balancing, HealthCheck, Labels, Origin, OutlierDetection, UpstreamTls};
+use super::{Balancing, HealthCheck, Labels, Origin, OutlierDetection, Policy, UpstreamTls};
 
 /// What a route's destination refers to by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,8 @@ pub struct Upstream {
     pub ignore_health_on_host_removal: bool,
     /// `None` = all defaults.
     pub circuit_breakers: Option<CircuitBreakers>,
+    /// Of every request that goes there.
+    pub policies: Vec<Policy>,
 }
 
 /// How much of an upstream a worker uses at one time. `None` = the worker's default.

@@ -216,7 +216,8 @@ impl<'s, 'm> Build<'s, 'm> {
         let gateways = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
         let substituted = gateways.iter().filter(|gateway| gateway.substituted);
         self.substituted.extend(substituted.map(|gateway| gateway.id.clone()));
-        self.wanted.extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.iter().cloned()));
+        self.wanted
+            .extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.union(&gateway.wanted).cloned()));
         self.independent &= !cx.finish().iter().any(Read::is_of_accepted);
         gateways
     }

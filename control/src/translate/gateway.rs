@@ -11,6 +11,7 @@ use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, TcpChains};
+use super::upstreams::Wanting;
 use crate::policy::listener;
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
 use crate::{ir, policy};
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub selection: Selection,
     /// Filter chains beside those of VirtualServices.
     pub tcp: TcpChains,
+    /// Files that its options name.
+    pub wanted: BTreeSet<ir::CertificateSource>,
     /// Stands in its last accepted form.
     pub substituted: bool,
 }
@@ -153,6 +156,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     }
     let mut tcp = TcpChains::default();
     let mut own = Vec::new();
+    let mut wanted = BTreeSet::new();
     let mut servers = Arc::<policy::Servers>::default();
     let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
         (Some(gateway), _) => {
@@ -166,6 +170,9 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         }
         (None, Some(http)) => {
             own = policies(id, http, globals, notes);
+            let mut files = Wanting { cx, wanted };
+            own = policy::with(own, transcoder(id, http, &mut files, notes));
+            wanted = files.wanted;
             servers = self::servers(id, http, globals, notes);
             servers.check(cx, notes);
             selection(cx, id, http, notes)
@@ -200,6 +207,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         policies: own,
         selection,
         tcp,
+        wanted,
         substituted,
     })
 }
@@ -212,6 +220,17 @@ fn policies(
     notes: &mut Notes,
 ) -> Vec<ir::Policy> {
     with_options(id, http, |layer| policy::of_listener(layer, globals, notes))
+}
+
+fn transcoder(
+    id: &ObjectRef,
+    http: &resource::HttpGateway,
+    files: &mut Wanting<'_, '_>,
+    notes: &mut Notes,
+) -> Option<ir::Policy> {
+    let config = http.options.as_ref()?.grpc_json_transcoder.as_ref()?;
+    let path = "spec.httpGateway.options.grpcJsonTranscoder";
+    policy::grpc_json_transcoder::lower(config, id, path, files, notes)
 }
 
 /// The servers that hold for the listener.
@@ -298,6 +317,7 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             id,
             selection: Selection::All,
             tcp: TcpChains::default(),
+            wanted: BTreeSet::new(),
             substituted: false,
         }
     };

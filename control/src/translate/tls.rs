@@ -66,7 +66,7 @@ pub fn source(secret: Option<&Ref>, files: Option<&SslFiles>) -> Option<Certific
 pub fn source_field(source: &CertificateSource) -> &'static str {
     match source {
         CertificateSource::Secret { .. } => "secretRef",
-        CertificateSource::Files { .. } => "sslFiles",
+        CertificateSource::Files { .. } | CertificateSource::Descriptor { .. } => "sslFiles",
     }
 }
 
@@ -81,6 +81,7 @@ pub fn describe(source: &CertificateSource) -> String {
             Some(path) if !path.contains('\n') => format!("of file {path}"),
             _ => "of sslFiles".to_owned(),
         },
+        CertificateSource::Descriptor { path } => format!("of file {path}"),
     }
 }
 

@@ -19,9 +19,9 @@ pub trait SecretReader {
 }
 
 /// Reads secrets and remembers which were wanted.
-struct Wanting<'a, 's> {
-    cx: &'a mut Cx<'s>,
-    wanted: BTreeSet<CertificateSource>,
+pub struct Wanting<'a, 's> {
+    pub cx: &'a mut Cx<'s>,
+    pub wanted: BTreeSet<CertificateSource>,
 }
 
 impl SecretReader for Wanting<'_, '_> {

@@ -168,6 +168,7 @@ fn upstream(it: &wire::Upstream) -> Value {
         "subsets": it.subsets.as_ref().map(|it| format!("{it:?}")),
         "ignoreHealthOnHostRemoval": it.ignore_health_on_host_removal,
         "circuitBreakers": it.circuit_breakers.as_ref().map(|it| format!("{it:?}")),
+        "policies": it.policies.iter().map(any).collect::<Vec<_>>(),
         "balancer": it.load_balancer.as_ref().map(|it| format!("{it:?}")),
     }))
 }

@@ -221,7 +221,7 @@ impl Serving<'_> {
             };
             // Whatever goes wrong now, this policy has had its turn.
             let seen = std::mem::replace(&mut self.exchange.policies.1, at);
-            let (mut bytes, trailers) = match whole.take() {
+            let (mut bytes, mut trailers) = match whole.take() {
                 Some((bytes, trailers)) => filters.whole(bytes, trailers).map_err(LocalReply::from)?,
                 None => {
                     let mut pump = Pump::resume(self.down, session, body, &mut self.exchange.clock, upload);
@@ -232,7 +232,8 @@ impl Serving<'_> {
                 }
             };
             self.exchange.policies.1 = seen;
-            passed = self.response_step(head, parts, Some((at, &mut bytes)), &mut filters, !nothing, false);
+            let here = Some((at, &mut bytes, &mut trailers));
+            passed = self.response_step(head, parts, here, &mut filters, !nothing, false);
             whole = Some((bytes, trailers));
             replaced = true;
         }
@@ -267,7 +268,8 @@ impl Serving<'_> {
                 Passed::Body { at, .. } => {
                     changed = true;
                     filtered(&mut filters, parts, body);
-                    self.response_step(head, parts, Some((at, body)), &mut filters, !nothing(parts), true)
+                    let here = Some((at, &mut *body, &mut None));
+                    self.response_step(head, parts, here, &mut filters, !nothing(parts), true)
                 }
                 Passed::Reply { at, reply } => {
                     let reply = LocalReply::from(reply);
@@ -291,7 +293,7 @@ impl Serving<'_> {
         &mut self,
         head: &Head,
         parts: &mut Parts,
-        whole: Option<(usize, &mut Bytes)>,
+        whole: Option<(usize, &mut Bytes, &mut Option<HeaderMap>)>,
         filters: &mut Filters,
         has_body: bool,
         local: bool,
@@ -300,6 +302,11 @@ impl Serving<'_> {
             return Passed::Done;
         }
         let (chain, count) = self.exchange.policies.clone();
+        let mut none = None;
+        let (whole, trailers) = match whole {
+            Some((at, body, trailers)) => (Some((at, body)), trailers),
+            None => (None, &mut none),
+        };
         let mut slots = std::mem::take(&mut self.exchange.slots);
         let facts = self.exchange.facts(head);
         let mut cx = ResponseCx {
@@ -310,6 +317,7 @@ impl Serving<'_> {
             slots: &mut slots,
             has_body,
             filters,
+            trailers,
             local,
             details: self.exchange.reason.map_or("via_upstream", Reason::details),
         };

@@ -16,7 +16,7 @@ use super::names::Names;
 use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Serve, Split, VirtualHost};
 use crate::held::shards::{Part, Shards, part_of};
 use crate::held::{Claim, Content, Entry, Held};
-use crate::policy::registry;
+use crate::policy::{PlanBuilder, registry};
 use crate::upstream::{self, Upstream};
 
 pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rejection>) {
@@ -182,8 +182,13 @@ fn upstream(
         return Outcome::same(before);
     }
     let tls = config.tls.as_ref().map(|tls| material.tls(tls, config.http2)).transpose();
-    let built = tls.map(|tls| Upstream::build(config, tls, before.map(|before| &*before.value)));
-    Outcome::of(digest, built.map_err(|e| e.under("tls")), before)
+    let built = tls.map_err(|e| e.under("tls")).and_then(|tls| {
+        let over = PlanBuilder::decode(&config.policies)?;
+        let mut upstream = Upstream::build(config, tls, before.map(|before| &*before.value));
+        upstream.over = (!over.is_empty()).then(|| Box::new(over));
+        Ok(upstream)
+    });
+    Outcome::of(digest, built, before)
 }
 
 fn split(

@@ -34,6 +34,7 @@ fn config(load_balancer: LoadBalancer, endpoints: &[(u16, u32)]) -> table::Upstr
         update_merge_window: Duration::ZERO,
         subsets: None,
         ignore_health_on_host_removal: false,
+        policies: vec![],
     }
 }
 

@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_proto::table::v1 as wire;
+use prost_types::Any;
 
 use super::{
     CircuitBreakers, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart, SubsetRules,
     TlsVersion,
     field::{alpn, each, millis, optional, required, texts},
     listener::versions,
+    route::policies,
 };
 use crate::Invalid;
 
@@ -57,6 +59,8 @@ pub struct Upstream {
     pub subsets: Option<SubsetRules>,
     /// An endpoint that discovery no longer has is gone at once, healthy or not.
     pub ignore_health_on_host_removal: bool,
+    /// Of every request that goes there. Replace its route's of the same type.
+    pub policies: Vec<Any>,
 }
 
 /// TLS towards the endpoints.
@@ -111,6 +115,7 @@ impl TryFrom<wire::Upstream> for Upstream {
                 .map_or(DEFAULT_MERGE_WINDOW, Duration::from_millis),
             subsets: message("subsets", wire.subsets)?,
             ignore_health_on_host_removal: wire.ignore_health_on_host_removal,
+            policies: policies(wire.policies)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use portcullis_proto::table::v1 as wire;
 use portcullis_proto::table::v1::upstream::LoadBalancer;
 
-use super::{labels, millis, origin, strings, text, tls_version};
+use super::{labels, millis, origin, policies, strings, text, tls_version};
 use crate::ir::{
     Balancer, CertificateSource, CheckHeader, Checker, CircuitBreakers, Endpoint, Endpoints, Fallback,
     HealthCheck, HttpCheck, OutlierDetection, SlowStart, Subsets, Upstream, UpstreamTls,
@@ -47,6 +47,7 @@ pub fn upstream(upstream: &Upstream) -> wire::Upstream {
         subsets: balancing.subsets.as_ref().map(subsets),
         ignore_health_on_host_removal: upstream.ignore_health_on_host_removal,
         circuit_breakers: upstream.circuit_breakers.as_ref().map(circuit_breakers),
+        policies: policies(&upstream.policies),
     }
 }
 

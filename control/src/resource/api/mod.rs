@@ -14,6 +14,7 @@ mod dynamic_forward_proxy;
 mod ext_auth;
 mod faults;
 mod gateway;
+mod grpc_json_transcoder;
 mod headers;
 mod health_check;
 mod http_connection;
@@ -59,6 +60,7 @@ pub use gateway::{
     Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, ProxyProtocol, RouteConfigurationOptions,
 };
 pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
+pub use grpc_json_transcoder::{GrpcJsonTranscoder, PrintOptions, ServiceSpec};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use health_check::{
     CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, OutlierDetection, Payload,
@@ -96,7 +98,7 @@ pub use route::{
     MultiDestination, PathSpecifier, QueryParameterMatcher, RedirectAction, RedirectCode, RedirectPath,
     Route, RouteAction, RouteTarget, WeightedDestination,
 };
-pub use scalar::GoDuration;
+pub use scalar::{Base64, GoDuration};
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};
 pub use settings::{GatewaySettings, GlooSettings, InvalidConfigPolicy, Settings, VirtualServiceDefaults};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::grpc_json_transcoder::ServiceSpec;
 use super::health_check::{HealthCheck, OutlierDetection};
 use super::load_balancer::{HostMetadata, LoadBalancerConfig, SubsetSpec};
 use super::route::WeightedDestination;
@@ -63,6 +64,8 @@ pub struct StaticUpstream {
     pub auto_sni_rewrite: Option<bool>,
     /// Groups of hosts that destinations can ask for.
     pub subset_spec: Option<SubsetSpec>,
+    /// What is known of the service there.
+    pub service_spec: Option<ServiceSpec>,
 }
 
 /// One host of a static upstream.

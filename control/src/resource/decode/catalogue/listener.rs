@@ -86,7 +86,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "HttpListenerOptions",
         later: &[
-            reject("grpcJsonTranscoder"),
             reject("connectionLimit"),
             reject("networkLocalRatelimit"),
             enterprise("waf"),
@@ -106,6 +105,13 @@ pub(super) const ENTRIES: &[Entry] = &[
             enterprise("leftmostXffAddress"),
             warn("extensions"),
         ],
+        ..PLAIN
+    },
+    Entry {
+        name: "GrpcJsonTranscoder",
+        oneofs: &[&["protoDescriptor", "protoDescriptorBin", "protoDescriptorConfigMap"]],
+        later: &[reject("protoDescriptorConfigMap")
+            .note("put the descriptor set into `protoDescriptorBin`, or name its file in `protoDescriptor`")],
         ..PLAIN
     },
     Entry {
