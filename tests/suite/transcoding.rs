@@ -75,7 +75,8 @@ impl shop::shop_server::Shop for Shop {
             return Err(Status::not_found("nothing"));
         }
         let items = (0..3).map(move |at| Ok(named(format!("{name}{at}"))));
-        Ok(Response::new(Box::pin(futures::stream::iter(items))))
+        let items: Many<Item> = Box::pin(futures::stream::iter(items));
+        Ok(Response::new(items))
     }
     async fn collect(&self, request: Request<Streaming<Item>>) -> Result<Response<Item>, Status> {
         let names: Vec<String> = request.into_inner().map(|item| item.unwrap().name).collect().await;
@@ -84,7 +85,8 @@ impl shop::shop_server::Shop for Shop {
     type TalkStream = Many<Item>;
     async fn talk(&self, request: Request<Streaming<Item>>) -> Result<Response<Many<Item>>, Status> {
         let answers = request.into_inner().map(|item| item.map(|item| named(format!("{}!", item.name))));
-        Ok(Response::new(Box::pin(answers)))
+        let answers: Many<Item> = Box::pin(answers);
+        Ok(Response::new(answers))
     }
     async fn page(&self, request: Request<Get>) -> Result<Response<google::api::HttpBody>, Status> {
         let data = format!("<p>{}", request.into_inner().name).into();
@@ -93,7 +95,9 @@ impl shop::shop_server::Shop for Shop {
     type PagesStream = Many<google::api::HttpBody>;
     async fn pages(&self, request: Request<Get>) -> Result<Response<Self::PagesStream>, Status> {
         let page = self.page(request).await?.into_inner();
-        Ok(Response::new(Box::pin(futures::stream::iter([Ok(page.clone()), Ok(page)]))))
+        let pages: Many<google::api::HttpBody> =
+            Box::pin(futures::stream::iter([Ok(page.clone()), Ok(page)]));
+        Ok(Response::new(pages))
     }
     async fn store(&self, request: Request<Upload>) -> Result<Response<Item>, Status> {
         let upload = request.into_inner();
@@ -211,7 +215,7 @@ async fn json_reaches_a_grpc_server_and_json_comes_back() {
 #[tokio::test]
 async fn a_listener_transcodes_before_it_routes() {
     let gateway = Gateway::new();
-    let file = gateway.config.path().join("shop.pb");
+    let file = gateway.data.path().join("shop.pb");
     let options = format!(
         "httpGateway: {{options: {{grpcJsonTranscoder: {{protoDescriptor: {}, services: [shop.v1.Shop], \
          autoMapping: true, convertGrpcStatus: true, ignoredQueryParameters: [key], \

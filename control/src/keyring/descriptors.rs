@@ -1,11 +1,12 @@
 //! Files with descriptors of gRPC services: no secrets, but files that control looks after in the same way.
 //!
-//! A file that cannot be read any more is told, and what was read before stays in use.
+//! A file that cannot be read any more, or is no set of descriptors, is told, and what was read before stays in use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
+use portcullis_shared::transcoding;
 use portcullis_shared::version::Digest;
 
 use super::files::{Stamp, stamp_of};
@@ -59,7 +60,7 @@ impl Descriptors {
                     ..SecretFacts::default()
                 },
                 Err(error) => SecretFacts {
-                    problem: Some(format!("cannot read {path}: {error}")),
+                    problem: Some(format!("cannot use {path}: {error}")),
                     ..before.clone().unwrap_or_default()
                 },
             };
@@ -89,12 +90,22 @@ fn read(path: &Path) -> std::io::Result<Content> {
     if bytes.len() as u64 > LIMIT {
         return Err(std::io::Error::other(format!("it is larger than {LIMIT} bytes")));
     }
-    Ok(Content(bytes.into()))
+    let bytes = bytes.into();
+    transcoding::check(&bytes).map_err(std::io::Error::other)?;
+    Ok(Content(bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use prost_types::{FileDescriptorProto, FileDescriptorSet};
+
     use super::*;
+
+    fn set(name: &str) -> Vec<u8> {
+        let file = FileDescriptorProto { name: Some(name.to_owned()), ..Default::default() };
+        FileDescriptorSet { file: vec![file] }.encode_to_vec()
+    }
 
     #[test]
     fn a_file_is_read_again_when_it_changes_and_kept_when_it_goes() {
@@ -108,18 +119,22 @@ mod tests {
         assert!(descriptors.want(&[source.clone()].into()));
         assert!(descriptors.read());
         let missing = facts(&descriptors).unwrap();
-        assert!(missing.problem.unwrap().starts_with("cannot read /"));
-        std::fs::write(&file, "one").unwrap();
+        assert!(missing.problem.unwrap().starts_with("cannot use /"));
+        std::fs::write(&file, set("one")).unwrap();
         assert!(descriptors.read());
         assert!(!descriptors.read(), "nothing has changed");
-        assert_eq!(content(facts(&descriptors).unwrap()).unwrap(), "one");
-        std::fs::write(&file, "another").unwrap();
+        assert_eq!(content(facts(&descriptors).unwrap()).unwrap(), set("one"));
+        std::fs::write(&file, set("another")).unwrap();
         assert!(descriptors.read());
+        std::fs::write(&file, "none at all").unwrap();
+        assert!(descriptors.read());
+        let kept = facts(&descriptors).unwrap();
+        assert!(kept.problem.is_some_and(|problem| problem.contains("the descriptor set cannot be used")));
         std::fs::remove_file(&file).unwrap();
         assert!(descriptors.read());
         let kept = facts(&descriptors).unwrap();
         assert!(kept.problem.is_some());
-        assert_eq!(content(kept).unwrap(), "another");
+        assert_eq!(content(kept).unwrap(), set("another"));
         assert!(!descriptors.want(&[source].into()));
         assert!(descriptors.want(&BTreeSet::new()) && descriptors.is_empty());
     }

@@ -279,6 +279,7 @@ fn any(it: &prost_types::Any) -> Value {
         .or_else(|| show::<policy::Buffer>(it))
         .or_else(|| show::<policy::BufferPerRoute>(it))
         .or_else(|| show::<policy::Compression>(it))
+        .or_else(|| show::<policy::GrpcJsonTranscoder>(it))
         .or_else(|| show::<policy::GrpcWeb>(it))
         .or_else(|| show::<policy::HealthCheck>(it))
         .or_else(|| show::<policy::StreamLimits>(it))

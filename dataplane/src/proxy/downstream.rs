@@ -324,13 +324,14 @@ impl Downstream {
         server.close().await;
     }
 
-    /// Breaks off: an HTTP/1 connection is closed in mid-body, an HTTP/2 stream reset.
+    /// Breaks off: an HTTP/1 connection is closed in mid-body, an HTTP/2 stream reset with a code that clients
+    /// of gRPC take for a failure, not for their own cancelling.
     pub(super) fn abort(self) {
         match self {
             Downstream::H1(server) => server.abort(),
             Downstream::H2(mut stream) => match &mut stream.outbox {
-                Some(outbox) => outbox.reset(h2::Reason::CANCEL),
-                None => stream.session.shutdown_with_reason(h2::Reason::CANCEL),
+                Some(outbox) => outbox.reset(h2::Reason::INTERNAL_ERROR),
+                None => stream.session.shutdown_with_reason(h2::Reason::INTERNAL_ERROR),
             },
         }
     }

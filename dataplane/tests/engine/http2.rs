@@ -550,13 +550,13 @@ async fn grpc_web_is_spoken_without_being_asked_for() {
     assert_eq!(header(&head, "content-type"), Some("application/grpc-web-text+proto"));
     // Base64 of the message, and of the frame 0x80 with the 15 bytes `grpc-status:0\r\n`.
     assert_eq!(client.chunked().await, b"AAAAAAJvaw==gAAAAA9ncnBjLXN0YXR1czowDQo=");
-    // A local answer is one of gRPC too.
+    // A local answer is one of gRPC too, and keeps its status.
     let gateway = Gateway::start(Table::to_h2(Peer::nowhere().await)).await;
     let mut client = Wire::connect(gateway.address).await;
     client
         .send("POST /a.B/C HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 0\r\n\r\n")
         .await;
     let (head, _) = client.answer().await;
-    assert_eq!((status(&head), header(&head, "grpc-status")), (200, Some("14")));
+    assert_eq!((status(&head), header(&head, "grpc-status")), (503, Some("14")));
     assert_eq!(header(&head, "content-type"), Some("application/grpc-web+proto"));
 }

@@ -68,13 +68,14 @@ impl Elements {
         Ok(())
     }
 
-    /// There is nothing more to come. A body without anything is an array without elements.
+    /// There is nothing more to come.
     ///
     /// # Errors
     /// The array has not ended.
     pub fn end(&self) -> Result<(), ArrayError> {
         match self.state {
-            State::Start | State::End => Ok(()),
+            State::End => Ok(()),
+            State::Start => Err(ArrayError::NoArray),
             State::First | State::Element => Err(ArrayError::Incomplete),
         }
     }
@@ -157,7 +158,6 @@ mod tests {
             );
         }
         assert_eq!(elements("[]", 1).unwrap(), [""; 0]);
-        assert_eq!(elements(" ", 1).unwrap(), [""; 0]);
         // An element that is not there is for its reader to refuse.
         assert_eq!(elements("[,1]", 1).unwrap(), ["", "1"]);
     }
@@ -166,6 +166,7 @@ mod tests {
     fn what_is_no_array_is_told() {
         for (text, wanted) in [
             ("{}", ArrayError::NoArray),
+            (" ", ArrayError::NoArray),
             ("[1", ArrayError::Incomplete),
             ("[", ArrayError::Incomplete),
             ("[1] 2", ArrayError::Trailing),

@@ -20,9 +20,17 @@ impl Binding {
         Ok(Self { field, value })
     }
 
-    /// Sets the field, unless the body has.
-    pub(super) fn apply(&self, message: &mut DynamicMessage) {
-        set(message, &self.field, &self.value);
+    fn is_list(&self) -> bool {
+        self.field.last().is_some_and(FieldDescriptor::is_list)
+    }
+}
+
+/// Sets what `bindings` say. What the body has set counts, then the last of them; values of lists are added in order.
+pub(super) fn apply(bindings: &[Binding], message: &mut DynamicMessage) {
+    let lists = bindings.iter().filter(|binding| binding.is_list());
+    let others = bindings.iter().rev().filter(|binding| !binding.is_list());
+    for binding in lists.chain(others) {
+        set(message, &binding.field, &binding.value);
     }
 }
 
@@ -120,7 +128,10 @@ fn value(kind: &Kind, text: &str) -> Result<Value, String> {
         }
         Kind::Enum(values) => Value::EnumNumber(match values.get_value_by_name(text) {
             Some(value) => value.number(),
-            None => number(text, &format!("a value of \"{}\"", values.full_name()))?,
+            None => {
+                let known = text.parse().ok().filter(|number| values.get_value(*number).is_some());
+                known.ok_or_else(|| format!("\"{text}\" is not a value of \"{}\"", values.full_name()))?
+            }
         }),
         Kind::Message(message) => Value::Message(match well_known(message) {
             Some(WellKnown::Wrapper(inner)) => {

@@ -154,12 +154,7 @@ impl Transcoder {
     /// # Errors
     /// What is wrong with `rules`, the first that there is.
     pub fn new(rules: &Rules) -> Result<Self, Unusable> {
-        let descriptor = |error: &dyn fmt::Display| Unusable::Descriptor(error.to_string());
-        if rules.descriptor_set.is_empty() {
-            return Err(descriptor(&"it is empty"));
-        }
-        let pool =
-            DescriptorPool::decode(rules.descriptor_set.clone()).map_err(|error| descriptor(&error))?;
+        let pool = pool(&rules.descriptor_set)?;
         let mut transcoder = Self {
             rules: HashMap::new(),
             verbs: Vec::new(),
@@ -267,7 +262,7 @@ impl Transcoder {
                 continue;
             }
             let named = |error| format!("query parameter \"{name}\": {error}");
-            let fields = match field::resolve(&input, name.split('.')) {
+            let fields = match field::resolve(&input, percent::decoded(name).split('.')) {
                 Ok(fields) => fields,
                 Err(_) if self.ignore_unknown => continue,
                 Err(error) => return Err(named(error)),
@@ -276,6 +271,21 @@ impl Transcoder {
         }
         Ok(Call { rule: Arc::clone(rule), bindings, printer: Arc::clone(&self.printer) })
     }
+}
+
+/// Whether the bytes are a set of descriptors at all.
+///
+/// # Errors
+/// They are not.
+pub fn check(descriptor_set: &Bytes) -> Result<(), Unusable> {
+    pool(descriptor_set).map(|_| ())
+}
+
+fn pool(descriptor_set: &Bytes) -> Result<DescriptorPool, Unusable> {
+    if descriptor_set.is_empty() {
+        return Err(Unusable::Descriptor("it is empty".to_owned()));
+    }
+    DescriptorPool::decode(descriptor_set.clone()).map_err(|error| Unusable::Descriptor(error.to_string()))
 }
 
 fn of(message: &MessageDescriptor, name: &str) -> Result<FieldDescriptor, String> {

@@ -71,7 +71,7 @@ impl Printer {
             |serializer| message.serialize_with_options(serializer, &self.options),
             |serializer| message.serialize_with_options(serializer, &self.options),
         )?;
-        Ok(out)
+        Ok(self.ended(out))
     }
 
     fn write_value(&self, value: &serde_json::Value) -> Result<Vec<u8>, Unprintable> {
@@ -81,7 +81,15 @@ impl Printer {
             |serializer| value.serialize(serializer),
             |serializer| value.serialize(serializer),
         )?;
-        Ok(out)
+        Ok(self.ended(out))
+    }
+
+    /// What stands on lines of its own ends the last one.
+    fn ended(&self, mut out: Vec<u8>) -> Vec<u8> {
+        if self.whitespace {
+            out.push(b'\n');
+        }
+        out
     }
 
     /// Two closures for what is one: the formatters are two types.

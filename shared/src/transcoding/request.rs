@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
-use super::{BodyRule, Call};
+use super::{BodyRule, Call, field};
 
 /// Fields that a message does not have are left out: a client may be newer than its server.
 const LENIENT: DeserializeOptions = DeserializeOptions::new().deny_unknown_fields(false);
@@ -29,19 +29,19 @@ impl Call {
         self.rule.body != BodyRule::Nothing
     }
 
-    /// The message for a JSON body; nothing is an empty message.
+    /// The message for a JSON body; no body at all is an empty message.
     ///
     /// # Errors
     /// The body is no JSON of that message. The text is for the client.
     pub fn message(&self, json: &[u8]) -> Result<Vec<u8>, String> {
         let input = self.rule.method.descriptor.input();
-        let empty = json.iter().all(u8::is_ascii_whitespace);
+        let empty = json.is_empty();
         let mut message = match &self.rule.body {
             BodyRule::Message if !empty => parsed(&input, json)?,
             BodyRule::Field(field) if !empty => field_of(&input, field, json)?,
             _ => DynamicMessage::new(input),
         };
-        self.bindings.iter().for_each(|binding| binding.apply(&mut message));
+        field::apply(&self.bindings, &mut message);
         Ok(message.encode_to_vec())
     }
 
@@ -58,7 +58,7 @@ impl Call {
             BodyRule::Nothing | BodyRule::Message => fill(&mut message, body, content_type, first),
         }
         if first {
-            self.bindings.iter().for_each(|binding| binding.apply(&mut message));
+            field::apply(&self.bindings, &mut message);
         }
         message.encode_to_vec()
     }

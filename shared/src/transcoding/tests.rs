@@ -97,7 +97,9 @@ fn path_query_and_body_become_one_message() {
             r#"{"name":"a","item_id":5,"unknown":[{}],"count":"3"}"#,
             json!({"name": "a", "itemId": "5", "count": 3}),
         ),
-        ("POST", "/v1/items", " ", json!({})),
+        ("POST", "/v1/items", "", json!({})),
+        ("GET", "/v1/items/7?depth=3&dep%74h=4&name=x", "", json!({"name": "x", "depth": 4})),
+        ("POST", "/v1/items?tags=c", r#"{"tags":["a","b"]}"#, json!({"tags": ["a", "b", "c"]})),
         ("POST", "/v1/items?count=4", r#"{"name":"a"}"#, json!({"name": "a", "count": 4})),
         ("POST", "/v1/items?count=4", r#"{"count":5}"#, json!({"count": 5})),
         (
@@ -143,6 +145,13 @@ fn what_fits_no_field_is_told() {
             "",
             "query parameter \"item.onSale\": \"maybe\" is neither true nor false",
         ),
+        (
+            "GET",
+            "/v1/items/7?item.kind=9",
+            "",
+            "query parameter \"item.kind\": \"9\" is not a value of \"shop.v1.Kind\"",
+        ),
+        ("POST", "/v1/items", " ", "the body is no shop.v1.Item: EOF while parsing"),
         (
             "GET",
             "/v1/things/x/y",
@@ -195,7 +204,7 @@ fn answers_are_json() {
     );
     assert_eq!(
         print(PrintOptions { whitespace: true, ..Default::default() }),
-        "{\n \"itemId\": \"7\",\n \"kind\": \"PEN\"\n}"
+        "{\n \"itemId\": \"7\",\n \"kind\": \"PEN\"\n}\n"
     );
     assert_eq!(
         print(PrintOptions { empty_fields: true, ..Default::default() }),

@@ -46,7 +46,10 @@ pub(super) fn whole(call: &Call, convert_status: bool, cx: &mut ResponseCx<'_>, 
             }
         }
     }
-    cx.headers.insert(&CONTENT_TYPE, content.content_type);
+    // As in Envoy: what has no body keeps its type.
+    if !in_header || call.server_streaming() {
+        cx.headers.insert(&CONTENT_TYPE, content.content_type);
+    }
     *body = content.body;
     Answer::Continue
 }
@@ -84,11 +87,9 @@ fn content(call: &Call, body: &Bytes) -> Result<Content, String> {
         content_type = content_type.or(of);
         pieces.push(piece);
     }
+    let usual = if pieces.is_empty() { JSON } else { HeaderValue::from_static("application/octet-stream") };
     let content_type = content_type.and_then(|it| HeaderValue::try_from(it).ok());
-    Ok(Content {
-        content_type: content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")),
-        body: pieces.concat().into(),
-    })
+    Ok(Content { content_type: content_type.unwrap_or(usual), body: pieces.concat().into() })
 }
 
 fn code(result: &HeaderMap) -> Option<u16> {

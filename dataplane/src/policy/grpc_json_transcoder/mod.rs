@@ -16,7 +16,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
-use portcullis_shared::transcoding::{Call, PrintOptions, Rules, Transcoder, framed};
+use portcullis_shared::transcoding::{ArrayError, Call, PrintOptions, Rules, Transcoder, framed};
 
 use super::{Answer, LocalReply, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
 use crate::proxy::reply::{GRPC_STATUS, is_grpc};
@@ -52,7 +52,13 @@ impl Policy for GrpcJsonTranscoder {
             Some(Ok(call)) => Arc::new(call),
         };
         cx.slots.put(Arc::clone(&call));
-        if !(call.client_streaming() && cx.has_body) {
+        if !call.client_streaming() || !call.takes_body() {
+            return Verdict::Body { limit: LIMIT };
+        }
+        if !cx.has_body && !call.takes_raw() {
+            return refused(StatusCode::BAD_REQUEST, ArrayError::NoArray.to_string());
+        }
+        if !cx.has_body {
             return Verdict::Body { limit: LIMIT };
         }
         cx.filters.push(request::filter(&call, content_type(cx)));
