@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{forward, virtual_service};
 
 mod google {
+    #[allow(dead_code, reason = "annotations are for the descriptor")]
     pub(super) mod api {
         tonic::include_proto!("google.api");
     }
@@ -257,7 +258,7 @@ async fn a_listener_transcodes_before_it_routes() {
     // One that is no set of descriptors is told, and the last good one stays.
     std::fs::write(&file, "none").unwrap();
     until("the report", async || {
-        let told = gateway.portcullis(&["get", "gw"]).await;
+        let told = gateway.portcullis(&["get", "gw", "-o", "yaml"]).await;
         String::from_utf8_lossy(&told.stdout).contains("the descriptor set cannot be used").then_some(())
     })
     .await;

@@ -216,9 +216,10 @@ impl<'s, 'm> Build<'s, 'm> {
         let gateways = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
         let substituted = gateways.iter().filter(|gateway| gateway.substituted);
         self.substituted.extend(substituted.map(|gateway| gateway.id.clone()));
-        self.wanted
-            .extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.union(&gateway.wanted).cloned()));
-        self.independent &= !cx.finish().iter().any(Read::is_of_accepted);
+        let reads = cx.finish();
+        // Also of those that cannot be bound before they have it.
+        self.wanted.extend(reads.iter().filter_map(Read::source).cloned());
+        self.independent &= !reads.iter().any(Read::is_of_accepted);
         gateways
     }
 

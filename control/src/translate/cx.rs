@@ -43,6 +43,14 @@ impl Read {
     pub fn is_of_accepted(&self) -> bool {
         matches!(self.key, Key::Accepted(_))
     }
+
+    /// The source whose facts were looked at.
+    pub fn source(&self) -> Option<&CertificateSource> {
+        match &self.key {
+            Key::Secret(source) => Some(source),
+            _ => None,
+        }
+    }
 }
 
 /// What was looked for.

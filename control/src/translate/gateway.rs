@@ -11,7 +11,6 @@ use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, TcpChains};
-use super::upstreams::Wanting;
 use crate::policy::listener;
 use crate::resource::{self, Kind, Object, ObjectRef, Spec};
 use crate::{ir, policy};
@@ -46,8 +45,6 @@ pub struct Gateway {
     pub selection: Selection,
     /// Filter chains beside those of VirtualServices.
     pub tcp: TcpChains,
-    /// Files that its options name.
-    pub wanted: BTreeSet<ir::CertificateSource>,
     /// Stands in its last accepted form.
     pub substituted: bool,
 }
@@ -156,7 +153,6 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
     }
     let mut tcp = TcpChains::default();
     let mut own = Vec::new();
-    let mut wanted = BTreeSet::new();
     let mut servers = Arc::<policy::Servers>::default();
     let selection = match (&spec.tcp_gateway, &spec.http_gateway) {
         (Some(gateway), _) => {
@@ -170,9 +166,7 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         }
         (None, Some(http)) => {
             own = policies(id, http, globals, notes);
-            let mut files = Wanting { cx, wanted };
-            own = policy::with(own, transcoder(id, http, &mut files, notes));
-            wanted = files.wanted;
+            own = policy::with(own, transcoder(id, http, cx, notes));
             servers = self::servers(id, http, globals, notes);
             servers.check(cx, notes);
             selection(cx, id, http, notes)
@@ -207,7 +201,6 @@ fn form(cx: &mut Cx<'_>, id: &ObjectRef, globals: &Globals, notes: &mut Notes) -
         policies: own,
         selection,
         tcp,
-        wanted,
         substituted,
     })
 }
@@ -225,7 +218,7 @@ fn policies(
 fn transcoder(
     id: &ObjectRef,
     http: &resource::HttpGateway,
-    files: &mut Wanting<'_, '_>,
+    files: &mut Cx<'_>,
     notes: &mut Notes,
 ) -> Option<ir::Policy> {
     let config = http.options.as_ref()?.grpc_json_transcoder.as_ref()?;
@@ -317,7 +310,6 @@ fn defaults(snapshot: &Snapshot, globals: &Globals) -> Vec<Gateway> {
             id,
             selection: Selection::All,
             tcp: TcpChains::default(),
-            wanted: BTreeSet::new(),
             substituted: false,
         }
     };

@@ -18,10 +18,16 @@ pub trait SecretReader {
     fn secret(&mut self, source: &CertificateSource) -> Option<super::SecretFacts>;
 }
 
+impl SecretReader for Cx<'_> {
+    fn secret(&mut self, source: &CertificateSource) -> Option<super::SecretFacts> {
+        Cx::secret(self, source).cloned()
+    }
+}
+
 /// Reads secrets and remembers which were wanted.
-pub struct Wanting<'a, 's> {
-    pub cx: &'a mut Cx<'s>,
-    pub wanted: BTreeSet<CertificateSource>,
+struct Wanting<'a, 's> {
+    cx: &'a mut Cx<'s>,
+    wanted: BTreeSet<CertificateSource>,
 }
 
 impl SecretReader for Wanting<'_, '_> {

@@ -330,7 +330,7 @@ impl Serving<'_> {
                 if next != Next::Reconnect && failure.kind != Kind::Overflow {
                     upstream.unanswered(&picked.endpoint, StatusCode::SERVICE_UNAVAILABLE);
                 }
-                (failure.into_reply(self.exchange.attempts > 1).into(), next)
+                (failure.into_reply(retries.repeated()).into(), next)
             }
         };
         if let Some(span) = span {
