@@ -18,6 +18,7 @@ const FILES: &[&str] = &[
     "portcullis/policy/v1/csrf.proto",
     "portcullis/policy/v1/dynamic_forward_proxy.proto",
     "portcullis/policy/v1/fault.proto",
+    "portcullis/policy/v1/grpc_json_transcoder.proto",
     "portcullis/policy/v1/grpc_web.proto",
     "portcullis/policy/v1/hash.proto",
     "portcullis/policy/v1/headers.proto",

@@ -10,6 +10,7 @@ pub mod format;
 pub mod fuzzing;
 pub mod invalid;
 pub mod memory;
+pub mod percent;
 pub mod policy;
 pub mod routing;
 pub mod sensitive;
@@ -18,6 +19,7 @@ pub mod table;
 pub mod telemetry;
 pub mod template;
 pub mod tls;
+pub mod transcoding;
 pub mod transport;
 pub mod version;
 

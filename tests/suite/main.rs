@@ -32,6 +32,7 @@ mod systemd;
 mod tcp;
 mod tls;
 mod traces;
+mod transcoding;
 mod tunnels;
 mod upstreams;
 

@@ -96,6 +96,7 @@ fn a_proxy_that_comes_later_gets_everything_that_is_shared() {
         circuit_breakers: None,
         connections: ir::Connections::default(),
         http: ir::UpstreamHttp::default(),
+        policies: Vec::new(),
     };
     let mut ir = model(vec![host("a", 200, 0)]);
     ir.upstreams = Arc::new([("u".into(), Arc::new(upstream))].into());

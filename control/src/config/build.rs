@@ -115,7 +115,7 @@ impl Builder {
         let missing = |source: &&CertificateSource| keys.index.lookup(source).is_none();
         let mut missing = translated.wanted.iter().filter(missing).peekable();
         let blind = !sources.listed() && missing.peek().is_some();
-        let unread = missing.any(|source| !matches!(source, CertificateSource::Secret { .. }));
+        let unread = missing.any(CertificateSource::is_asked_for);
         let published = Published {
             version,
             proxies: self.proxies.clone(),

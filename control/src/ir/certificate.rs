@@ -1,4 +1,5 @@
-//! Where key material comes from. A name for it; the bytes stay with the keyring.
+//! Where key material comes from, and whatever else stands in files beside the configuration. A name for it; the bytes
+//! stay with the keyring.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -29,6 +30,11 @@ pub enum CertificateSource {
         /// DER of an OCSP response.
         ocsp: Option<Arc<str>>,
     },
+    /// A file with descriptors of gRPC services. No key material: workers get it within a policy.
+    Descriptor {
+        /// Its path.
+        path: Arc<str>,
+    },
     /// Secrets of an SDS server, which control asks.
     Sds(Arc<Sds>),
 }
@@ -56,10 +62,16 @@ pub struct SdsToken {
 }
 
 impl CertificateSource {
+    /// It is known only once it has been asked for: files, and what servers have.
+    pub fn is_asked_for(&self) -> bool {
+        !matches!(self, Self::Secret { .. })
+    }
+
     /// The name of the wire resource: `<namespace>.<name>`, or `file:<hash>` or `sds:<hash>` over what names it.
     pub fn name(&self) -> Arc<str> {
         match self {
             Self::Secret { namespace, name } => format!("{namespace}.{name}").into(),
+            Self::Descriptor { path } => format!("descriptor:{path}").into(),
             Self::Files { cert, key, root_ca, ocsp } => {
                 let key = key.as_ref().map(|key| match key {
                     KeySource::Path(path) => Arc::clone(path),

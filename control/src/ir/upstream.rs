@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Balancing, Connections, HealthCheck, Labels, Origin, OutlierDetection, UpstreamHttp, UpstreamTls,
+    Balancing, Connections, HealthCheck, Labels, Origin, OutlierDetection, Policy, UpstreamHttp, UpstreamTls,
 };
 
 /// What a route's destination refers to by name.
@@ -39,6 +39,8 @@ pub struct Upstream {
     pub http: UpstreamHttp,
     /// `None` = all defaults.
     pub circuit_breakers: Option<CircuitBreakers>,
+    /// Of every request that goes there.
+    pub policies: Vec<Policy>,
 }
 
 /// How much of an upstream a worker uses at one time. `None` = the worker's default.

@@ -35,7 +35,7 @@ pub async fn run(topics: Topics) -> Result<(), BoxError> {
             changed = sources.changed() => changed?,
             Some(reading) = followers.next() => readings.push(reading),
             changed = wanted.changed() => changed?,
-            _ = look.tick(), if !ring.files.is_empty() => {}
+            _ = look.tick(), if ring.watches() => {}
             _ = look_at_ends.tick() => {
                 let keys = topics.keys.borrow().clone();
                 expiry.look(&keys);

@@ -18,7 +18,7 @@ use crate::ir::{CertificateSource, KeySource};
 const LIMIT: u64 = 4 << 20;
 
 /// What tells one state of a file from another without reading it: device, inode, size, mtime and ctime.
-type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+pub(super) type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 /// The wanted files and what they looked like when they were read last.
 #[derive(Default)]
@@ -102,6 +102,11 @@ fn has_text(source: &CertificateSource) -> bool {
 
 fn stamp(part: &Part<'_>) -> Stamp {
     let Part::File(path) = part else { return None };
+    stamp_of(path)
+}
+
+/// What the file looks like; `None` where it cannot be seen.
+pub(super) fn stamp_of(path: &str) -> Stamp {
     let meta = std::fs::metadata(path).ok()?;
     Some((
         meta.dev(),

@@ -1,12 +1,14 @@
 //! Secret material: the only owner of key bytes in control.
 //!
-//! Reads TLS Secrets from the sources' sets, the files that `sslFiles` name and what SDS servers send, checks them, and publishes [`Keys`]: the
+//! Reads TLS Secrets from the sources' sets, the files that `sslFiles` name (and those with descriptors, which are watched
+//! in the same way) and what SDS servers send, checks them, and publishes [`Keys`]: the
 //! facts that translation may know, and the material itself for the sessions that write it to workers. What was good
 //! once stays in use while its update is broken or unreadable.
 //!
 //! Must not log, serialise or persist bytes, nor decide what is wanted: that comes on a topic.
 
 mod actor;
+mod descriptors;
 mod expiry;
 mod files;
 mod material;
@@ -96,6 +98,7 @@ struct Ring {
     /// The entry that a Secret was read from: while it is the same one there is nothing to do.
     read_from: BTreeMap<ObjectRef, Arc<Entry>>,
     files: files::Files,
+    descriptors: descriptors::Descriptors,
     /// The sets that Secrets were read from last.
     sets: Vec<Arc<Set>>,
 }
@@ -139,9 +142,15 @@ impl Ring {
         changed
     }
 
-    /// Watches exactly the files of `wanted` from now on, and forgets what SDS servers sent for others. Returns whether something changed.
+    /// There are files to look at.
+    fn watches(&self) -> bool {
+        !self.files.is_empty() || !self.descriptors.is_empty()
+    }
+
+    /// Watches exactly the files of `wanted` from now on, and forgets what SDS servers sent for others. Returns whether
+    /// something changed.
     fn want(&mut self, wanted: &BTreeSet<CertificateSource>) -> bool {
-        let mut changed = false;
+        let mut changed = self.descriptors.want(wanted);
         for gone in self.files.want(wanted) {
             changed |= self.held.remove(&gone).is_some();
         }
@@ -152,7 +161,7 @@ impl Ring {
 
     /// Reads the watched files that are new or changed. Returns whether something changed. Blocks.
     fn read_files(&mut self) -> bool {
-        let mut changed = false;
+        let mut changed = self.descriptors.read();
         for (source, outcome) in self.files.read() {
             changed |= self.take(source, outcome);
         }
@@ -177,7 +186,12 @@ impl Ring {
             .filter_map(|(source, held)| Some((source.clone(), Arc::clone(held.material.as_ref()?))));
         Keys {
             sources,
-            index: self.held.iter().map(|(source, held)| (source.clone(), held.facts())).collect(),
+            index: self
+                .held
+                .iter()
+                .map(|(source, held)| (source.clone(), held.facts()))
+                .chain(self.descriptors.facts())
+                .collect(),
             materials: Arc::new(materials.collect()),
         }
     }

@@ -11,6 +11,7 @@ mod csrf;
 mod dynamic_forward_proxy;
 mod ext_auth;
 mod faults;
+pub mod grpc_json_transcoder;
 mod grpc_web;
 mod gzip;
 mod headers;
@@ -172,6 +173,12 @@ pub fn of_listener(
     notes: &mut Notes,
 ) -> Vec<ir::Policy> {
     in_order(REGISTRY.iter().filter_map(|policy| policy.lower_listener(options, globals, notes)).collect())
+}
+
+/// `policies` with one more, in execution order.
+pub fn with(mut policies: Vec<ir::Policy>, more: Option<ir::Policy>) -> Vec<ir::Policy> {
+    policies.extend(more);
+    in_order(policies)
 }
 
 fn in_order(mut policies: Vec<ir::Policy>) -> Vec<ir::Policy> {

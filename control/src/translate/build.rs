@@ -220,7 +220,7 @@ impl<'s, 'm> Build<'s, 'm> {
         self.wanted.extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.iter().cloned()));
         let reads = cx.finish();
         // Also what a form asked for that could not be served: it may be, once it is there.
-        self.wanted.extend(reads.iter().filter_map(Read::secret).cloned());
+        self.wanted.extend(reads.iter().filter_map(Read::source).cloned());
         self.independent &= !reads.iter().any(Read::is_of_accepted);
         gateways
     }

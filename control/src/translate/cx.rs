@@ -46,8 +46,8 @@ impl Read {
         matches!(self.key, Key::Accepted(_))
     }
 
-    /// The key material that was asked for.
-    pub fn secret(&self) -> Option<&CertificateSource> {
+    /// The source whose facts were looked at.
+    pub fn source(&self) -> Option<&CertificateSource> {
         match &self.key {
             Key::Secret(source) => Some(source),
             _ => None,

@@ -357,6 +357,7 @@ pub fn http_side(
     let path: Arc<str> = format!("{}.options", place.path).into();
     let layer = Layer { options, owner: place.owner, path, depth: 0 };
     let policies = policy::of_listener(&layer, globals, notes);
+    let policies = policy::with(policies, transcoder(&layer, cx, notes));
     let servers = Arc::new(globals.servers.of_listener(&layer, notes));
     servers.check(cx, notes);
     let mut secrets = Wanting::new(cx);
@@ -370,6 +371,16 @@ pub fn http_side(
         settings = listener::lower(whole.options, Some(&layer), whole.id, cx, &mut Notes::default());
     }
     Side { settings, servers, policies, selection, upstreams, ..Side::default() }
+}
+
+fn transcoder(
+    layer: &Layer<'_, HttpListenerOptions>,
+    files: &mut Cx<'_>,
+    notes: &mut Notes,
+) -> Option<ir::Policy> {
+    let config = layer.options.grpc_json_transcoder.as_ref()?;
+    let path = format!("{}.grpcJsonTranscoder", layer.path);
+    policy::grpc_json_transcoder::lower(config, layer.owner, &path, files, notes)
 }
 
 /// A `tcpGateway`.

@@ -36,7 +36,7 @@ pub use notes::{Note, Notes};
 pub use path::{host_problem, problem as path_problem};
 pub use report::{ObjectReport, Report, State};
 pub use route::{lower_matcher, wire_name};
-pub use secret::{SecretFacts, SecretIndex};
+pub use secret::{Content, SecretFacts, SecretIndex};
 pub use upstreams::SecretReader;
 
 pub use crate::ir::CertificateSource;

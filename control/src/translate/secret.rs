@@ -1,8 +1,9 @@
-//! What translation may know about key material: facts and digests, never bytes.
+//! What translation may know about key material: facts and digests, never bytes. Only what is no secret comes whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use portcullis_shared::version::Digest;
 
 use crate::ir::CertificateSource;
@@ -18,6 +19,18 @@ pub struct SecretFacts {
     pub has_ca: bool,
     /// Why the material cannot be used. With `has_certificate` an earlier, good form of it stays in use.
     pub problem: Option<String>,
+    /// What stands in a file that is no key material.
+    pub content: Option<Content>,
+}
+
+/// The content of a file. Shows as its size; `digest` tells one from another.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Content(pub Bytes);
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 /// The facts of every source that was found. A source that is not here does not exist (yet).

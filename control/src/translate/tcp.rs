@@ -23,11 +23,10 @@ use crate::resource::{
 /// What Envoy closes a silent connection after.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// The chains of a `tcpGateway`, and the key material that they refer to, found or not.
+/// The chains of a `tcpGateway`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TcpChains {
     pub chains: Vec<FilterChain>,
-    pub wanted: BTreeSet<CertificateSource>,
 }
 
 impl TcpChains {
@@ -76,7 +75,7 @@ pub fn chains(
         }
         let mut one = Host { cx: &mut *cx, globals, owner, path, notes: &mut *notes };
         let target = one.target(host);
-        let matching = one.matching(host.ssl_config.as_ref(), &mut out.wanted);
+        let matching = one.matching(host.ssl_config.as_ref());
         let (Some(target), Some((server_names, tls))) = (target, matching) else { continue };
         if let Err(other) = taken.insert(
             ChainMatch { server_names: &parsed(&server_names), source_prefixes: &[] },
@@ -155,16 +154,11 @@ impl Host<'_, '_> {
     }
 
     /// Server names and termination; `None` = no chain is made.
-    fn matching(
-        &mut self,
-        config: Option<&SslConfig>,
-        wanted: &mut BTreeSet<CertificateSource>,
-    ) -> Option<Matching> {
+    fn matching(&mut self, config: Option<&SslConfig>) -> Option<Matching> {
         let Some(config) = config else { return Some((Vec::new(), None)) };
         let path = format!("{}.sslConfig", self.path);
         if tls::source(config.secret_ref.as_ref(), config.ssl_files.as_ref(), config.sds.as_ref()).is_some() {
             let lowered = lower_ssl(config, self.owner, &path, self.globals, self.cx, self.notes);
-            wanted.extend(lowered.source);
             let tls = lowered.tls?;
             return Some((lowered.server_names, Some((*tls).clone())));
         }

@@ -120,7 +120,7 @@ pub fn check_sds(config: &SdsConfig, owner: &ObjectRef, path: &str, notes: &mut 
 pub fn source_field(source: &CertificateSource) -> &'static str {
     match source {
         CertificateSource::Secret { .. } => "secretRef",
-        CertificateSource::Files { .. } => "sslFiles",
+        CertificateSource::Files { .. } | CertificateSource::Descriptor { .. } => "sslFiles",
         CertificateSource::Sds(_) => "sds",
     }
 }
@@ -141,6 +141,7 @@ pub fn describe(source: &CertificateSource) -> String {
             Some(path) if !path.contains('\n') => format!("of file {path}"),
             _ => "of sslFiles".to_owned(),
         },
+        CertificateSource::Descriptor { path } => format!("of file {path}"),
     }
 }
 

@@ -18,6 +18,12 @@ pub trait SecretReader {
     fn secret(&mut self, source: &CertificateSource) -> Option<super::SecretFacts>;
 }
 
+impl SecretReader for Cx<'_> {
+    fn secret(&mut self, source: &CertificateSource) -> Option<super::SecretFacts> {
+        Cx::secret(self, source).cloned()
+    }
+}
+
 /// Reads secrets and remembers which were wanted.
 pub(super) struct Wanting<'a, 's> {
     cx: &'a mut Cx<'s>,

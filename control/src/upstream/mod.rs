@@ -20,7 +20,8 @@ pub use ssl::lower as lower_ssl;
 use std::sync::Arc;
 
 use crate::ir;
-use crate::resource::{CircuitBreakerConfig, Object, ObjectRef, Upstream};
+use crate::policy::grpc_json_transcoder;
+use crate::resource::{CircuitBreakerConfig, Object, ObjectRef, Upstream, UpstreamType};
 use crate::translate::{DnsHost, Notes, Pace, SecretReader};
 use field::Field;
 
@@ -94,6 +95,7 @@ pub fn lower(
         None => ir::Endpoints::Discovered,
     };
     let connections = connections::lower(upstream, owner, secrets, notes);
+    let policies = policies(upstream, owner, secrets, notes);
     let mut spec = Field::new(owner, "spec", notes);
     let pace = dns::pace(upstream, !found.dynamic.is_empty(), &mut spec);
     let upstream = ir::Upstream {
@@ -119,8 +121,29 @@ pub fn lower(
             .as_ref()
             .map(circuit_breakers)
             .or_else(|| breakers.cloned()),
+        policies,
     };
     Some(Lowered { upstream, dynamic: found.dynamic, pace })
+}
+
+/// What every request passes that goes there.
+fn policies(
+    upstream: &Upstream,
+    owner: &ObjectRef,
+    files: &mut dyn SecretReader,
+    notes: &mut Notes,
+) -> Vec<ir::Policy> {
+    let Some(UpstreamType::Static(spec)) = upstream.upstream_type() else { return Vec::new() };
+    let service = spec.service_spec.as_ref();
+    let Some(transcoder) = service.and_then(|service| service.grpc_json_transcoder.as_ref()) else {
+        return Vec::new();
+    };
+    if upstream.use_http2 != Some(true) {
+        let text = "grpcJsonTranscoder makes gRPC calls, which need `useHttp2: true`";
+        notes.warning(owner, "spec.useHttp2", text);
+    }
+    let path = "spec.static.serviceSpec.grpcJsonTranscoder";
+    grpc_json_transcoder::lower(transcoder, owner, path, files, notes).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ fn secrets(entries: &[Arc<Entry>]) -> SecretIndex {
             has_certificate: secret.tls.cert_chain.is_some() && key.is_some() && !broken,
             has_ca: secret.tls.root_ca.is_some(),
             problem: broken.then(|| "not a valid TLS secret: the key does not fit".to_owned()),
+            content: None,
         };
         Some((source, facts))
     };

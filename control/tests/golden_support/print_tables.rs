@@ -182,6 +182,7 @@ fn upstream(it: &wire::Upstream) -> Value {
         "circuitBreakers": it.circuit_breakers.as_ref().map(|it| format!("{it:?}")),
         "connections": it.connections.as_ref().map(|it| format!("{it:?}")),
         "http": it.http.as_ref().map(|it| format!("{it:?}")),
+        "policies": it.policies.iter().map(any).collect::<Vec<_>>(),
         "balancer": it.load_balancer.as_ref().map(|it| format!("{it:?}")),
     }))
 }
@@ -293,6 +294,7 @@ fn any(it: &prost_types::Any) -> Value {
         .or_else(|| show::<policy::Buffer>(it))
         .or_else(|| show::<policy::BufferPerRoute>(it))
         .or_else(|| show::<policy::Compression>(it))
+        .or_else(|| show::<policy::GrpcJsonTranscoder>(it))
         .or_else(|| show::<policy::GrpcWeb>(it))
         .or_else(|| show::<policy::HealthCheck>(it))
         .or_else(|| show::<policy::StreamLimits>(it))

@@ -16,6 +16,7 @@ use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 
 use super::{Answer, BodyError, BodyFilter, PlanBuilder, Policy, RequestCx, ResponseCx, Verdict, registry};
+use crate::proxy::reply::GRPC_STATUS;
 
 pub(super) const TYPE_URL: &str = "/portcullis.policy.v1.Compression";
 
@@ -65,7 +66,9 @@ impl Policy for Compression {
         if let Some(vary) = vary(cx.headers.map()) {
             cx.headers.insert(&VARY, vary);
         }
-        if cx.slots.get::<Taken>().is_none() {
+        // The result of a call that has no answer stands in the header: no body follows.
+        let no_body = cx.headers.map().contains_key(GRPC_STATUS) && is_any_grpc(cx.headers.map());
+        if no_body || cx.slots.get::<Taken>().is_none() {
             return Answer::Continue;
         }
         cx.headers.insert(&CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -102,6 +105,11 @@ impl Compression {
             false => self.content_types.iter().any(|wanted| is(wanted)),
         }
     }
+}
+
+/// gRPC, or gRPC-web in either form.
+fn is_any_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The members of a list, over all lines of the field.
@@ -232,6 +240,30 @@ mod tests {
             assert_eq!(takes_gzip(&map(&[("accept-encoding", field)])), takes, "{field}");
         }
         assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn an_answer_without_a_body_stays_without_one() {
+        use crate::policy::testing::{Request, Response};
+        let gzip = Compression {
+            level: Level::new(6),
+            window_bits: 12,
+            min_length: 30,
+            content_types: [Box::from("application/grpc")].into_iter().collect(),
+            disable_on_etag: false,
+            remove_accept_encoding: false,
+        };
+        for (status, compressed) in [(None, true), (Some(("grpc-status", "5")), false)] {
+            let mut request = Request::with(&[("accept-encoding", "gzip")]);
+            assert!(matches!(gzip.request(&mut request.cx()), Verdict::Continue));
+            let mut response = Response { slots: request.slots, ..Response::default() };
+            let fields: Vec<_> = status.into_iter().chain([("content-type", "application/grpc")]).collect();
+            response.headers = map(&fields);
+            assert!(matches!(gzip.response(&mut response.cx()), Answer::Continue));
+            assert_eq!(response.headers["vary"], "Accept-Encoding");
+            assert_eq!(response.headers.contains_key("content-encoding"), compressed);
+            assert_eq!(response.filters.is_empty(), !compressed);
+        }
     }
 
     #[test]

@@ -132,6 +132,8 @@ pub struct ResponseCx<'a> {
     pub has_body: bool,
     /// What the body passes on its way.
     pub filters: &'a mut Filters,
+    /// What follows the body, once all of it is here.
+    pub trailers: &'a mut Option<HeaderMap>,
     /// The gateway answers itself.
     pub local: bool,
     /// Why there is this response, in Envoy's words; a policy's own word where one answered.

@@ -19,6 +19,7 @@ mod facts;
 mod fault;
 mod filter;
 mod flags;
+mod grpc_json_transcoder;
 mod grpc_web;
 pub mod hash;
 mod headers;
@@ -97,7 +98,8 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Runs when the whole body is here, after [`Answer::Body`]. The engine announces the length that it has then.
+    /// Runs when the whole body is here, after [`Answer::Body`], and the trailers with it. The engine announces the length
+    /// that it has then.
     fn response_body(&self, _cx: &mut ResponseCx<'_>, _body: &mut Bytes) -> Answer {
         Answer::Continue
     }

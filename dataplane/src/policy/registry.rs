@@ -8,8 +8,8 @@ use prost_types::Any;
 
 use super::{
     Chain, PlanBuilder, answer, attempt_count, buffer, compression, cors, csrf, dynamic_forward, ext_auth,
-    fault, grpc_web, hash, headers, health_check, host_rewrite, metadata, path_rewrite, rate_limit, retry,
-    shadow, stream_limits, timeout, tracing, transformation, upgrade,
+    fault, grpc_json_transcoder, grpc_web, hash, headers, health_check, host_rewrite, metadata, path_rewrite,
+    rate_limit, retry, shadow, stream_limits, timeout, tracing, transformation, upgrade,
 };
 
 /// Decodes a policy message and puts it into a plan, as a policy that runs or as a setting of the engine.
@@ -28,6 +28,7 @@ const POLICIES: &[(&str, Install)] = &[
     (dynamic_forward::PROXY, dynamic_forward::install_proxy),
     (ext_auth::TYPE_URL, ext_auth::install),
     (fault::TYPE_URL, fault::install),
+    (grpc_json_transcoder::TYPE_URL, grpc_json_transcoder::install),
     (grpc_web::TYPE_URL, grpc_web::install),
     (hash::TYPE_URL, hash::install),
     (headers::TYPE_URL, headers::install),
@@ -116,6 +117,7 @@ mod tests {
             proto::EarlyTransformation::type_url(),
             proto::ExtAuth::type_url(),
             proto::Fault::type_url(),
+            proto::GrpcJsonTranscoder::type_url(),
             proto::GrpcWeb::type_url(),
             proto::Hash::type_url(),
             proto::Headers::type_url(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_proto::policy::v1 as proto;
 use portcullis_shared::invalid::Invalid;
 
@@ -38,11 +38,38 @@ impl StreamLimits {
         // An offset that leaves nothing is none.
         Some(Some(limit.checked_sub(grpc.offset).filter(|rest| !rest.is_zero()).unwrap_or(limit)))
     }
+
+    /// What upstreams are told in the place of a call's `grpc-timeout`, where that decides.
+    #[must_use]
+    pub fn announced(&self, headers: &HeaderMap) -> Option<Duration> {
+        let grpc = self.grpc?;
+        match asked(headers) {
+            Some(asked) => Some(grpc.most.map_or(asked, |most| asked.min(most))),
+            None => self.life.flatten(),
+        }
+    }
+}
+
+/// How long a client of gRPC waits, and what upstreams are told about it.
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// A limit in the form of `grpc-timeout`, in milliseconds as long as those have eight digits.
+#[must_use]
+pub fn grpc_timeout(limit: Duration) -> HeaderValue {
+    let millis = limit.as_millis();
+    let units = [(1, 'm'), (1000, 'S'), (60_000, 'M'), (3_600_000, 'H')];
+    let (count, unit) = units
+        .into_iter()
+        .map(|(size, unit)| (millis / size, unit))
+        .find(|(count, _)| *count < 100_000_000)
+        .unwrap_or((99_999_999, 'H'));
+    // Digits and a letter.
+    HeaderValue::try_from(format!("{count}{unit}")).unwrap_or(HeaderValue::from_static("99999999H"))
 }
 
 /// What `grpc-timeout` says: up to eight digits and a unit.
 fn asked(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -87,6 +114,33 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("grpc-timeout", header.parse().expect("value"));
         limits.life(&headers)
+    }
+
+    #[test]
+    fn upstreams_are_told_the_limit_that_holds() {
+        let limits = |most_ms: u64| StreamLimits {
+            idle: None,
+            life: Some(Some(Duration::from_secs(3))),
+            grpc: Some(GrpcTimeout {
+                most: (most_ms > 0).then(|| Duration::from_millis(most_ms)),
+                offset: Duration::ZERO,
+            }),
+        };
+        let told = |most_ms: u64, header: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(GRPC_TIMEOUT, HeaderValue::from_static(header));
+            limits(most_ms).announced(&headers).map(grpc_timeout)
+        };
+        for (most, header, wanted) in [
+            (400, "1S", "400m"),
+            (400, "100000u", "100m"),
+            (0, "1H", "3600000m"),
+            (0, "1234H", "4442400S"),
+            (400, "x", "3000m"),
+        ] {
+            assert_eq!(told(most, header).unwrap(), wanted, "{header}");
+        }
+        assert_eq!(StreamLimits::default().announced(&HeaderMap::new()), None);
     }
 
     #[test]

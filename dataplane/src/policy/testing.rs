@@ -107,6 +107,7 @@ pub(crate) struct Response {
     pub(crate) slots: Slots,
     pub(crate) has_body: bool,
     pub(crate) filters: Filters,
+    pub(crate) trailers: Option<HeaderMap>,
     pub(crate) local: bool,
     pub(crate) details: &'static str,
 }
@@ -121,6 +122,7 @@ impl Default for Response {
             slots: Slots::default(),
             has_body: true,
             filters: Filters::default(),
+            trailers: None,
             local: false,
             details: "via_upstream",
         }
@@ -137,6 +139,7 @@ impl Response {
             slots: &mut self.slots,
             has_body: self.has_body,
             filters: &mut self.filters,
+            trailers: &mut self.trailers,
             local: self.local,
             details: self.details,
         }

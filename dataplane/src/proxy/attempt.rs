@@ -32,6 +32,7 @@ use super::span::{Client, TRACEPARENT, TRACESTATE};
 use super::strict::Head;
 use super::upstream::Upstream as Session;
 use crate::policy::attempt_count::X_ENVOY_ATTEMPT_COUNT;
+use crate::policy::stream_limits::{GRPC_TIMEOUT, grpc_timeout};
 use crate::policy::{Filters, Plan};
 use crate::runtime::Route;
 use crate::upstream::{Bound, Endpoint, Picked, Upstream, Wish};
@@ -161,6 +162,11 @@ impl Serving<'_> {
         let mut outgoing = Outgoing::new(head, &self.exchange.info.http.settings);
         let per_try = plan.retry.as_ref().and_then(|retry| retry.per_try_timeout);
         outgoing.announce_timeout(self.exchange.left_of(plan.total_timeout), per_try);
+        if head.grpc
+            && let Some(limit) = plan.stream_limits.announced(&head.headers)
+        {
+            outgoing.set(GRPC_TIMEOUT, grpc_timeout(limit));
+        }
         if let Some(path) = path {
             outgoing.rewrite_path(path)?;
         }
@@ -371,7 +377,7 @@ impl Serving<'_> {
                 if next != Next::Reconnect && failure.kind != Kind::Overflow {
                     upstream.unanswered(&picked.endpoint, StatusCode::SERVICE_UNAVAILABLE);
                 }
-                (LocalReply::new(failure.reason()).detail(failure.detail).into(), next)
+                (failure.into_reply(retries.repeated()).into(), next)
             }
         };
         if let Some(span) = span {
@@ -506,7 +512,7 @@ impl From<Stop> for End {
         match stop {
             Stop::Client(gone) => gone.into(),
             Stop::Expired(expired) => expired.into(),
-            Stop::Upstream(failure) => LocalReply::new(failure.reason()).detail(failure.detail).into(),
+            Stop::Upstream(failure) => failure.into_reply(false).into(),
             Stop::Drained => Reason::Drained.into(),
         }
     }

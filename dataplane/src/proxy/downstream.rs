@@ -325,7 +325,8 @@ impl Downstream {
         server.close().await;
     }
 
-    /// Breaks off: an HTTP/1 connection is closed in mid-body, an HTTP/2 stream reset.
+    /// Breaks off: an HTTP/1 connection is closed in mid-body, an HTTP/2 stream reset with a code that clients
+    /// of gRPC take for a failure, not for their own cancelling.
     pub(super) fn abort(self) {
         match self {
             Downstream::H1(server) => server.abort(),

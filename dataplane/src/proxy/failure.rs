@@ -6,7 +6,7 @@
 use std::io;
 
 use super::h1::Broken;
-use super::reply::Reason;
+use super::reply::{LocalReply, Reason};
 
 /// A try that gave no response header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(super) struct Failure {
     pub(super) kind: Kind,
     /// For the log and the span.
     pub(super) detail: Box<str>,
+    /// Envoy's words for it.
+    cause: &'static str,
 }
 
 /// What a [`Failure`] allows to conclude.
@@ -37,7 +39,14 @@ pub(super) enum Kind {
 
 impl Failure {
     pub(super) fn new(kind: Kind, detail: impl Into<Box<str>>) -> Self {
-        Failure { kind, detail: detail.into() }
+        let cause = match kind {
+            Kind::Connect => "remote connection failure",
+            Kind::ConnectTimeout => "connection timeout",
+            Kind::Overflow => "overflow",
+            Kind::Protocol => "protocol error",
+            Kind::Unsent | Kind::Refused | Kind::Reset => "connection termination",
+        };
+        Failure { kind, detail: detail.into(), cause }
     }
 
     /// An error of a socket in use.
@@ -63,7 +72,22 @@ impl Failure {
             Some(h2::Reason::PROTOCOL_ERROR) if !by_peer => Kind::Protocol,
             _ => Kind::Reset,
         };
-        Failure::new(kind, error.to_string())
+        let mut failure = Failure::new(kind, error.to_string());
+        if by_peer && error.is_reset() {
+            failure.cause = match kind {
+                Kind::Refused => "remote refused stream reset",
+                _ => "remote reset",
+            };
+        }
+        failure
+    }
+
+    /// The reply when no further try is made; `again`: there was one before.
+    pub(super) fn into_reply(self, again: bool) -> LocalReply {
+        let when = if again { "retried and the latest reset reason" } else { "reset reason" };
+        let text =
+            format!("upstream connect error or disconnect/reset before headers. {when}: {}", self.cause);
+        LocalReply::new(self.reason()).body(text).detail(self.detail)
     }
 
     /// The reason of the reply when no further try is made.

@@ -348,22 +348,8 @@ pub(super) fn is_agreed(head: &Head, answer: &HeaderMap) -> bool {
 /// The status by which an answer's endpoint is judged: a gRPC server reports its failures with status 200.
 pub(super) fn judged_status(parts: &http::response::Parts) -> StatusCode {
     let Some(grpc) = parts.headers.get(super::reply::GRPC_STATUS) else { return parts.status };
-    // gRPC's HTTP mapping, read backwards as Envoy does.
-    let status = match grpc.to_str().ok().and_then(|code| code.parse::<u8>().ok()) {
-        Some(0) => 200,
-        Some(1) => 499,
-        Some(3 | 9 | 11) => 400,
-        Some(4) => 504,
-        Some(5) => 404,
-        Some(6 | 10) => 409,
-        Some(7) => 403,
-        Some(8) => 429,
-        Some(12) => 501,
-        Some(14) => 503,
-        Some(16) => 401,
-        _ => 500,
-    };
-    StatusCode::from_u16(status).unwrap_or(parts.status)
+    let code = grpc.to_str().ok().and_then(|code| code.parse().ok());
+    super::reply::http_status(code.unwrap_or(u16::MAX))
 }
 
 /// An informational answer as the client gets it: it has no body whatever it says.

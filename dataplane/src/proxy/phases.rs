@@ -198,6 +198,10 @@ impl Serving<'_> {
             }
             let mut known = upstream.as_deref().and_then(|name| runtime.upstream(name)).cloned();
             self.exchange.upstream = known.clone();
+            let plan = match known.as_ref().and_then(|upstream| upstream.over.as_deref()) {
+                Some(over) => Cow::Owned(plan.with(over)),
+                None => plan,
+            };
             if !plan.policies.is_empty() || listener.is_some() {
                 let mut chain = listener.map_or_else(|| plan.policies.clone(), |all| plan.policies.on(all));
                 let mut from = 0;

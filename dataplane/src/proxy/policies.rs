@@ -222,7 +222,7 @@ impl Serving<'_> {
             };
             // Whatever goes wrong now, this policy has had its turn.
             let seen = std::mem::replace(&mut self.exchange.policies.1, at);
-            let (mut bytes, trailers) = match whole.take() {
+            let (mut bytes, mut trailers) = match whole.take() {
                 Some((bytes, trailers)) => filters.whole(bytes, trailers).map_err(LocalReply::from)?,
                 None => {
                     let mut pump = Pump::resume(self.down, session, body, &mut self.exchange.clock, upload);
@@ -233,7 +233,8 @@ impl Serving<'_> {
                 }
             };
             self.exchange.policies.1 = seen;
-            passed = self.response_step(head, parts, Some((at, &mut bytes)), &mut filters, !nothing, false);
+            let here = Some((at, &mut bytes, &mut trailers));
+            passed = self.response_step(head, parts, here, &mut filters, !nothing, false);
             whole = Some((bytes, trailers));
             replaced = true;
         }
@@ -269,7 +270,8 @@ impl Serving<'_> {
                 Passed::Body { at, .. } => {
                     changed = true;
                     filtered(&mut filters, parts, body);
-                    self.response_step(head, parts, Some((at, body)), &mut filters, !nothing(parts), true)
+                    let here = Some((at, &mut *body, &mut None));
+                    self.response_step(head, parts, here, &mut filters, !nothing(parts), true)
                 }
                 Passed::Reply { at, reply } => {
                     let reply = LocalReply::from(reply);
@@ -299,7 +301,7 @@ impl Serving<'_> {
             return;
         }
         let (chain, seen) = (chain.clone(), *seen);
-        self.with_response(head, parts, filters, (has_body, true), |cx| chain.late(seen, cx));
+        self.with_response(head, parts, (filters, &mut None), (has_body, true), |cx| chain.late(seen, cx));
     }
 
     /// Runs policies until one of them wants something.
@@ -307,7 +309,7 @@ impl Serving<'_> {
         &mut self,
         head: &Head,
         parts: &mut Parts,
-        whole: Option<(usize, &mut Bytes)>,
+        whole: Option<(usize, &mut Bytes, &mut Option<HeaderMap>)>,
         filters: &mut Filters,
         has_body: bool,
         local: bool,
@@ -316,7 +318,12 @@ impl Serving<'_> {
             return Passed::Done;
         }
         let (chain, count) = self.exchange.policies.clone();
-        self.with_response(head, parts, filters, (has_body, local), |cx| match whole {
+        let mut none = None;
+        let (whole, trailers) = match whole {
+            Some((at, body, trailers)) => (Some((at, body)), trailers),
+            None => (None, &mut none),
+        };
+        self.with_response(head, parts, (filters, trailers), (has_body, local), |cx| match whole {
             None => chain.response(count, cx),
             Some((at, body)) => chain.response_body(at, body, cx),
         })
@@ -326,7 +333,7 @@ impl Serving<'_> {
         &mut self,
         head: &Head,
         parts: &mut Parts,
-        filters: &mut Filters,
+        (filters, trailers): (&mut Filters, &mut Option<HeaderMap>),
         (has_body, local): (bool, bool),
         run: impl FnOnce(&mut ResponseCx<'_>) -> T,
     ) -> T {
@@ -340,6 +347,7 @@ impl Serving<'_> {
             slots: &mut slots,
             has_body,
             filters,
+            trailers,
             local,
             details: self.exchange.reason.map_or("via_upstream", Reason::details),
         };

@@ -463,6 +463,24 @@ pub(crate) fn grpc_status(status: StatusCode) -> u16 {
     }
 }
 
+/// The HTTP status for a gRPC code: gRPC's HTTP mapping, read backwards as Envoy does.
+pub(crate) fn http_status(code: u16) -> StatusCode {
+    match code {
+        0 => StatusCode::OK,
+        1 => CLIENT_CLOSED_REQUEST,
+        3 | 9 | 11 => StatusCode::BAD_REQUEST,
+        4 => StatusCode::GATEWAY_TIMEOUT,
+        5 => StatusCode::NOT_FOUND,
+        6 | 10 => StatusCode::CONFLICT,
+        7 => StatusCode::FORBIDDEN,
+        8 => StatusCode::TOO_MANY_REQUESTS,
+        12 => StatusCode::NOT_IMPLEMENTED,
+        14 => StatusCode::SERVICE_UNAVAILABLE,
+        16 => StatusCode::UNAUTHORIZED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 /// gRPC's percent-encoding of a message: printable ASCII but `%` stays. `None` for an empty one.
 pub(crate) fn grpc_message(body: &[u8]) -> Option<HeaderValue> {
     if body.is_empty() {

@@ -56,6 +56,11 @@ impl<'a> Retries<'a> {
         }
     }
 
+    /// There was a retry by rule. A new connection in the place of one that lay too long is none.
+    pub(super) fn repeated(&self) -> bool {
+        self.done > 0
+    }
+
     /// After a try without a response header. `rewinds`: the request can be sent from the start; `reused`: the try was
     /// on a connection that had been used before.
     pub(super) fn after_failure(&mut self, failure: &Failure, rewinds: bool, reused: bool) -> Next {

@@ -17,7 +17,7 @@ use super::names::Names;
 use super::{Built, Listener, Named, Rejection, RouteConfig, Runtime, Serve, Split, VirtualHost};
 use crate::held::shards::{Part, Shards, part_of};
 use crate::held::{Claim, Content, Entry, Held};
-use crate::policy::registry;
+use crate::policy::{PlanBuilder, registry};
 use crate::upstream::{self, Upstream};
 
 pub(super) fn run(held: &Held, prev: Option<&Runtime>) -> (Arc<Runtime>, Vec<Rejection>) {
@@ -192,7 +192,10 @@ fn upstream(
     let built = config.tls.as_ref().map(own).transpose().and_then(|tls| {
         let through = |tls| proxy_material.tls(tls, false).map_err(|e| of_proxy(e.under("tls")));
         let proxy_tls = proxy.map(through).transpose()?;
-        Ok(Upstream::through(config, tls, proxy_tls, before.map(|before| &*before.value)))
+        let over = PlanBuilder::decode(&config.policies)?;
+        let mut upstream = Upstream::through(config, tls, proxy_tls, before.map(|before| &*before.value));
+        upstream.over = (!over.is_empty()).then(|| Box::new(over));
+        Ok(upstream)
     });
     Outcome::of(digest, built, before)
 }

@@ -42,6 +42,8 @@ use outlier::Judge;
 use rules::Rules;
 use tokio::sync::Notify;
 
+use crate::policy::PlanBuilder;
+
 /// A group of endpoints and how to talk to them.
 #[derive(Debug)]
 pub struct Upstream {
@@ -59,6 +61,8 @@ pub struct Upstream {
     pub stats: Arc<Stats>,
     /// How much of it is used at one time.
     pub breakers: Breakers,
+    /// Policies of every request that goes there, where it has any.
+    pub over: Option<Box<PlanBuilder>>,
     lane: Arc<Lane>,
     balancer: Balancer,
     rules: Rules,
@@ -100,6 +104,7 @@ impl Upstream {
             tls,
             http2: config.http2,
             manner: Arc::new(Manner::new(config, proxy_tls)),
+            over: None,
             breakers: Breakers::new(config.circuit_breakers, Arc::clone(&stats)),
             judge: config.outlier_detection.map(|rules| Judge::new(rules, Arc::clone(&stats))),
             check: config.health_check.clone().map(Arc::new),

@@ -37,6 +37,7 @@ fn config(load_balancer: LoadBalancer, endpoints: &[(u16, u32)]) -> table::Upstr
         ignore_health_on_host_removal: false,
         connections: table::Connections::default(),
         http: table::UpstreamHttp::default(),
+        policies: vec![],
     }
 }
 

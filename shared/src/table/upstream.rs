@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use portcullis_proto::table::v1 as wire;
+use prost_types::Any;
 
 use super::{
     CircuitBreakers, Connections, Endpoint, HealthCheck, LoadBalancer, Origin, OutlierDetection, SlowStart,
     SubsetRules, TlsVersion, UpstreamHttp,
     field::{alpn, each, millis, optional, required, texts},
     listener::versions,
+    route::policies,
 };
 use crate::Invalid;
 
@@ -61,6 +63,8 @@ pub struct Upstream {
     pub connections: Connections,
     /// How HTTP is spoken.
     pub http: UpstreamHttp,
+    /// Of every request that goes there. Replace its route's of the same type.
+    pub policies: Vec<Any>,
 }
 
 /// TLS towards the endpoints.
@@ -119,6 +123,7 @@ impl TryFrom<wire::Upstream> for Upstream {
             ignore_health_on_host_removal: wire.ignore_health_on_host_removal,
             connections: message("connections", wire.connections)?.unwrap_or_default(),
             http: message("http", wire.http)?.unwrap_or_default(),
+            policies: policies(wire.policies)?,
         })
     }
 }

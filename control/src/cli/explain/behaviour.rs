@@ -14,6 +14,7 @@ const SHOWN: &[Show] = &[
     |any| shown(any, |early: policy::EarlyTransformation| transformation("early", early.stage)),
     |any| shown(any, cors),
     |any| shown(any, |regular: policy::Transformation| transformation("regular", regular.stage)),
+    |any| shown(any, transcoder),
     |any| shown(any, csrf),
     |any| shown(any, buffer),
     |any| shown(any, upgrade),
@@ -64,6 +65,13 @@ fn fault(fault: policy::Fault) -> String {
         .then(|| format!("{} answered {}", percent(fault.abort_per_million), fault.abort_status));
     let parts: Vec<String> = delay.into_iter().chain(abort).collect();
     format!("faults: {}", parts.join(", "))
+}
+
+fn transcoder(transcoder: policy::GrpcJsonTranscoder) -> String {
+    let services = transcoder.services.join(", ");
+    let again =
+        if transcoder.match_incoming_request_route { "" } else { ", on the route of their gRPC path" };
+    format!("JSON requests are calls of {services}{again}")
 }
 
 fn hash(hash: policy::Hash) -> String {

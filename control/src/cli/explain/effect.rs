@@ -130,7 +130,7 @@ fn unavailable(why: String) -> Outcome {
 
 fn effect(table: &Decoded, route: &Route, to: &Destination, percent: f64, request: &Request) -> Effect {
     let upstream = table.upstreams.iter().find(|upstream| upstream.name == to.upstream);
-    let policies = Policies::of(route, to);
+    let policies = Policies::of(route, to, upstream);
     let mut changes = Vec::new();
     let host = host(&policies, upstream, request, &mut changes);
     let path = path(&policies, route, request);
@@ -162,13 +162,19 @@ fn effect(table: &Decoded, route: &Route, to: &Destination, percent: f64, reques
     }
 }
 
-/// The policies that apply to one destination: its own replace the route's of the same type.
+/// The policies that apply to one destination: its own replace the route's of the same type, its upstream's both.
 struct Policies<'r>(Vec<&'r Any>);
 
 impl<'r> Policies<'r> {
-    fn of(route: &'r Route, to: &'r Destination) -> Policies<'r> {
-        let replaced = |any: &&Any| to.policies.iter().all(|own| own.type_url != any.type_url);
-        Policies(route.policies.iter().filter(replaced).chain(&to.policies).collect())
+    fn of(route: &'r Route, to: &'r Destination, upstream: Option<&'r Upstream>) -> Policies<'r> {
+        let mut all: Vec<&Any> =
+            upstream.map(|upstream| upstream.policies.iter().collect()).unwrap_or_default();
+        for list in [&to.policies, &route.policies] {
+            let kept: Vec<&Any> =
+                list.iter().filter(|any| all.iter().all(|over| over.type_url != any.type_url)).collect();
+            all.splice(0..0, kept);
+        }
+        Policies(all)
     }
 
     fn get<T: Message + Name + Default>(&self) -> Option<T> {

@@ -3,7 +3,7 @@
 use portcullis_proto::table::v1 as wire;
 use portcullis_proto::table::v1::upstream::LoadBalancer;
 
-use super::{labels, millis, origin, strings, text, tls_version};
+use super::{labels, millis, origin, policies, strings, text, tls_version};
 use crate::ir::{
     Balancer, CertificateSource, CheckHeader, Checker, CircuitBreakers, ConnectHeader, Connections, Endpoint,
     Endpoints, Fallback, HeaderCase, HealthCheck, HttpCheck, HttpConnect, OutlierDetection, ProxyVersion,
@@ -53,6 +53,7 @@ pub fn upstream(upstream: &Upstream) -> wire::Upstream {
         circuit_breakers: upstream.circuit_breakers.as_ref().map(circuit_breakers),
         connections: some(connections(&upstream.connections)),
         http: some(http(&upstream.http)),
+        policies: policies(&upstream.policies),
     }
 }
 

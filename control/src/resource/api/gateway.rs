@@ -8,6 +8,7 @@ use super::access_log::AccessLoggingService;
 use super::csrf::CsrfPolicy;
 use super::dynamic_forward_proxy::DynamicForwardProxy;
 use super::ext_auth::ExtAuthSettings;
+use super::grpc_json_transcoder::GrpcJsonTranscoder;
 use super::http_connection::HttpConnectionManagerSettings;
 use super::hybrid::HybridGateway;
 use super::listener_connections::{ConnectionBalanceConfig, ConnectionLimit, ProxyProtocol, SocketOption};
@@ -79,6 +80,8 @@ pub struct HttpListenerOptions {
     pub csrf: Option<CsrfPolicy>,
     /// Answers are compressed.
     pub gzip: Option<Gzip>,
+    /// Requests with JSON become gRPC calls.
+    pub grpc_json_transcoder: Option<GrpcJsonTranscoder>,
     /// gRPC-web.
     pub grpc_web: Option<GrpcWeb>,
     /// The gateway answers for itself on one path.

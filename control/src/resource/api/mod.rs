@@ -16,6 +16,7 @@ mod envoy_metadata;
 mod ext_auth;
 mod faults;
 mod gateway;
+mod grpc_json_transcoder;
 mod headers;
 mod health_check;
 mod http_connection;
@@ -69,6 +70,7 @@ pub use ext_auth::{
 pub use faults::{RouteAbort, RouteDelay, RouteFaults};
 pub use gateway::{Gateway, HttpGateway, HttpListenerOptions, ListenerOptions, RouteConfigurationOptions};
 pub use gateway::{HeaderValidationSettings, ListenerRouter, VirtualServiceExpressions};
+pub use grpc_json_transcoder::{GrpcJsonTranscoder, PrintOptions, ServiceSpec};
 pub use headers::{HeaderManipulation, HeaderValue, HeaderValueOption};
 pub use health_check::{
     CheckMethod, GrpcHealthCheck, HealthCheck, HealthChecker, HttpHealthCheck, OutlierDetection, Payload,
@@ -115,7 +117,7 @@ pub use route::{
     MultiDestination, PathSpecifier, QueryParameterMatcher, RedirectAction, RedirectCode, RedirectPath,
     Route, RouteAction, RouteTarget, WeightedDestination,
 };
-pub use scalar::GoDuration;
+pub use scalar::{Base64, GoDuration};
 pub use sds::{CallCredentials, FileCredentialSource, SdsConfig};
 pub use secret::{Secret, TlsSecret};
 pub use selector::{Expression, Operator, RouteTableSelector};

@@ -1,8 +1,9 @@
-//! Values with a text form of their own: Go durations.
+//! Values with a text form of their own: Go durations, bytes.
 
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A duration as Go's `time.ParseDuration` reads it (`1m2s`, `300ms`, `1.5h`, `0`), in nanoseconds; it may be negative.
@@ -125,6 +126,33 @@ impl<'de> Deserialize<'de> for GoDuration {
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<GoDuration, E> {
                 GoDuration::parse(text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Bytes, written in base64.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Base64(pub Bytes);
+
+impl fmt::Debug for Base64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Base64({} bytes)", self.0.len())
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Base64;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes in base64")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Base64, E> {
+                let bytes = super::super::decode::decode_base64(text);
+                bytes.map(|bytes| Base64(bytes.into())).ok_or_else(|| E::custom("the value is not base64"))
             }
         }
         deserializer.deserialize_str(Text)

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::connection_config::{
     ClusterProtocolSelection, ConnectionConfig, HttpConnectHeader, PreconnectPolicy,
 };
+use super::grpc_json_transcoder::ServiceSpec;
 use super::health_check::{HealthCheck, OutlierDetection};
 use super::load_balancer::{HostMetadata, LoadBalancerConfig, SubsetSpec};
 use super::route::WeightedDestination;
@@ -94,6 +95,8 @@ pub struct StaticUpstream {
     pub auto_sni_rewrite: Option<bool>,
     /// Groups of hosts that destinations can ask for.
     pub subset_spec: Option<SubsetSpec>,
+    /// What is known of the service there.
+    pub service_spec: Option<ServiceSpec>,
 }
 
 /// `pipe`.

@@ -168,11 +168,10 @@ fn odd_spaces(cx: &Cx, pairs: &[&Pair]) {
     let Some(first) = pairs.first() else { return };
     let key = shown(first.key.trim_matches(|c| c == ' ' || is_odd_space(c)));
     let lines = match pairs.len() {
-        1 => "this line".to_owned(),
-        more => format!("this line and {} more", more - 1),
+        1 => "this line contains".to_owned(),
+        more => format!("this line and {} more contain", more - 1),
     };
-    let text =
-        format!("unknown field `{key}`: {lines} contain no-break spaces or the like; use ordinary spaces");
+    let text = format!("unknown field `{key}`: {lines} no-break spaces or the like; use ordinary spaces");
     cx.report(Level::Error, &key, (first.line, first.column), text);
 }
 

@@ -57,6 +57,10 @@ fn misplaced_and_renamed_fields_are_told_where_they_belong() {
             "\u{a0}\u{a0}name: x\n\u{a0}b: y",
             "unknown field `name`: this line and 1 more contain no-break spaces or the like; use ordinary spaces",
         ),
+        (
+            "\u{a0}\u{a0}name: x",
+            "unknown field `name`: this line contains no-break spaces or the like; use ordinary spaces",
+        ),
         ("routeAction:\n  single:\n    upstream: {name: a, colour: red}", "there are `name`, `namespace`"),
     ];
     for (text, hint) in cases {

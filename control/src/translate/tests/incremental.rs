@@ -211,6 +211,7 @@ fn apply(snapshot: &mut Snapshot, edit: &Edit, memo: &mut Memo) {
                 has_certificate: *form != 1,
                 has_ca: form.is_multiple_of(2),
                 problem: (*form == 3).then(|| "broken".to_owned()),
+                content: None,
             };
             snapshot.secrets.insert(source, facts);
         }

@@ -24,8 +24,11 @@ const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-en
 /// First byte of the frame that holds the trailers.
 const TRAILERS: u8 = 0x80;
 
-/// A gateway's own answer is a few words.
-const LOCAL_REPLY: usize = 64 * 1024;
+/// What is no answer of gRPC: a page of an error at most.
+const OTHER_ANSWER: usize = 1 << 20;
+
+/// Of such an answer so much is told.
+const MESSAGE: usize = 16 * 1024;
 
 /// How a message is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +88,9 @@ impl Policy for GrpcWeb {
 
     fn response(&self, cx: &mut ResponseCx<'_>) -> Answer {
         let Some(form) = cx.slots.get::<Form>().copied() else { return Answer::Continue };
-        if is_grpc(cx.headers.map()) {
-            cx.headers.insert(&CONTENT_TYPE, form.content_type());
+        let call = *cx.status == StatusCode::OK && is_grpc(cx.headers.map());
+        cx.headers.insert(&CONTENT_TYPE, form.content_type());
+        if call {
             cx.headers.remove(&CONTENT_LENGTH);
             // Without a body the result is in the header, where clients look for it too.
             if cx.has_body && !cx.headers.map().contains_key(GRPC_STATUS) {
@@ -94,17 +98,19 @@ impl Policy for GrpcWeb {
             }
             return Answer::Continue;
         }
-        if cx.local { Answer::Body { limit: LOCAL_REPLY } } else { Answer::Continue }
+        if cx.has_body { Answer::Body { limit: OTHER_ANSWER } } else { Answer::Continue }
     }
 
-    /// An answer of the gateway's own, in the terms of gRPC. Its status stays, as by Envoy.
+    /// Any other answer, the gateway's own or a server's, in the terms of gRPC. Its status stays.
     fn response_body(&self, cx: &mut ResponseCx<'_>, body: &mut Bytes) -> Answer {
-        let Some(form) = cx.slots.get::<Form>().copied() else { return Answer::Continue };
+        if body.is_empty() || cx.slots.get::<Form>().is_none() {
+            return Answer::Continue;
+        }
         cx.headers.insert(&GRPC_STATUS, HeaderValue::from(grpc_status(*cx.status)));
+        body.truncate(MESSAGE);
         if let Some(message) = grpc_message(body) {
             cx.headers.insert(&GRPC_MESSAGE, message);
         }
-        cx.headers.insert(&CONTENT_TYPE, form.content_type());
         *body = Bytes::new();
         Answer::Continue
     }
@@ -197,6 +203,26 @@ mod tests {
         let mut off = Request::with(&[("content-type", "application/grpc-web")]);
         let _ = GrpcWeb { enabled: false }.request(&mut off.cx());
         assert_eq!(off.headers["content-type"], "application/grpc-web");
+    }
+
+    #[test]
+    fn any_other_answer_becomes_a_message_with_its_status() {
+        use crate::policy::testing::Response;
+        for (status, text, code) in [(503, "down", Some("14")), (404, "", None), (200, "<p>", Some("2"))] {
+            let mut request = Request::with(&[("content-type", "application/grpc-web")]);
+            let web = GrpcWeb { enabled: true };
+            let _ = web.request(&mut request.cx());
+            let mut response = Response { slots: request.slots, ..Response::default() };
+            response.status = StatusCode::from_u16(status).unwrap();
+            response.headers = map(&[("content-type", "text/html")]);
+            assert!(matches!(web.response(&mut response.cx()), Answer::Body { .. }));
+            let mut body = Bytes::from_static(text.as_bytes());
+            assert!(matches!(web.response_body(&mut response.cx(), &mut body), Answer::Continue));
+            assert_eq!((response.status.as_u16(), &*body), (status, &b""[..]));
+            let field = |name| response.headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(field("content-type"), Some("application/grpc-web+proto"));
+            assert_eq!((field("grpc-status"), field("grpc-message")), (code, code.map(|_| text)));
+        }
     }
 
     #[test]

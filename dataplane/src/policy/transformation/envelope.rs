@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use portcullis_shared::percent;
 use serde_json::{Map, Value};
 
 use super::head::Head;
@@ -36,7 +37,7 @@ pub(super) fn apply(head: &mut dyn Head, body: &mut Bytes, metadata: bool) -> Re
         let mut parameters = Pairs::default();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            parameters.add(percent_decoded(name), percent_decoded(value));
+            parameters.add(percent::decoded(name), percent::decoded(value));
         }
         let method = head.pseudo(":method").unwrap_or_default();
         envelope.insert("multiValueHeaders".to_owned(), headers.repeated());
@@ -69,23 +70,4 @@ impl Pairs {
         let repeated = self.0.iter().filter(|(_, values)| values.len() > 1);
         Value::Object(repeated.map(|(name, values)| (name.clone(), values.clone().into())).collect())
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        (bytes, rest) = match (first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                (bytes, tail.get(2..).unwrap_or_default())
-            }
-            _ => {
-                bytes.push(*first);
-                (bytes, tail)
-            }
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -13,11 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use prost::Message;
 
 use super::{Call, CallError, Called, Caller};
+use crate::policy::stream_limits::GRPC_TIMEOUT;
 use crate::upstream::Upstream;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// A flag byte and the message's length.
 const PREFIX: usize = 5;
 

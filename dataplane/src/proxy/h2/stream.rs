@@ -154,8 +154,8 @@ impl Stream {
     /// Breaks off.
     pub(in crate::proxy) fn abort(&mut self) {
         match &mut self.outbox {
-            Some(outbox) => outbox.reset(h2::Reason::CANCEL),
-            None => self.respond.send_reset(h2::Reason::CANCEL),
+            Some(outbox) => outbox.reset(h2::Reason::INTERNAL_ERROR),
+            None => self.respond.send_reset(h2::Reason::INTERNAL_ERROR),
         }
     }
 

@@ -91,7 +91,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "HttpListenerOptions",
         later: &[
-            reject("grpcJsonTranscoder"),
             enterprise("waf"),
             enterprise("dlp"),
             enterprise("caching"),
@@ -109,6 +108,13 @@ pub(super) const ENTRIES: &[Entry] = &[
             enterprise("leftmostXffAddress"),
             warn("extensions"),
         ],
+        ..PLAIN
+    },
+    Entry {
+        name: "GrpcJsonTranscoder",
+        oneofs: &[&["protoDescriptor", "protoDescriptorBin", "protoDescriptorConfigMap"]],
+        later: &[reject("protoDescriptorConfigMap")
+            .note("put the descriptor set into `protoDescriptorBin`, or name its file in `protoDescriptor`")],
         ..PLAIN
     },
     Entry {

@@ -22,6 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             warn("consulKvArtifactSource"),
             warn("bindAddr"),
             warn("refreshRate"),
+            warn("requestTimeout").note("it is in Gloo's documentation only"),
             warn("devMode"),
             warn("linkerd"),
             warn("knative"),

@@ -20,10 +20,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         deeper: &[("hosts", "static"), ("useTls", "static"), ("connectTimeout", "connectionConfig")],
         ..PLAIN
     },
+    Entry { name: "StaticUpstream", deeper: &[("addr", "hosts"), ("port", "hosts")], ..PLAIN },
     Entry {
-        name: "StaticUpstream",
-        later: &[reject("serviceSpec")],
-        deeper: &[("addr", "hosts"), ("port", "hosts")],
+        name: "ServiceSpec",
+        oneofs: &[&["rest", "grpc", "grpcJsonTranscoder"]],
+        later: &[reject("rest"), reject("grpc").note("use `grpcJsonTranscoder`")],
         ..PLAIN
     },
     Entry { name: "StaticHost", later: &[warn_enterprise("healthCheckConfig")], ..PLAIN },
