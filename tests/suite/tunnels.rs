@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::StreamBody;
 use http_body_util::combinators::UnsyncBoxBody;
-use portcullis_tests::backend::{body, upstream};
+use hyper::body::Frame;
+use portcullis_tests::backend::upstream;
 use portcullis_tests::client;
 use portcullis_tests::gateway::Gateway;
 use portcullis_tests::wait::{PATIENCE, until};
@@ -122,7 +123,9 @@ async fn trailers_pass_over_http1_once_their_listener_says_so() {
     let gateway = Gateway::new();
     let backend = portcullis_tests::backend::scripted(gateway.ip, |_| async {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);
-        Response::new(UnsyncBoxBody::new(body("ok").with_trailers(async { Some(Ok(trailers)) })))
+        // Of no known length: a body with a length has no place for trailers.
+        let frames = [Ok(Frame::data(bytes::Bytes::from_static(b"ok"))), Ok(Frame::trailers(trailers))];
+        Response::new(UnsyncBoxBody::new(StreamBody::new(futures::stream::iter(frames))))
     })
     .await;
     gateway.write("up.yaml", &upstream("h2", backend.address, "  useHttp2: true\n"));

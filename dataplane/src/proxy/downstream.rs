@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::request::Parts;
 use http::response::Parts as Response;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use super::clock::Clock;
 use super::exchange::Seen;
@@ -61,9 +61,6 @@ pub(super) enum Downstream {
     H1(Box<Server>),
     H2(Box<Stream>),
 }
-
-/// What a client over HTTP/1 has to do with its key, and over HTTP/2 knows nothing of.
-const SEC_WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 
 impl Downstream {
     /// The answer's trailers, if they were kept.
@@ -214,9 +211,8 @@ impl Downstream {
             }
             Downstream::H2(stream) => {
                 if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-                    // RFC 8441 5.
+                    // RFC 8441 5. A key's answer stays: an Envoy in front passes on what its HTTP/1 client waits for.
                     parts.status = StatusCode::OK;
-                    parts.headers.remove(SEC_WEBSOCKET_ACCEPT);
                 }
                 stream.answer(parts, false).map_err(Gone::left)
             }

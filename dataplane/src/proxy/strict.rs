@@ -165,6 +165,10 @@ fn check_http2(parts: &Parts, http: &Http) -> Result<(), LocalReply> {
         path if path.bytes().any(|byte| !matches!(byte, b'!'..=b'~')) => {
             Err(bad("a control or non-ASCII byte in the target"))
         }
+        // The type shows an empty path as a slash (RFC 9113 8.3.1 allows neither).
+        _ if parts.uri.path_and_query().is_some_and(|target| target.as_str().starts_with('?')) => {
+            Err(bad("the target is neither a path nor a URL"))
+        }
         "*" if parts.method == Method::OPTIONS => Ok(()),
         path if path.starts_with('/') => Ok(()),
         _ => Err(bad("the target is neither a path nor a URL")),
