@@ -44,7 +44,7 @@ pub fn check(folder: &Path, namespace: &str) -> Result<Checked, Failure> {
     };
     let mut translated = translate::translate(&snapshot, &mut translate::Memo::default());
     // Files with keys are known only once translation has said which ones are referred to.
-    if translated.wanted.iter().any(CertificateSource::is_file) {
+    if translated.wanted.iter().any(CertificateSource::is_asked_for) {
         snapshot.secrets = keyring::index_with_files(&listed, &translated.wanted);
         translated = translate::translate(&snapshot, &mut translate::Memo::default());
     }

@@ -79,7 +79,9 @@ impl Descriptors {
 fn path(source: &CertificateSource) -> Option<&str> {
     match source {
         CertificateSource::Descriptor { path } => Some(path),
-        CertificateSource::Secret { .. } | CertificateSource::Files { .. } => None,
+        CertificateSource::Secret { .. } | CertificateSource::Files { .. } | CertificateSource::Sds(_) => {
+            None
+        }
     }
 }
 

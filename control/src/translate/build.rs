@@ -217,7 +217,6 @@ impl<'s, 'm> Build<'s, 'm> {
         let found = gateway::read(self.snapshot, &mut cx, globals, &mut self.notes);
         let gateways = found.gateways;
         self.substituted.extend(found.substituted);
-        self.wanted.extend(gateways.iter().flat_map(|gateway| gateway.tcp.wanted.iter().cloned()));
         let reads = cx.finish();
         // Also what a form asked for that could not be served: it may be, once it is there.
         self.wanted.extend(reads.iter().filter_map(Read::source).cloned());

@@ -68,6 +68,8 @@ fill!(ListenerTracing {
     request_headers_for_tags,
     environment_variables_for_tags,
     literals_for_tags,
+    open_telemetry_config,
+    metadata_for_tags,
     verbose,
     spawn_upstream_span,
 } { trace_percentages });

@@ -13,7 +13,7 @@ use super::notes::Notes;
 use super::route::{object_ref, wire_name};
 use super::ssl::{lower_ssl, server_names};
 use super::tls;
-use crate::ir::{CertificateSource, Destination, FilterChain, Serve, TcpProxy, TcpTarget};
+use crate::ir::{Destination, FilterChain, Serve, TcpProxy, TcpTarget};
 use crate::policy::listener::{Settings, lower_tcp};
 use crate::resource::{
     self, DestinationKind, Kind, ObjectRef, Ref, Spec, SslConfig, TcpGateway, TcpHost, TcpProxySettings,

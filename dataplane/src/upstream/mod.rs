@@ -126,6 +126,7 @@ impl Upstream {
             tls: self.tls.clone(),
             http2: self.http2,
             manner: Arc::clone(&self.manner),
+            over: None,
             stats: Arc::clone(&self.stats),
             breakers: self.breakers.clone(),
             lane: Arc::new(lane),

@@ -127,6 +127,7 @@ pub fn upstream(
         ignore_health_on_host_removal: false,
         connections: Default::default(),
         http: Default::default(),
+        policies: Vec::new(),
         circuit_breakers: breakers.or_else(|| globals.circuit_breakers.clone()),
     })
 }

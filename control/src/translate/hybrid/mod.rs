@@ -317,7 +317,8 @@ impl<'s> Build<'_, 's> {
             admission: Default::default(),
             part: None,
         };
-        let settings = listener::lower(self.whole.options, None, self.whole.id, self.cx, &mut Notes::default());
+        let settings =
+            listener::lower(self.whole.options, None, self.whole.id, self.cx, &mut Notes::default());
         let mut side = Side { settings, ..Side::default() };
         side.tcp.chains.push(chain);
         side
