@@ -68,6 +68,9 @@ fn facts() -> Facts<'static> {
         attempts: 0,
         reason: None,
         flags: "-",
+        buffer_limit: 1 << 20,
+        metadata: None,
+        virtual_cluster: None,
     }
 }
 
@@ -118,6 +121,7 @@ fn headers(c: &mut Criterion) {
                                 slots,
                                 has_body: true,
                                 filters: &mut filters,
+                                trailers: &mut None,
                                 local: false,
                                 details: "via_upstream",
                             }),

@@ -294,7 +294,7 @@ async fn connections_are_logged_with_what_their_proxy_header_said() {
     );
     let lasting =
         entries.iter().filter(|entry| entry.common_properties.as_ref().unwrap().intermediate_log_entry);
-    let mut moved = lasting.map(|entry| entry.connection_properties.clone().unwrap());
+    let mut moved = lasting.map(|entry| entry.connection_properties.unwrap());
     assert!(moved.any(|moved| (moved.received_bytes, moved.sent_bytes) == (1, 1)));
 }
 

@@ -245,7 +245,6 @@ impl Drop for Small {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a test that did not run says so")]
 async fn a_full_disk_costs_what_is_remembered_and_nothing_else() {
     let mut gateway = Gateway::new();
     let _upstreams = two_versions(&gateway).await;

@@ -52,7 +52,7 @@ impl Frames {
     ///
     /// # Errors
     /// There will not be one.
-    pub fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub fn take(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some((compressed, mut rest)) = self.kept.split_first() else { return Ok(None) };
         if *compressed != 0 {
             return Err(FrameError::Compressed);
@@ -90,7 +90,7 @@ mod tests {
             let mut messages = Vec::new();
             for piece in all.chunks(cut) {
                 frames.push(piece);
-                while let Some(message) = frames.next().unwrap() {
+                while let Some(message) = frames.take().unwrap() {
                     messages.push(message);
                 }
             }
@@ -103,12 +103,12 @@ mod tests {
     fn what_cannot_be_read_is_told() {
         let mut frames = Frames::new(2);
         frames.push(b"\x01\0\0\0\0");
-        assert_eq!(frames.next(), Err(FrameError::Compressed));
+        assert_eq!(frames.take(), Err(FrameError::Compressed));
         let mut frames = Frames::new(2);
         frames.push(&framed(b"abc"));
-        assert_eq!(frames.next(), Err(FrameError::TooLong(2)));
+        assert_eq!(frames.take(), Err(FrameError::TooLong(2)));
         let mut frames = Frames::new(2);
         frames.push(b"\0\0\0\0\x02a");
-        assert_eq!((frames.next(), frames.end()), (Ok(None), Err(FrameError::Incomplete)));
+        assert_eq!((frames.take(), frames.end()), (Ok(None), Err(FrameError::Incomplete)));
     }
 }

@@ -221,7 +221,7 @@ impl Transcoder {
         if let Some(other) = list.iter().find(|other| other.template.same_shape(&template)) {
             return Err(format!("{verb} [{text}] has the same paths as one of {}", other.method.path));
         }
-        let known = |verb: &Box<str>| self.verbs.contains(verb);
+        let known = |verb: &str| self.verbs.iter().any(|it| **it == *verb);
         if let Some(verb) = template.verb.clone().filter(|verb| !known(verb)) {
             self.verbs.push(verb);
         }

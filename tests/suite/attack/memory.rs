@@ -15,7 +15,7 @@ async fn a_worker_that_runs_out_of_memory_sheds_and_comes_back() {
     let start = async |limit: u64| Target::start("", &[("PORTCULLIS_MAX_MEMORY", limit.to_string())]).await;
     // What the worker needs for itself depends on how it was built.
     let base = resident(start(1 << 40).await.worker());
-    let limit = base * 3 / 2 + (16 << 20);
+    let limit = base * 3 / 2 + (128 << 20);
     let target = start(limit).await;
     let worker = target.worker();
     let address = target.gateway.http();

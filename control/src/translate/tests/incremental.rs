@@ -136,7 +136,7 @@ fn document(kind: Kind, name: u8, form: u8) -> String {
         Kind::MatchableHttpGateway => format!(
             "{{matcher: {}, httpGateway: {{{}options: {{healthCheck: {{path: '{}'}}}}}}}}",
             matcher(form),
-            if form / 64 % 2 == 0 { "virtualServiceSelector: {app: a1}, " } else { "" },
+            if (form / 64).is_multiple_of(2) { "virtualServiceSelector: {app: a1}, " } else { "" },
             if form.is_multiple_of(7) { "" } else { "/health" },
         ),
         Kind::MatchableTcpGateway => format!(

@@ -424,7 +424,7 @@ mod tests {
         let address = name("127.0.0.1:9");
         let Found::Looking(first) = hosts.find(&address, &one) else { panic!("known already") };
         let limit = |upstream: &Upstream| upstream.breakers.limit(crate::upstream::Bound::Connections);
-        assert_eq!(limit(&*first.await.expect("an address")), 1);
+        assert_eq!(limit(&first.await.expect("an address")), 1);
         let Found::Ready(again) = hosts.find(&address, &two) else { panic!("not known") };
         assert_eq!((limit(&again), again.endpoints().list().len()), (2, 1));
         assert!(matches!(hosts.find(&address, &two), Found::Ready(same) if Arc::ptr_eq(&same, &again)));

@@ -63,7 +63,7 @@ fn content(call: &Call, body: &Bytes) -> Result<Content, String> {
     let mut frames = Frames::new(LIMIT);
     frames.push(body);
     let mut messages = Vec::new();
-    while let Some(message) = frames.next().map_err(|error| error.to_string())? {
+    while let Some(message) = frames.take().map_err(|error| error.to_string())? {
         messages.push(message);
     }
     frames.end().map_err(|error| error.to_string())?;
@@ -125,7 +125,7 @@ struct Array {
 impl BodyFilter for Array {
     fn data(&mut self, piece: Bytes, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
         self.frames.push(&piece);
-        while let Some(message) = self.frames.next()? {
+        while let Some(message) = self.frames.take()? {
             let mark = if std::mem::replace(&mut self.begun, true) { b"," } else { b"[" };
             let json = self.call.json(message).map_err(|error| broken(error.to_string()))?;
             out.push([mark, json.as_slice()].concat().into());
