@@ -1,11 +1,11 @@
 //! Requests that go to the host which they name.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use portcullis_tests::backend::hello;
 use portcullis_tests::client;
 use portcullis_tests::gateway::Gateway;
+use portcullis_tests::peer::acceptor;
 use portcullis_tests::pki::{Ca, Pair};
 use portcullis_tests::wait::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -81,15 +81,7 @@ async fn dns(ip: Ipv4Addr) -> SocketAddr {
 
 /// A server over TLS that answers every request by `hello`.
 async fn secure(ip: Ipv4Addr, pair: &Pair) -> SocketAddr {
-    let (chain, key) = pair.rustls();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let acceptor = acceptor(pair);
     let listener = TcpListener::bind((ip, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

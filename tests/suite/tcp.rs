@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use portcullis_tests::backend;
 use portcullis_tests::client::Tls;
 use portcullis_tests::gateway::Gateway;
+use portcullis_tests::peer::acceptor;
 use portcullis_tests::pki::{Ca, Pair};
 use portcullis_tests::wait::{PATIENCE, until};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -14,17 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub async fn server(gateway: &Gateway, name: &'static str, pair: Option<Pair>) -> SocketAddr {
     let listener = TcpListener::bind((gateway.ip, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = pair.map(|pair| {
-        let (chain, key) = pair.rustls();
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config))
-    });
+    let acceptor = pair.as_ref().map(acceptor);
     tokio::spawn(async move {
         loop {
             let (tcp, _) = listener.accept().await.unwrap();

@@ -154,7 +154,7 @@ impl<'s, 'm> Build<'s, 'm> {
                 said.substituted.insert(id.clone());
             }
             if differs {
-                wire.wanted.extend(unit.out.wanted.iter().cloned());
+                wire.wanted.extend(unit.sources().cloned());
                 if let Some((upstream, dynamic)) = &unit.out.lowered {
                     if upstream.endpoints == Endpoints::Discovered {
                         Arc::make_mut(&mut wire.dynamic).push(dynamic.clone());

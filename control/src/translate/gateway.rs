@@ -15,7 +15,6 @@ use super::label::Labels;
 use super::notes::Notes;
 use super::route::{not_found, object_ref};
 use super::tcp::{self, Place, TcpChains};
-use super::upstreams::Wanting;
 use crate::policy::{Layer, listener};
 use crate::resource::{
     HttpConnectionManagerSettings, HttpGateway, HttpListenerOptions, Kind, ListenerOptions, Object,
@@ -360,8 +359,7 @@ pub fn http_side(
     let policies = policy::with(policies, transcoder(&layer, cx, notes));
     let servers = Arc::new(globals.servers.of_listener(&layer, notes));
     servers.check(cx, notes);
-    let mut secrets = Wanting::new(cx);
-    let dynamic = policy::dynamic_upstream(&layer, globals, &mut secrets, notes).map(Arc::new);
+    let dynamic = policy::dynamic_upstream(&layer, globals, cx, notes).map(Arc::new);
     let upstreams = dynamic.into_iter().collect();
     let selection = selection(cx, place, http, notes);
     let mut settings = listener::lower(whole.options, Some(&layer), whole.id, cx, notes);

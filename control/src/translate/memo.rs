@@ -15,6 +15,7 @@ use super::report::Report;
 use super::service::{Form, ServiceOut, Variant};
 use super::upstreams::{GroupOut, UpstreamOut};
 use super::{SecretIndex, Snapshot, Translated};
+use crate::ir::CertificateSource;
 use crate::ordered::Ordered;
 use crate::resource::{Entry, Kind, ObjectRef};
 
@@ -144,6 +145,11 @@ impl<T> Unit<T> {
             hashes: reads.iter().map(|read| read.hash).collect(),
             reads,
         }
+    }
+
+    /// Key material and files that it refers to, found or not.
+    pub fn sources(&self) -> impl Iterator<Item = &CertificateSource> {
+        self.reads.iter().filter_map(Read::source)
     }
 
     /// Whether it would come out the same again.

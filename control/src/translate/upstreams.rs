@@ -1,6 +1,5 @@
 //! Upstreams and UpstreamGroups: each its own unit, translated before the routes that use them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cx::{Cx, GroupFact, Lookup};
@@ -24,32 +23,12 @@ impl SecretReader for Cx<'_> {
     }
 }
 
-/// Reads secrets and remembers which were wanted.
-pub(super) struct Wanting<'a, 's> {
-    cx: &'a mut Cx<'s>,
-    pub(super) wanted: BTreeSet<CertificateSource>,
-}
-
-impl<'a, 's> Wanting<'a, 's> {
-    pub(super) fn new(cx: &'a mut Cx<'s>) -> Self {
-        Self { cx, wanted: BTreeSet::new() }
-    }
-}
-
-impl SecretReader for Wanting<'_, '_> {
-    fn secret(&mut self, source: &CertificateSource) -> Option<super::SecretFacts> {
-        self.wanted.insert(source.clone());
-        self.cx.secret(source).cloned()
-    }
-}
-
 /// The result for one Upstream.
 #[derive(Debug, Clone, Default)]
 pub struct UpstreamOut {
     /// `None` = rejected, and no accepted form can stand in.
     pub lowered: Option<(Arc<ir::Upstream>, super::DynamicUpstream)>,
     pub notes: Vec<Note>,
-    pub wanted: BTreeSet<CertificateSource>,
     pub substituted: bool,
 }
 
@@ -73,10 +52,8 @@ pub fn upstream(cx: &mut Cx<'_>, globals: &Globals, id: &ObjectRef) -> UpstreamO
             break;
         };
         let mut notes = Notes::default();
-        let mut secrets = Wanting::new(cx);
         let breakers = globals.circuit_breakers.as_ref();
-        let lowered = upstream::lower(object, spec, Arc::clone(&name), breakers, &mut secrets, &mut notes);
-        out.wanted.extend(secrets.wanted);
+        let lowered = upstream::lower(object, spec, Arc::clone(&name), breakers, cx, &mut notes);
         let failed = notes.any_fatal();
         said.get_or_insert(notes.into_vec());
         if !failed {

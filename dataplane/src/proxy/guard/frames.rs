@@ -145,15 +145,8 @@ impl Scanner {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::frame;
     use super::*;
-
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-        bytes.extend([kind, flags]);
-        bytes.extend(stream.to_be_bytes());
-        bytes.extend(payload);
-        bytes
-    }
 
     #[test]
     fn headers_are_found_whatever_the_cuts() {
